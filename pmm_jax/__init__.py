@@ -1,0 +1,1 @@
+"""Progressive Multi-stage Feature Mix for person re-identification, in JAX."""

@@ -1,0 +1,154 @@
+"""From a config file and a command line to a checked Config; from an error to one line."""
+
+import contextlib
+import dataclasses
+import difflib
+import io
+import re
+import runpy
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import tyro
+
+from pmm_jax.config import Config, check
+from pmm_jax.errors import UserError
+
+T = TypeVar("T")
+R = TypeVar("R", bound=Config)
+
+
+def load_config(path: str) -> Config:
+    """The `config` that a Python file under configs/ defines.
+
+    Raises:
+        UserError: no such file, no `config` in it, or a misspelt field.
+    """
+    if not Path(path).is_file():
+        known = sorted(str(p) for p in Path("configs").glob("*.py"))
+        near = difflib.get_close_matches(path, known, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known) or 'none'}"
+        raise UserError(f"--config {path}: no such file; {hint}")
+    try:
+        config = runpy.run_path(path).get("config")
+    except TypeError as error:  # a field that no dataclass of config.py has
+        name = re.search(
+            r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error)
+        )
+        if name is None:
+            raise
+        fields = next(
+            [f.name for f in dataclasses.fields(group)]
+            for group in (Config, *_groups().values())
+            if group.__name__ == name[1]
+        )
+        raise UserError(
+            f"{path}: {name[1]} has no field {name[2]}{_nearest(name[2], fields)}"
+        ) from None
+    if not isinstance(config, Config):
+        raise UserError(f"{path}: it must define config = Config(...)")
+    return config
+
+
+def parse(default: T, arguments: Sequence[str], description: str) -> T:
+    """A copy of a dataclass with the fields that the command line sets (--group.field VALUE).
+
+    Args:
+        default: the values without any argument.
+        arguments: the command line, without the program's name.
+        description: first lines of --help.
+
+    Raises:
+        UserError: a misspelt field (with the nearest name) or a value of the wrong type.
+        SystemExit: after --help.
+    """
+    options = list(_option_names(type(default)))
+    for argument in arguments:
+        name = argument.split("=", 1)[0].replace("_", "-")
+        if name.startswith("--") and name not in (*options, "--help"):
+            raise UserError(f"no field {argument.split('=', 1)[0]}{_nearest(name, options)}")
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(type(default), default=default, args=arguments, description=description)
+    except SystemExit as end:
+        if not end.code:
+            raise
+        raise UserError(_first_sentence(said.getvalue())) from None
+
+
+def parse_run(arguments: Sequence[str], options: type[R], description: str) -> tuple[Config, R]:
+    """The command line of a run: --config FILE, the caller's own options, and any config field.
+
+    Args:
+        arguments: the command line, without the program's name.
+        options: a dataclass that adds the caller's own options, with defaults, to Config.
+        description: first line of --help.
+
+    Returns:
+        The checked config, and the whole, options and all.
+    """
+    path, rest = _take_option(arguments, "--config")
+    if path is None and not {"-h", "--help"} & set(rest):
+        raise UserError("--config FILE is missing, such as --config configs/demo.py")
+    config = load_config(path) if path else Config()
+    default = options(**{group: getattr(config, group) for group in _groups()})
+    run = parse(default, rest, f"{description} --config FILE names the run's config file.")
+    return check(Config(**{group: getattr(run, group) for group in _groups()})), run
+
+
+def main(program: Callable[[Sequence[str]], None]) -> None:
+    """Run an entry point: a UserError becomes one line on standard error and exit code 2."""
+    try:
+        program(sys.argv[1:])
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        sys.exit(130)
+
+
+def _take_option(arguments: Sequence[str], name: str) -> tuple[str | None, list[str]]:
+    rest, value = [], None
+    words = iter(arguments)
+    for word in words:
+        if word == name:
+            value = next(words, None)
+            if value is None:
+                raise UserError(f"{name} needs a value")
+        elif word.startswith(f"{name}="):
+            value = word.split("=", 1)[1]
+        else:
+            rest.append(word)
+    return value, rest
+
+
+def _groups() -> dict[str, type]:
+    return {f.name: f.type for f in dataclasses.fields(Config)}  # type: ignore[misc]
+
+
+def _option_names(kind: type, prefix: str = "--") -> Iterator[str]:
+    for field in dataclasses.fields(kind):
+        name = f"{prefix}{field.name}".replace("_", "-")
+        if dataclasses.is_dataclass(field.type):
+            yield from _option_names(field.type, f"{name}.")
+        else:
+            yield name
+            if field.type is bool:
+                group, _, last = name.removeprefix("--").rpartition(".")
+                yield f"--{group}.no-{last}" if group else f"--no-{last}"
+
+
+def _nearest(name: str, names: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, names, 1, cutoff=0.4)
+    return f"; did you mean {near[0]}?" if near else "; --help lists them all"
+
+
+def _first_sentence(box: str) -> str:
+    """The message inside tyro's framed error."""
+    lines = [line.strip(" │") for line in box.splitlines()]
+    text = [line for line in lines if line and line[0] not in "╭─╰"]
+    return text[0] if text else "the command line could not be read"

@@ -1,0 +1,13 @@
+"""Ranking of query images against a gallery: CMC, mAP and mINP by the standard protocol."""
+
+from pmm_jax.evaluation.embeddings import Embeddings, evaluate_embeddings
+from pmm_jax.evaluation.features_file import load_features
+from pmm_jax.evaluation.ranking import Ranking, evaluate_distances
+
+__all__ = [
+    "Embeddings",
+    "Ranking",
+    "evaluate_distances",
+    "evaluate_embeddings",
+    "load_features",
+]

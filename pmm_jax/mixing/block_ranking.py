@@ -1,0 +1,41 @@
+"""Block ranking: the K blocks of a heat map that hold most evidence (paper, section 2.2, eq. 1)."""
+
+import jax
+import jax.numpy as jnp
+
+
+def block_scores(heat: jax.Array, block: tuple[int, int]) -> jax.Array:
+    """Sum of the heat over each block, blocks in reading order.
+
+    Args:
+        heat: (N, H, W).
+        block: height and width in cells; they divide H and W.
+
+    Returns:
+        (N, H / height * W / width).
+    """
+    n, h, w = heat.shape
+    rows, columns = h // block[0], w // block[1]
+    return heat.reshape(n, rows, block[0], columns, block[1]).sum((2, 4)).reshape(n, -1)
+
+
+def keep_mask(heat: jax.Array, block: tuple[int, int], top_k: int) -> jax.Array:
+    """The mask M of eq. 1: False in the `top_k` highest blocks, True elsewhere.
+
+    Blocks with equal scores are taken in reading order, row by row from the top left. (The
+    release counts column by column; that differs only where scores tie.)
+
+    Args:
+        heat: (N, H, W).
+        block: height and width in cells; they divide H and W.
+        top_k: K, blocks replaced in every image.
+
+    Returns:
+        (N, H, W) bool.
+    """
+    n, h, w = heat.shape
+    rows, columns = h // block[0], w // block[1]
+    _, chosen = jax.lax.top_k(block_scores(heat, block), top_k)  # ties: the lower index first
+    replaced = (chosen[:, :, None] == jnp.arange(rows * columns)[None, None]).any(1)
+    cells = replaced.reshape(n, rows, 1, columns, 1)
+    return ~jnp.broadcast_to(cells, (n, rows, block[0], columns, block[1])).reshape(n, h, w)

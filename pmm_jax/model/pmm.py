@@ -1,0 +1,181 @@
+"""PMM: trunk, part block and three progressive stages (paper, section 2.1 and Figure 2).
+
+The modules are applied as functions of two dictionaries, `params` and `stats`, whose first keys
+name the parts: trunk, part_block, stage1, stage2, stage3. Every training pass through a part
+returns that part's new statistics, so that each moves exactly once a step.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from pmm_jax.config import Config
+from pmm_jax.mixing import grad_cam, hard_mix, keep_mask
+from pmm_jax.model.heads import StageHead
+from pmm_jax.model.layers import torch_default
+from pmm_jax.model.resnet import LAYER_WIDTHS, Bottleneck, ResNet, scaled
+
+Tree = dict[str, Any]
+
+
+class Network(NamedTuple):
+    """The parts, in the order in which a batch meets them; `baseline` has trunk and stage1."""
+
+    parts: dict[str, nn.Module]
+    compute_dtype: jnp.dtype
+
+
+@dataclass
+class StageOutputs:
+    """What the stages made of a batch of N images; tuples have an entry for each stage."""
+
+    embeddings: tuple[jax.Array, ...]
+    """(N, embedding_size) each."""
+    logits: tuple[jax.Array, ...]
+    """(N, identities) each."""
+    heats: tuple[jax.Array, ...] = ()
+    """(N, h, w): CAM 1 and 2, which pick what stages II and III lose."""
+    keeps: tuple[jax.Array, ...] = ()
+    """(N, h, w) bool: the masks of stages II and III, False where the negative's cells are put."""
+    inputs: tuple[jax.Array, ...] = ()
+    """(N, h, w, C): the map that each stage saw."""
+
+
+def build(config: Config, num_ids: int, param_dtype: jnp.dtype = jnp.float32) -> Network:
+    """The network that a config names, for that many training identities."""
+    model = config.model
+    zero, one = nn.initializers.zeros, nn.initializers.ones
+    last_scale = zero if model.zero_last_scale else one
+
+    def head(pooling: str) -> StageHead:
+        return StageHead(num_ids, pooling, model.embedding_size, param_dtype)
+
+    parts: dict[str, nn.Module] = {
+        "trunk": ResNet(model.depth, model.width, last_scale, param_dtype),
+        "stage1": head("average"),
+    }
+    if config.method.name == "pmm":
+        parts["part_block"] = Bottleneck(
+            scaled(LAYER_WIDTHS[3], model.width),
+            conv_init=torch_default,
+            last_scale_init=last_scale,
+            param_dtype=param_dtype,
+        )
+        parts["stage2"] = head("max")
+        parts["stage3"] = head("max")
+    return Network(parts, jnp.dtype(model.compute_dtype))
+
+
+def initialise(network: Network, key: jax.Array) -> tuple[Tree, Tree]:
+    """Random parameters and fresh statistics, the same whatever the image size."""
+    image = jax.ShapeDtypeStruct((2, 64, 64, 3), network.compute_dtype)
+    keys = dict(zip(network.parts, jax.random.split(key, len(network.parts)), strict=True))
+
+    def start(image: jax.Array) -> tuple[Tree, Tree]:
+        params, stats = {}, {}
+        feature_map = image
+        for name, part in network.parts.items():
+            output, variables = part.init_with_output(keys[name], feature_map, True)
+            params[name], stats[name] = variables["params"], variables["batch_stats"]
+            feature_map = output if name == "trunk" else feature_map
+        return params, stats
+
+    return jax.jit(lambda: start(jnp.zeros(image.shape, image.dtype)))()
+
+
+def embed(network: Network, params: Tree, stats: Tree, images: jax.Array) -> jax.Array:
+    """The descriptor of each image at test time: no mixing, the stages' embeddings side by side.
+
+    Args:
+        network, params, stats: the model.
+        images: (N, H, W, 3), normalised.
+
+    Returns:
+        (N, 3 * embedding_size) float32, not normalised; (N, embedding_size) for `baseline`.
+    """
+
+    def run(name: str, x: jax.Array) -> Any:
+        variables = {"params": params[name], "batch_stats": stats[name]}
+        return network.parts[name].apply(variables, x, False)
+
+    feature_map = run("trunk", images.astype(network.compute_dtype))
+    embeddings = [run("stage1", feature_map)[0]]
+    if "part_block" in network.parts:
+        part_map = run("part_block", feature_map)
+        embeddings += [run(stage, part_map)[0] for stage in ("stage2", "stage3")]
+    return jnp.concatenate(embeddings, axis=1)
+
+
+def train_forward(
+    network: Network,
+    config: Config,
+    params: Tree,
+    stats: Tree,
+    images: jax.Array,
+    labels: jax.Array,
+    negatives: tuple[jax.Array, jax.Array],
+) -> tuple[StageOutputs, Tree]:
+    """All stages in training mode, each fed what its predecessor's CAM leaves (Figure 2).
+
+    Args:
+        network, config, params, stats: the model.
+        images: (N, H, W, 3), normalised.
+        labels: (N,) int, 0 to identities - 1.
+        negatives: for stage II and stage III, (N,) int, the image mixed into each anchor.
+
+    Returns:
+        The outputs, and the statistics after this batch.
+    """
+    new_stats: Tree = {}
+
+    def run(name: str, x: jax.Array) -> Any:
+        variables = {"params": params[name], "batch_stats": stats[name]}
+        output, updates = network.parts[name].apply(variables, x, True, mutable=["batch_stats"])
+        new_stats[name] = updates["batch_stats"]
+        return output
+
+    def heat_of(stage: str, feature_map: jax.Array) -> jax.Array:
+        variables = jax.lax.stop_gradient({"params": params[stage], "batch_stats": stats[stage]})
+
+        def score(feature_map: jax.Array) -> jax.Array:
+            # The same pass as run(stage, ...), which XLA merges with it; its statistics are
+            # dropped, because a batch may move them only once.
+            output, _ = network.parts[stage].apply(
+                variables, feature_map, True, mutable=["batch_stats"]
+            )
+            return output[1]
+
+        return grad_cam(score, feature_map, labels)
+
+    feature_map = run("trunk", images.astype(network.compute_dtype))
+    stage1 = run("stage1", feature_map)
+    if "part_block" not in network.parts:
+        outputs = StageOutputs((stage1[0],), (stage1[1],), inputs=(feature_map,))
+        return outputs, new_stats
+
+    block, top_k = config.method.block, config.method.top_k
+    part_map = run("part_block", feature_map)
+
+    heat1 = heat_of("stage1", feature_map)
+    keep2 = keep_mask(heat1, block, top_k)
+    mixed2 = hard_mix(part_map, negatives[0], keep2)
+    stage2 = run("stage2", mixed2)
+
+    heat2 = heat_of("stage2", mixed2)
+    keep3 = keep_mask(heat2, block, top_k)
+    # The release mixes into the clean map, so stage I's blocks come back; the paper's words
+    # suppress cumulatively.
+    mixed3 = hard_mix(mixed2 if config.method.cumulative else part_map, negatives[1], keep3)
+    stage3 = run("stage3", mixed3)
+
+    outputs = StageOutputs(
+        embeddings=(stage1[0], stage2[0], stage3[0]),
+        logits=(stage1[1], stage2[1], stage3[1]),
+        heats=(heat1, heat2),
+        keeps=(keep2, keep3),
+        inputs=(feature_map, mixed2, mixed3),
+    )
+    return outputs, new_stats

@@ -1,0 +1,79 @@
+"""ResNet with bottleneck blocks and stride 1 in its last layer: the trunk of BDB and PMM.
+
+Names follow torchvision's (`layer1.0.conv1.weight` is `layer1_0/conv1/kernel`), so that weights
+map one to one (pretrained.py).
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.nn.initializers import Initializer
+
+from pmm_jax.model import operations
+from pmm_jax.model.layers import BatchNorm, Conv, he_fan_out
+
+EXPANSION = 4
+LAYER_WIDTHS = (64, 128, 256, 512)
+LAYER_STRIDES = (1, 2, 2, 1)  # torchvision's last layer has 2
+
+
+def scaled(channels: int, width: float) -> int:
+    """Channels of a network of that width: at least 8, in multiples of 8."""
+    return max(8, round(channels * width / 8) * 8)
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3, 1x1 convolutions around a shortcut: (N, H, W, C) to (N, H / s, W / s, 4 planes)."""
+
+    planes: int
+    stride: int = 1
+    downsample: bool = False
+    conv_init: Initializer = he_fan_out
+    last_scale_init: Initializer = nn.initializers.ones
+    param_dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """x: (N, H, W, C), C = 4 planes unless `downsample` projects the shortcut."""
+
+        def conv(name: str, features: int, size: int, stride: int = 1) -> Conv:
+            return Conv(features, size, stride, self.conv_init, self.param_dtype, name=name)
+
+        def norm(name: str, scale_init: Initializer = nn.initializers.ones) -> BatchNorm:
+            return BatchNorm(scale_init, param_dtype=self.param_dtype, name=name)
+
+        out = EXPANSION * self.planes
+        y = nn.relu(norm("bn1")(conv("conv1", self.planes, 1)(x), train))
+        y = nn.relu(norm("bn2")(conv("conv2", self.planes, 3, self.stride)(y), train))
+        y = norm("bn3", self.last_scale_init)(conv("conv3", out, 1)(y), train)
+        if self.downsample:
+            x = norm("downsample_bn")(conv("downsample_conv", out, 1, self.stride)(x), train)
+        return nn.relu(x + y)
+
+
+class ResNet(nn.Module):
+    """conv1 to layer4: images (N, H, W, 3) to a feature map (N, H / 16, W / 16, 2048 width)."""
+
+    depth: tuple[int, ...] = (3, 4, 6, 3)
+    width: float = 1.0
+    last_scale_init: Initializer = nn.initializers.ones
+    param_dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """x: normalised images in the compute dtype."""
+        x = Conv(scaled(64, self.width), 7, 2, param_dtype=self.param_dtype, name="conv1")(x)
+        x = nn.relu(BatchNorm(param_dtype=self.param_dtype, name="bn1")(x, train))
+        x = operations.max_pool(x)
+        for layer, blocks in enumerate(self.depth):
+            planes = scaled(LAYER_WIDTHS[layer], self.width)
+            for block in range(blocks):
+                x = Bottleneck(
+                    planes,
+                    LAYER_STRIDES[layer] if block == 0 else 1,
+                    downsample=block == 0,
+                    last_scale_init=self.last_scale_init,
+                    param_dtype=self.param_dtype,
+                    name=f"layer{layer + 1}_{block}",
+                )(x, train)
+        return x

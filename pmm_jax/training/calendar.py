@@ -1,0 +1,44 @@
+"""What happens after which step."""
+
+from dataclasses import dataclass
+
+from pmm_jax.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """Answers about a step by its number, 1 for the first of the run."""
+
+    train: TrainConfig
+    steps_per_epoch: int
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run."""
+        return self.train.epochs * self.steps_per_epoch
+
+    def epoch(self, number: int) -> int:
+        """The epoch that a step belongs to, from 1."""
+        return (number - 1) // self.steps_per_epoch + 1
+
+    def ends_epoch(self, number: int) -> bool:
+        """True for the last step of an epoch."""
+        return number % self.steps_per_epoch == 0
+
+    def logs(self, number: int) -> bool:
+        """True every log_every steps of an epoch and at its end, so that no window spans two."""
+        within = (number - 1) % self.steps_per_epoch + 1
+        return within % self.train.log_every == 0 or self.ends_epoch(number)
+
+    def evaluates(self, number: int) -> bool:
+        """True at the end of every evaluate_every-th epoch and of the last."""
+        return self._due(number, self.train.evaluate_every)
+
+    def saves(self, number: int) -> bool:
+        """True at the end of every checkpoint_every-th epoch, and wherever it evaluates."""
+        return self._due(number, self.train.checkpoint_every) or self.evaluates(number)
+
+    def _due(self, number: int, every: int) -> bool:
+        if not self.ends_epoch(number):
+            return False
+        return number == self.steps or (every > 0 and self.epoch(number) % every == 0)

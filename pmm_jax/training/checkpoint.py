@@ -1,0 +1,102 @@
+"""Checkpoints of a run: the latest, and the best by mAP. The one file that knows orbax."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import preservation_policy
+
+from pmm_jax.errors import UserError
+from pmm_jax.model.pmm import Tree
+from pmm_jax.training.state import TrainState
+
+
+class Checkpoints:
+    """The checkpoints/ folder of a workdir; a context manager that finishes pending writes.
+
+    Saving is asynchronous: the state is copied before `save` returns, so that it may be donated
+    to the next step, and written behind the training. A checkpoint appears under its final name
+    only when it is whole.
+    """
+
+    def __init__(self, workdir: Path) -> None:
+        self._folder = (workdir / "checkpoints").absolute()
+        keep = preservation_policy.AnyPreservationPolicy(
+            [
+                preservation_policy.LatestN(1),
+                preservation_policy.BestN(
+                    get_metric_fn=lambda metrics: metrics["mAP"],
+                    n=1,
+                    keep_checkpoints_without_metrics=False,
+                ),
+            ]
+        )
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=keep,
+            best_fn=lambda metrics: metrics["mAP"],
+            cleanup_tmp_directories=True,
+        )
+        self._manager = ocp.CheckpointManager(self._folder, options=options)
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._manager.wait_until_finished()
+        self._manager.close()
+
+    @property
+    def latest(self) -> int | None:
+        """Step of the newest checkpoint, None where there is none."""
+        return self._manager.latest_step()
+
+    @property
+    def best(self) -> int | None:
+        """Step of the evaluated checkpoint with the highest mAP, None where there is none."""
+        return self._manager.best_step()
+
+    def save(self, step: int, state: TrainState, metrics: dict[str, float] | None = None) -> None:
+        """Write the state after that many steps, with its evaluation where there was one."""
+        if step != self.latest:
+            self._manager.save(step, args=ocp.args.StandardSave(state), metrics=metrics)
+
+    def restore(self, step: int, like: TrainState) -> TrainState:
+        """Read a checkpoint into the shapes, dtypes and shardings of `like`.
+
+        Raises:
+            UserError: the checkpoint is damaged, or of another model.
+        """
+        return self._restore(step, ocp.args.StandardRestore(_abstract(like)))
+
+    def restore_weights(self, step: int, like: tuple[Tree, Tree]) -> tuple[Tree, Tree]:
+        """Read parameters and statistics alone, leaving the optimiser's moments on disk.
+
+        Raises:
+            UserError: the checkpoint is damaged, or of another model.
+        """
+        params, stats = _abstract(like)
+        target = {"params": params, "stats": stats}
+        restored = self._restore(
+            step,
+            ocp.args.PyTreeRestore(
+                target,
+                restore_args=ocp.checkpoint_utils.construct_restore_args(target),
+                partial_restore=True,
+            ),
+        )
+        return restored["params"], restored["stats"]
+
+    def _restore(self, step: int, args: ocp.args.CheckpointArgs) -> Any:
+        try:
+            return self._manager.restore(step, args=args)
+        except (ValueError, FileNotFoundError, KeyError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(
+                f"checkpoint {self._folder / str(step)} can't be read ({reason}); "
+                "delete that folder to go on from an earlier one"
+            ) from error
+
+
+def _abstract(tree: Any) -> Any:
+    return jax.tree.map(ocp.utils.to_shape_dtype_struct, tree)

@@ -1,0 +1,196 @@
+"""The story of a run: batches, step, log, evaluate, save."""
+
+import contextlib
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+import optax
+
+from pmm_jax.config import Config
+from pmm_jax.data.loading import ReadImages, image_reader, train_batches
+from pmm_jax.data.prepare import prepare
+from pmm_jax.data.sampler import IdentitySampler
+from pmm_jax.data.split import Split, open_split
+from pmm_jax.errors import UserError
+from pmm_jax.evaluation.table import ranking_json, ranking_table
+from pmm_jax.model.pmm import Network, build, initialise
+from pmm_jax.model.pretrained import load_resnet50
+from pmm_jax.training.calendar import Calendar
+from pmm_jax.training.checkpoint import Checkpoints
+from pmm_jax.training.evaluate import evaluate, make_embed
+from pmm_jax.training.optimizer import adam, learning_rate
+from pmm_jax.training.profiling import Tracer
+from pmm_jax.training.run_log import Display, MetricsFile
+from pmm_jax.training.sharding import data_mesh, replicate, split_batch
+from pmm_jax.training.state import TrainState, new_state
+from pmm_jax.training.step import Metrics, make_step
+from pmm_jax.training.workdir import claim
+
+
+def train(config: Config, workdir: Path, profile: bool = False) -> None:
+    """Train what the config names, going on from the workdir's last checkpoint if it has one.
+
+    Args:
+        config: checked.
+        workdir: holds all of the run; made if need be.
+        profile: record a jax profiler trace of a few steps under workdir/profile.
+    """
+    display = Display()
+    prepare(config.data, display.say)
+    claim(workdir, config)
+    split, sampler = training_data(config)
+    calendar = Calendar(config.train, sampler.steps_per_epoch)
+    network = build(config, len(np.unique(split.identities)))
+    schedule = learning_rate(config.optim, config.train.epochs, sampler.steps_per_epoch)
+    transform = adam(config.optim, schedule)
+    mesh = data_mesh(sampler.batch_size)
+    step, embed_images = make_step(network, config, transform), make_embed(network)
+
+    with Checkpoints(workdir) as checkpoints, stop_on_signal() as stopping:
+        done = checkpoints.latest or 0
+        state = replicate(mesh, start(network, config, transform, fresh=not done))
+        if done:
+            state = checkpoints.restore(done, state)
+            display.say(f"going on after step {done} of {calendar.steps}")
+        batches = train_batches(
+            _read_with_progress(split, config, display),
+            sampler,
+            range(done, calendar.steps),
+            config.data.workers,
+        )
+        log = MetricsFile(workdir, done)
+        window = Window(sampler.batch_size)
+        tracer = Tracer(workdir / "profile", done + 1, config.train.profile_steps, profile)
+        with display.bar("training", calendar.steps, done) as bar:
+            for number, batch in enumerate(batches, done + 1):
+                tracer.before(number)
+                state, metrics = step(state, *(split_batch(mesh, array) for array in batch))
+                window.add(metrics)
+                if tracer.after(number, state):
+                    display.say(f"profiler trace written under {workdir / 'profile'}")
+
+                epoch, note = calendar.epoch(number), None
+                if calendar.logs(number):
+                    means, speed = window.close(number)
+                    rate = float(schedule(np.int32(number - 1)))
+                    log.write(number, epoch, {**means, "learning_rate": rate}, "train")
+                    log.write_events(number, {"images_per_second": speed}, "speed")
+                    note = (
+                        f"epoch {epoch}  loss {means['loss']:.3f}  "
+                        f"accuracy {means['accuracy']:.1%}  {speed:.0f} images/s"
+                    )
+                bar.advance(1, note)
+
+                result = None
+                if calendar.evaluates(number):
+                    ranking = evaluate(embed_images, config, state.params, state.stats, display)
+                    result = ranking_json(ranking)
+                    log.write(number, epoch, result, "test")
+                    display.say(f"epoch {epoch}: Rank-1 {ranking.rank1:.1%}  mAP {ranking.mAP:.1%}")
+                    window.restart()
+                if calendar.saves(number) or stopping():
+                    checkpoints.save(number, state, result)
+                if stopping():
+                    raise Interrupted(number, calendar.steps)
+        log.close()
+        if done == calendar.steps:
+            display.say("the run is finished; evaluating its last checkpoint")
+            ranking = evaluate(embed_images, config, state.params, state.stats, display)
+        display.say(ranking_table(ranking))
+
+
+class Interrupted(Exception):
+    """A signal ended the run; its state was saved."""
+
+    def __init__(self, step: int, steps: int) -> None:
+        super().__init__(f"stopped and saved after step {step} of {steps}")
+
+
+def training_data(config: Config) -> tuple[Split, IdentitySampler]:
+    """The training split, and the sampler of its batches with classes in order of identity."""
+    split = open_split(config.data, "train")
+    _, labels = np.unique(split.identities, return_inverse=True)
+    sampler = IdentitySampler(
+        labels,
+        config.data.identities_per_batch,
+        config.data.images_per_identity,
+        config.train.seed,
+    )
+    return split, sampler
+
+
+def start(
+    network: Network, config: Config, transform: optax.GradientTransformation, fresh: bool = True
+) -> TrainState:
+    """The state before the first step: random, with the trunk that model.weights names.
+
+    Where not `fresh`, the trunk's weights are left random: a checkpoint will replace them.
+    """
+    params, stats = initialise(network, jax.random.key(config.train.seed))
+    if fresh and config.model.weights != "scratch":
+        params["trunk"], stats["trunk"] = load_resnet50(
+            config.model.weights, params["trunk"], stats["trunk"]
+        )
+    return new_state(params, stats, transform)
+
+
+class Window:
+    """The metrics since the last training line; they stay on the device until it is written."""
+
+    def __init__(self, batch_size: int) -> None:
+        self._batch_size = batch_size
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin anew, the clock too."""
+        self._metrics: list[Metrics] = []
+        self._started = time.monotonic()
+
+    def add(self, metrics: Metrics) -> None:
+        """One step's metrics."""
+        self._metrics.append(metrics)
+
+    def close(self, number: int) -> tuple[dict[str, float], float]:
+        """Means over the window and images a second; waits for the device.
+
+        Raises:
+            UserError: the loss is not a finite number.
+        """
+        steps = jax.device_get(self._metrics)
+        means = {name: float(np.mean([step[name] for step in steps])) for name in steps[0]}
+        speed = len(steps) * self._batch_size / (time.monotonic() - self._started)
+        if not math.isfinite(means["loss"]):
+            raise UserError(
+                f"the loss is {means['loss']} at step {number}; lower optim.peak_lr or lengthen "
+                "optim.warmup_epochs, in a new --workdir"
+            )
+        self.restart()
+        return means, speed
+
+
+@contextlib.contextmanager
+def stop_on_signal() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM let the step under way finish; the function yielded says if one came."""
+    came: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        if came:  # the second one means it
+            raise KeyboardInterrupt
+        came.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(came)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _read_with_progress(split: Split, config: Config, display: Display) -> ReadImages:
+    with display.bar("decoding", len(split)) as bar:
+        return image_reader(split, config.data, bar.advance)

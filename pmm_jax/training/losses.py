@@ -1,0 +1,45 @@
+"""The losses of one stage: label-smoothed cross entropy and batch-hard soft-margin triplet."""
+
+import jax
+import jax.numpy as jnp
+
+
+def smoothed_cross_entropy(logits: jax.Array, labels: jax.Array, smoothing: float) -> jax.Array:
+    """Mean cross entropy against (1 - smoothing) * one-hot + smoothing / C.
+
+    Args:
+        logits: (N, C).
+        labels: (N,) int.
+        smoothing: epsilon, 0 to 1.
+
+    Returns:
+        Scalar.
+    """
+    log_p = jax.nn.log_softmax(logits)
+    true = jnp.take_along_axis(log_p, labels[:, None], 1)[:, 0]
+    return -((1 - smoothing) * true + smoothing * log_p.mean(1)).mean()
+
+
+def batch_hard_triplet(embeddings: jax.Array, labels: jax.Array) -> jax.Array:
+    """Mean of log(1 + exp(d_ap - d_an)) over the batch (Hermans et al. 2017, soft margin).
+
+    d is Euclidean; ap is each anchor's farthest image of its identity (itself, at distance 0,
+    where there is no other) and an its nearest of another.
+
+    Args:
+        embeddings: (N, D), not normalised.
+        labels: (N,) int, two identities or more.
+
+    Returns:
+        Scalar.
+    """
+    squares = jnp.square(embeddings).sum(1)
+    products = embeddings @ embeddings.T
+    squared = squares[:, None] + squares[None, :] - 2 * products
+    distances = jnp.sqrt(jnp.maximum(squared, 1e-12))  # the root's slope at 0 is infinite
+    same = labels[:, None] == labels[None, :]
+    hardest_positive = jnp.where(same, distances, -jnp.inf).argmax(1)
+    hardest_negative = jnp.where(same, jnp.inf, distances).argmin(1)
+    ap = jnp.take_along_axis(distances, hardest_positive[:, None], 1)[:, 0]
+    an = jnp.take_along_axis(distances, hardest_negative[:, None], 1)[:, 0]
+    return jax.nn.softplus(ap - an).mean()

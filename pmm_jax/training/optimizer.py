@@ -1,0 +1,46 @@
+"""Adam with L2 in the gradient, and the learning rate by epoch."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from pmm_jax.config import OptimConfig
+
+
+def learning_rate(optim: OptimConfig, epochs: int, steps_per_epoch: int) -> optax.Schedule:
+    """Learning rate of a step, counted from 0.
+
+    `step` is the release's: with e = 1, 2, ... the epoch, peak / 10 * (e // stair + 1) up to
+    warmup_epochs (1e-4 to 1e-3 in ten stairs), then the peak, a tenth of it from decay_epochs[0]
+    and a hundredth from decay_epochs[1].
+
+    `cosine` climbs linearly over warmup_epochs, then falls to 0 at the last step.
+    """
+    first, second = optim.decay_epochs
+
+    def stairs(step: jax.Array) -> jax.Array:
+        epoch = step // steps_per_epoch + 1
+        climbing = 0.1 * (epoch // optim.warmup_stair + 1)
+        factor = jnp.where(epoch < second, 0.1, 0.01)
+        factor = jnp.where(epoch < first, 1.0, factor)
+        return optim.peak_lr * jnp.where(epoch <= optim.warmup_epochs, climbing, factor)
+
+    def cosine(step: jax.Array) -> jax.Array:
+        warmup, total = optim.warmup_epochs * steps_per_epoch, epochs * steps_per_epoch
+        climbing = (step + 1) / max(warmup, 1)
+        passed = (step - warmup) / max(total - warmup, 1)
+        falling = 0.5 * (1 + jnp.cos(math.pi * jnp.clip(passed, 0, 1)))
+        return optim.peak_lr * jnp.where(step < warmup, climbing, falling)
+
+    return stairs if optim.schedule == "step" else cosine
+
+
+def adam(optim: OptimConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
+    """PyTorch's Adam(weight_decay=...): L2 joins the gradient before the moments (not AdamW)."""
+    return optax.chain(
+        optax.add_decayed_weights(optim.weight_decay),
+        optax.scale_by_adam(*optim.betas, eps=optim.eps),
+        optax.scale_by_learning_rate(schedule),
+    )

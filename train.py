@@ -1,0 +1,30 @@
+"""Train: python train.py --config configs/NAME.py --workdir DIR [--group.field VALUE ...]."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pmm_jax.cli import main, parse_run
+from pmm_jax.config import Config
+
+
+@dataclass(frozen=True)
+class Options(Config):
+    """What train.py takes besides the config's own fields."""
+
+    workdir: str = "runs/latest"
+    """Folder of the run: config, metrics, checkpoints. The same one again goes on with it."""
+    profile: bool = False
+    """Record a jax profiler trace of a few steps under WORKDIR/profile."""
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Parse, train."""
+    config, options = parse_run(arguments, Options, "Train a re-identification model.")
+    from pmm_jax.training.loop import train
+
+    train(config, Path(options.workdir), options.profile)
+
+
+if __name__ == "__main__":
+    main(run)
