@@ -12,7 +12,6 @@ import jax.numpy as jnp
 from jax import lax
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
-_TAPS_FROM_CHANNELS = 32  # below that, a dot per tap is too thin to beat the stock weight gradient
 
 
 def _on_cpu() -> bool:
@@ -36,9 +35,7 @@ def conv(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
         return _pointwise_conv(x[:, ::stride, ::stride], kernel)
     if kernel.shape[0] == 7 and stride == 2 and x.shape[1] % 2 == 0 and x.shape[2] % 2 == 0:
         return _stem_conv(x, kernel)
-    if kernel.shape[2] >= _TAPS_FROM_CHANNELS:
-        return _tap_conv(x, kernel, stride)
-    return _stock_conv(x, kernel, stride)
+    return _tap_conv(x, kernel, stride)
 
 
 def _stock_conv(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:

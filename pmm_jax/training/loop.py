@@ -23,6 +23,7 @@ from pmm_jax.model.pretrained import load_resnet50
 from pmm_jax.training.calendar import Calendar
 from pmm_jax.training.checkpoint import Checkpoints
 from pmm_jax.training.evaluate import evaluate, make_embed
+from pmm_jax.training.host_memory import keep_freed_memory
 from pmm_jax.training.optimizer import adam, learning_rate
 from pmm_jax.training.profiling import Tracer
 from pmm_jax.training.run_log import Display, MetricsFile
@@ -40,6 +41,7 @@ def train(config: Config, workdir: Path, profile: bool = False) -> None:
         workdir: holds all of the run; made if need be.
         profile: record a jax profiler trace of a few steps under workdir/profile.
     """
+    keep_freed_memory()
     display = Display()
     prepare(config.data, display.say)
     claim(workdir, config)
