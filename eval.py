@@ -38,8 +38,8 @@ class FileOptions:
 def run(arguments: Sequence[str]) -> None:
     """Parse, evaluate, print."""
     if any(word.split("=")[0] == "--embeddings" for word in arguments):
-        options = parse(FileOptions(), arguments, "Rank saved embeddings of any model.")
-        ranking = evaluate_embeddings(*load_features(options.embeddings))
+        file = parse(FileOptions(), arguments, "Rank saved embeddings of any model.")
+        ranking, as_json = evaluate_embeddings(*load_features(file.embeddings)), file.json
     else:
         config, options = parse_run(
             arguments, RunOptions, "Evaluate a run; or, with --embeddings FILE.npz, any model."
@@ -48,8 +48,9 @@ def run(arguments: Sequence[str]) -> None:
         from pmm_jax.training.evaluate import evaluate_run
         from pmm_jax.training.run_log import Display
 
-        ranking = evaluate_run(config, Path(options.workdir), Display(stderr=options.json))
-    print(json.dumps(ranking_json(ranking)) if options.json else ranking_table(ranking))
+        as_json = options.json
+        ranking = evaluate_run(config, Path(options.workdir), Display(stderr=as_json))
+    print(json.dumps(ranking_json(ranking)) if as_json else ranking_table(ranking))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import tyro
 
 from pmm_jax.config import Config, check
 from pmm_jax.errors import UserError
+from pmm_jax.host_memory import keep_freed_memory
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Config)
@@ -101,6 +102,7 @@ def parse_run(arguments: Sequence[str], options: type[R], description: str) -> t
 
 def main(program: Callable[[Sequence[str]], None]) -> None:
     """Run an entry point: a UserError becomes one line on standard error and exit code 2."""
+    keep_freed_memory()
     try:
         program(sys.argv[1:])
     except UserError as error:
@@ -133,7 +135,7 @@ def _groups() -> dict[str, type]:
 def _option_names(kind: type, prefix: str = "--") -> Iterator[str]:
     for field in dataclasses.fields(kind):
         name = f"{prefix}{field.name}".replace("_", "-")
-        if dataclasses.is_dataclass(field.type):
+        if isinstance(field.type, type) and dataclasses.is_dataclass(field.type):
             yield from _option_names(field.type, f"{name}.")
         else:
             yield name

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from pmm_jax.model.layers import BatchNorm, Linear, he_fan_in, he_fan_out, near_one
+from pmm_jax.model.layers import BatchNorm, Linear
 
 
 class StageHead(nn.Module):
@@ -14,7 +14,7 @@ class StageHead(nn.Module):
 
     Stage I pools by the average and stages II and III by the maximum, "to strengthen the relative
     weak features". The release writes stage I's reduction as a 1x1 convolution on the pooled map,
-    which is a linear layer, and draws it by fan-in where the others are drawn by fan-out.
+    which is the same as a linear layer.
     """
 
     num_ids: int
@@ -31,14 +31,9 @@ class StageHead(nn.Module):
         wide = jnp.promote_types(feature_map.dtype, jnp.float32)
         average = self.pooling == "average"
         pooled = feature_map.astype(wide).mean((1, 2)) if average else feature_map.max((1, 2))
-        reduction = Linear(
-            self.embedding_size,
-            he_fan_in if average else he_fan_out,
-            self.param_dtype,
-            name="reduction",
-        )
+        reduction = Linear(self.embedding_size, self.param_dtype, name="reduction")
+        norm = BatchNorm(param_dtype=self.param_dtype, name="bn")
         reduced = reduction(pooled.astype(wide))
-        norm = BatchNorm(near_one, param_dtype=self.param_dtype, name="bn")
         embedding = nn.relu(norm(reduced, train))
-        logits = Linear(self.num_ids, param_dtype=self.param_dtype, name="classifier")(embedding)
+        logits = Linear(self.num_ids, self.param_dtype, name="classifier")(embedding)
         return embedding, logits

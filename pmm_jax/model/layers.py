@@ -1,21 +1,13 @@
-"""Convolution, batch normalisation and linear layers with PyTorch's conventions."""
+"""Convolution, batch normalisation and linear layers with PyTorch's conventions.
+
+Parameters are declared here with their shapes; their initial values are in initial.py.
+"""
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jax.nn.initializers import Initializer
 
 from pmm_jax.model import operations
-
-# PyTorch's names: kaiming_normal_ by fan-out and fan-in, and Conv2d's own default.
-he_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
-he_fan_in = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
-torch_default = nn.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform")
-
-
-def near_one(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> jax.Array:
-    """N(1, 0.02): the release's start of the heads' BatchNorm scales."""
-    return 1.0 + 0.02 * jax.random.normal(key, shape, dtype)
 
 
 class Conv(nn.Module):
@@ -24,14 +16,13 @@ class Conv(nn.Module):
     features: int
     kernel_size: int
     stride: int = 1
-    init: Initializer = he_fan_out
     param_dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Computes in x's dtype."""
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
-        kernel = self.param("kernel", self.init, shape, self.param_dtype)
+        kernel = self.param("kernel", nn.initializers.zeros, shape, self.param_dtype)
         return operations.conv(x, kernel.astype(x.dtype), self.stride)
 
 
@@ -39,14 +30,13 @@ class Linear(nn.Module):
     """Linear layer with bias: (N, C) to (N, D)."""
 
     features: int
-    init: Initializer = he_fan_out
     param_dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Computes in x's dtype."""
         shape = (x.shape[-1], self.features)
-        kernel = self.param("kernel", self.init, shape, self.param_dtype)
+        kernel = self.param("kernel", nn.initializers.zeros, shape, self.param_dtype)
         bias = self.param("bias", nn.initializers.zeros, (self.features,), self.param_dtype)
         return x @ kernel.astype(x.dtype) + bias.astype(x.dtype)[None]
 
@@ -59,7 +49,6 @@ class BatchNorm(nn.Module):
     those of the whole batch, whatever the number of devices.
     """
 
-    scale_init: Initializer = nn.initializers.ones
     momentum: float = 0.1
     eps: float = 1e-5
     param_dtype: jnp.dtype = jnp.float32
@@ -68,7 +57,7 @@ class BatchNorm(nn.Module):
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """x (..., C); `train` normalises by the batch and moves the running statistics."""
         shape = (x.shape[-1],)
-        scale = self.param("scale", self.scale_init, shape, self.param_dtype)
+        scale = self.param("scale", nn.initializers.ones, shape, self.param_dtype)
         bias = self.param("bias", nn.initializers.zeros, shape, self.param_dtype)
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape, self.param_dtype)
         var = self.variable("batch_stats", "var", jnp.ones, shape, self.param_dtype)

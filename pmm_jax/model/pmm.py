@@ -6,7 +6,7 @@ returns that part's new statistics, so that each moves exactly once a step.
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +15,7 @@ from flax import linen as nn
 from pmm_jax.config import Config
 from pmm_jax.mixing import grad_cam, hard_mix, keep_mask
 from pmm_jax.model.heads import StageHead
-from pmm_jax.model.layers import torch_default
-from pmm_jax.model.resnet import LAYER_WIDTHS, Bottleneck, ResNet, scaled
+from pmm_jax.model.resnet import EXPANSION, LAYER_WIDTHS, Bottleneck, ResNet, scaled
 
 Tree = dict[str, Any]
 
@@ -25,7 +24,10 @@ class Network(NamedTuple):
     """The parts, in the order in which a batch meets them; `baseline` has trunk and stage1."""
 
     parts: dict[str, nn.Module]
+    channels: int
+    """Of the feature map that leaves the trunk."""
     compute_dtype: jnp.dtype
+    """Of the activations."""
 
 
 @dataclass
@@ -47,43 +49,20 @@ class StageOutputs:
 def build(config: Config, num_ids: int, param_dtype: jnp.dtype = jnp.float32) -> Network:
     """The network that a config names, for that many training identities."""
     model = config.model
-    zero, one = nn.initializers.zeros, nn.initializers.ones
-    last_scale = zero if model.zero_last_scale else one
+    planes = scaled(LAYER_WIDTHS[3], model.width)
 
-    def head(pooling: str) -> StageHead:
+    def head(pooling: Literal["average", "max"]) -> StageHead:
         return StageHead(num_ids, pooling, model.embedding_size, param_dtype)
 
     parts: dict[str, nn.Module] = {
-        "trunk": ResNet(model.depth, model.width, last_scale, param_dtype),
+        "trunk": ResNet(model.depth, model.width, param_dtype),
         "stage1": head("average"),
     }
     if config.method.name == "pmm":
-        parts["part_block"] = Bottleneck(
-            scaled(LAYER_WIDTHS[3], model.width),
-            conv_init=torch_default,
-            last_scale_init=last_scale,
-            param_dtype=param_dtype,
-        )
+        parts["part_block"] = Bottleneck(planes, param_dtype=param_dtype)
         parts["stage2"] = head("max")
         parts["stage3"] = head("max")
-    return Network(parts, jnp.dtype(model.compute_dtype))
-
-
-def initialise(network: Network, key: jax.Array) -> tuple[Tree, Tree]:
-    """Random parameters and fresh statistics, the same whatever the image size."""
-    image = jax.ShapeDtypeStruct((2, 64, 64, 3), network.compute_dtype)
-    keys = dict(zip(network.parts, jax.random.split(key, len(network.parts)), strict=True))
-
-    def start(image: jax.Array) -> tuple[Tree, Tree]:
-        params, stats = {}, {}
-        feature_map = image
-        for name, part in network.parts.items():
-            output, variables = part.init_with_output(keys[name], feature_map, True)
-            params[name], stats[name] = variables["params"], variables["batch_stats"]
-            feature_map = output if name == "trunk" else feature_map
-        return params, stats
-
-    return jax.jit(lambda: start(jnp.zeros(image.shape, image.dtype)))()
+    return Network(parts, EXPANSION * planes, jnp.dtype(model.compute_dtype))
 
 
 def embed(network: Network, params: Tree, stats: Tree, images: jax.Array) -> jax.Array:

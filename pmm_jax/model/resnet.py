@@ -7,10 +7,9 @@ map one to one (pretrained.py).
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jax.nn.initializers import Initializer
 
 from pmm_jax.model import operations
-from pmm_jax.model.layers import BatchNorm, Conv, he_fan_out
+from pmm_jax.model.layers import BatchNorm, Conv
 
 EXPANSION = 4
 LAYER_WIDTHS = (64, 128, 256, 512)
@@ -28,8 +27,6 @@ class Bottleneck(nn.Module):
     planes: int
     stride: int = 1
     downsample: bool = False
-    conv_init: Initializer = he_fan_out
-    last_scale_init: Initializer = nn.initializers.ones
     param_dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -37,15 +34,15 @@ class Bottleneck(nn.Module):
         """x: (N, H, W, C), C = 4 planes unless `downsample` projects the shortcut."""
 
         def conv(name: str, features: int, size: int, stride: int = 1) -> Conv:
-            return Conv(features, size, stride, self.conv_init, self.param_dtype, name=name)
+            return Conv(features, size, stride, self.param_dtype, name=name)
 
-        def norm(name: str, scale_init: Initializer = nn.initializers.ones) -> BatchNorm:
-            return BatchNorm(scale_init, param_dtype=self.param_dtype, name=name)
+        def norm(name: str) -> BatchNorm:
+            return BatchNorm(param_dtype=self.param_dtype, name=name)
 
         out = EXPANSION * self.planes
         y = nn.relu(norm("bn1")(conv("conv1", self.planes, 1)(x), train))
         y = nn.relu(norm("bn2")(conv("conv2", self.planes, 3, self.stride)(y), train))
-        y = norm("bn3", self.last_scale_init)(conv("conv3", out, 1)(y), train)
+        y = norm("bn3")(conv("conv3", out, 1)(y), train)
         if self.downsample:
             x = norm("downsample_bn")(conv("downsample_conv", out, 1, self.stride)(x), train)
         return nn.relu(x + y)
@@ -56,7 +53,6 @@ class ResNet(nn.Module):
 
     depth: tuple[int, ...] = (3, 4, 6, 3)
     width: float = 1.0
-    last_scale_init: Initializer = nn.initializers.ones
     param_dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -72,7 +68,6 @@ class ResNet(nn.Module):
                     planes,
                     LAYER_STRIDES[layer] if block == 0 else 1,
                     downsample=block == 0,
-                    last_scale_init=self.last_scale_init,
                     param_dtype=self.param_dtype,
                     name=f"layer{layer + 1}_{block}",
                 )(x, train)

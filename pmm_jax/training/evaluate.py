@@ -14,7 +14,8 @@ from pmm_jax.data.split import open_split
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation import Embeddings, Ranking, evaluate_embeddings
 from pmm_jax.evaluation.embed import embed_batches
-from pmm_jax.model.pmm import Network, Tree, build, embed, initialise
+from pmm_jax.model.initial import initialise
+from pmm_jax.model.pmm import Network, Tree, build, embed
 from pmm_jax.training.checkpoint import Checkpoints
 from pmm_jax.training.run_log import Display
 from pmm_jax.training.sharding import data_mesh, split_batch
@@ -73,6 +74,6 @@ def evaluate_run(config: Config, workdir: Path, display: Display) -> Ranking:
         step = checkpoints.best if best else checkpoints.latest
         if step is None:
             raise UserError(f"{workdir} has no {config.evaluate.checkpoint} checkpoint yet")
-        weights = checkpoints.restore_weights(step, initialise(network, jax.random.key(0)))
+        weights = checkpoints.restore_weights(step, initialise(network, seed=0))
     display.say(f"{config.evaluate.checkpoint} checkpoint, step {step}")
     return evaluate(make_embed(network), config, *weights, display)

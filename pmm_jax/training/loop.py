@@ -18,12 +18,12 @@ from pmm_jax.data.sampler import IdentitySampler
 from pmm_jax.data.split import Split, open_split
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation.table import ranking_json, ranking_table
-from pmm_jax.model.pmm import Network, build, initialise
+from pmm_jax.model.initial import initialise
+from pmm_jax.model.pmm import Network, build
 from pmm_jax.model.pretrained import load_resnet50
 from pmm_jax.training.calendar import Calendar
 from pmm_jax.training.checkpoint import Checkpoints
 from pmm_jax.training.evaluate import evaluate, make_embed
-from pmm_jax.training.host_memory import keep_freed_memory
 from pmm_jax.training.optimizer import adam, learning_rate
 from pmm_jax.training.profiling import Tracer
 from pmm_jax.training.run_log import Display, MetricsFile
@@ -41,7 +41,6 @@ def train(config: Config, workdir: Path, profile: bool = False) -> None:
         workdir: holds all of the run; made if need be.
         profile: record a jax profiler trace of a few steps under workdir/profile.
     """
-    keep_freed_memory()
     display = Display()
     prepare(config.data, display.say)
     claim(workdir, config)
@@ -133,7 +132,7 @@ def start(
 
     Where not `fresh`, the trunk's weights are left random: a checkpoint will replace them.
     """
-    params, stats = initialise(network, jax.random.key(config.train.seed))
+    params, stats = initialise(network, config.train.seed, config.model.zero_last_scale)
     if fresh and config.model.weights != "scratch":
         params["trunk"], stats["trunk"] = load_resnet50(
             config.model.weights, params["trunk"], stats["trunk"]

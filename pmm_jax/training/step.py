@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from pmm_jax.config import Config
@@ -57,7 +58,7 @@ def apply_step(
         metrics = {f"triplet{i}": value for i, value in enumerate(triplets, 1)}
         metrics |= {f"cross_entropy{i}": value for i, value in enumerate(entropies, 1)}
         metrics["accuracy"] = (outputs.logits[0].argmax(1) == labels).mean()
-        return sum(triplets) + sum(entropies), (stats, metrics)
+        return jnp.stack(triplets + entropies).sum(), (stats, metrics)
 
     (loss, (stats, metrics)), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
     updates, optimizer = transform.update(grads, state.optimizer, state.params)
