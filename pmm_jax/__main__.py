@@ -1,5 +1,6 @@
 """The project's other commands: python -m pmm_jax VERB."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def synthesize(arguments: Sequence[str]) -> None:
     )
     display = Display()
     with display.bar("drawing", 0) as bar:
-        count = synthesize(Path(root), settings, bar.reach)
+        count = synthesize(Path(root), settings, bar.reach, os.cpu_count() or 1)
     display.say(f"{root}: {count:,} images")
 
 

@@ -1,0 +1,30 @@
+"""PMM on people made up, in a few minutes on 2 CPU cores; `make demo` runs it.
+
+    python -m pmm_jax synthesize data/synthetic
+    python train.py --config configs/demo.py --workdir runs/demo
+
+Takes about 2 minutes and reaches a Rank-1 above 80 %, where colour alone gives 16 %.
+"""
+
+from pmm_jax.config import (
+    Config,
+    DataConfig,
+    MethodConfig,
+    ModelConfig,
+    OptimConfig,
+    TrainConfig,
+)
+
+config = Config(
+    data=DataConfig(
+        name="market1501",
+        root="data/synthetic",
+        image_size=(128, 64),
+        crop_padding=4,
+        erase_size=24,
+    ),
+    model=ModelConfig(depth=(1, 1, 1, 1), width=0.25, weights="scratch", zero_last_scale=True),
+    method=MethodConfig(top_k=1, block=(2, 2)),
+    optim=OptimConfig(schedule="cosine", peak_lr=2e-3, warmup_epochs=4),
+    train=TrainConfig(epochs=30, evaluate_every=10, checkpoint_every=10),
+)
