@@ -1,0 +1,36 @@
+# make demo    train on people made up, in runs/demo
+# make test    checks and the quick tests
+# make test-all  also the slow tests, and those that need a real data set
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test test-all check clean
+
+demo: .venv/run
+	$(BIN)/python -m pmm_jax synthesize data/synthetic
+	$(BIN)/python train.py --config configs/demo.py --workdir runs/demo
+	$(BIN)/python -m benchmarks.color_floor data/synthetic
+
+test: check
+	$(BIN)/python -m pytest
+
+test-all: check
+	$(BIN)/python -m pytest --all
+
+check: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy pmm_jax benchmarks configs train.py eval.py
+
+.venv/run: requirements.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+.venv/dev: .venv/run requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+clean:
+	rm -rf .venv runs/demo data/synthetic
