@@ -34,6 +34,10 @@ def load_config(path: str) -> Config:
         raise UserError(f"--config {path}: no such file; {hint}")
     try:
         config = runpy.run_path(path).get("config")
+    except SyntaxError as error:
+        raise UserError(f"{path}, line {error.lineno}: not Python ({error.msg})") from None
+    except (NameError, ImportError, ValueError, AttributeError) as error:
+        raise UserError(f"{path}: {error}") from None
     except TypeError as error:  # a field that no dataclass of config.py has
         name = re.search(
             r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error)
@@ -150,7 +154,12 @@ def _nearest(name: str, names: Sequence[str]) -> str:
 
 
 def _first_sentence(box: str) -> str:
-    """The message inside tyro's framed error."""
-    lines = [line.strip(" │") for line in box.splitlines()]
-    text = [line for line in lines if line and line[0] not in "╭─╰"]
-    return text[0] if text else "the command line could not be read"
+    """The message of tyro's framed error: its lines up to the first rule."""
+    message: list[str] = []
+    for line in box.splitlines():
+        text = line.strip(" │")
+        if text and text[0] in "─╰":
+            break
+        if text and text[0] != "╭":
+            message.append(text)
+    return " ".join(message) or "the command line could not be read"

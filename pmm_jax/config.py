@@ -4,8 +4,8 @@ The defaults are the paper's settings for Market-1501 (section 3.1) on the relea
 paper and release differ, the field says which one it follows.
 """
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, get_args, get_origin
 
 from pmm_jax.errors import UserError
 
@@ -58,8 +58,8 @@ class ModelConfig:
     """Initial trunk: `imagenet` (torchvision's ResNet-50, by huggingface_hub), a .safetensors or
     .pth file, or `scratch` (random)."""
     zero_last_scale: bool = False
-    """Start each residual block's last BatchNorm scale at 0, so that the block starts as the
-    identity: helps training from scratch. The part block keeps its default start."""
+    """Start each residual block's last BatchNorm scale at 0, the part block's too, so that the
+    block starts as the identity: helps training from scratch."""
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of activations; parameters, statistics and losses stay float32."""
 
@@ -162,6 +162,7 @@ def feature_map_size(image_size: tuple[int, int]) -> tuple[int, int]:
 
 def check(config: Config) -> Config:
     """The config itself, or a UserError that names the first field that can't work and its mend."""
+    _check_types(config)
     for axis, size, block in zip(
         ("height", "width"), config.data.image_size, config.method.block, strict=True
     ):
@@ -190,6 +191,36 @@ def check(config: Config) -> Config:
         )
     _check_ranges(config)
     return config
+
+
+def _check_types(config: Config) -> None:
+    """The command line converts what it reads; a config file can hold anything."""
+    for group in fields(config):
+        values = getattr(config, group.name)
+        if not isinstance(values, group.type):  # type: ignore[arg-type]
+            raise UserError(f"{group.name} is {values!r}; it must be a {group.type.__name__}")  # type: ignore[union-attr]
+        for entry in fields(values):
+            value = getattr(values, entry.name)
+            if not _fits(value, entry.type):
+                wanted = str(entry.type)
+                if get_origin(entry.type) is Literal:
+                    wanted = f"one of {', '.join(get_args(entry.type))}"
+                elif isinstance(entry.type, type) and not get_args(entry.type):
+                    wanted = f"of type {entry.type.__name__}"
+                raise UserError(f"{group.name}.{entry.name} is {value!r}; it must be {wanted}")
+
+
+def _fits(value: object, kind: Any) -> bool:
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if get_origin(kind) is tuple:
+        kinds = get_args(kind)
+        return (
+            isinstance(value, tuple) and len(value) == len(kinds) and all(map(_fits, value, kinds))
+        )
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
 
 
 def _check_ranges(config: Config) -> None:
@@ -223,6 +254,7 @@ def _check_ranges(config: Config) -> None:
         "data.erase_probability": config.data.erase_probability,
         "data.train_fraction": config.data.train_fraction,
         "method.label_smoothing": config.method.label_smoothing,
+        "optim.betas": max(config.optim.betas),
     }
     for name, value in fractions.items():
         if not 0 <= value <= 1:

@@ -7,6 +7,7 @@ from typing import Any
 
 from pmm_jax.config import Config
 from pmm_jax.errors import UserError
+from pmm_jax.training.run_log import read_metrics
 
 # These change how a run is done and watched, not what it computes.
 _FREE = {
@@ -24,12 +25,14 @@ _FREE = {
 def claim(workdir: Path, config: Config) -> None:
     """Make the workdir this config's, or check that it is.
 
+    A workdir where no step was ever logged is anybody's: its run failed on the way.
+
     Raises:
         UserError: it holds a run of another config; the first differing field is named.
     """
     path = workdir / "config.json"
     ours = _flat(dataclasses.asdict(config))
-    if path.is_file():
+    if path.is_file() and read_metrics(workdir):
         try:
             theirs = _flat(json.loads(path.read_text(encoding="utf-8")))
         except (json.JSONDecodeError, AttributeError):
