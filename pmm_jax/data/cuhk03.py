@@ -1,0 +1,133 @@
+"""CUHK03 by the new protocol (Zhong et al., CVPR 2017), detected or labeled boxes.
+
+Two forms are read: the CUHK03-NP folders, which copy Market-1501's layout, and cuhk-03.mat as its
+authors distribute it (Li et al., CVPR 2014) beside the protocol's two configuration files.
+"""
+
+import io
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pmm_jax.data.layouts import market_style
+from pmm_jax.data.records import SPLITS, Record, Scan, file_reader
+from pmm_jax.errors import UserError
+
+KINDS = ("detected", "labeled")
+"""Boxes found by a detector, or drawn by hand."""
+
+NAME = re.compile(r"(?P<identity>-?\d+)_c(?P<camera>\d+)_\d+\.")
+"""CUHK03-NP's `0001_c1_1.png`: identity, camera, image."""
+KEY = re.compile(r"(?P<pair>\d)_(?P<person>\d{3})_(?P<view>[12])_(?P<image>\d{2})\.png")
+"""The configuration's `1_001_1_01.png`: camera pair, person, view, image, all from 1."""
+
+IMAGES = ("cuhk-03.mat", "cuhk03_release/cuhk-03.mat")
+CONFIGS = tuple(f"cuhk03_new_protocol_config_{kind}.mat" for kind in KINDS)
+MAT_FILES = IMAGES + CONFIGS
+"""Files under a root on which its records may depend."""
+
+
+def scan(root: Path, kind: str) -> Scan:
+    """Scan of the `detected` or `labeled` boxes under root.
+
+    Raises:
+      UserError: neither the folders nor the .mat files are there.
+    """
+    if (root / kind).is_dir():
+        return market_style(root, NAME, "0001_c1_1.png", inside=kind)
+    config = root / f"cuhk03_new_protocol_config_{kind}.mat"
+    if _images(root) is None:
+        raise UserError(
+            f"found neither a folder {kind} nor cuhk-03.mat under {root}; "
+            "data.root is the folder that holds either"
+        )
+    if not config.is_file():
+        raise UserError(
+            f"found cuhk-03.mat but no {config.name} under {root}; get it from "
+            "https://github.com/zhunzhong07/person-re-ranking (evaluation/data/CUHK03)"
+        )
+    return Scan(read_config(config))
+
+
+def reader(root: Path, kind: str) -> Callable[[str], bytes]:
+    """Function from a record's path to its encoded image, whichever form lies under root."""
+    images = _images(root)
+    if (root / kind).is_dir() or images is None:
+        return file_reader(root)
+    return MatImages(images, kind).read
+
+
+def _images(root: Path) -> Path | None:
+    return next((root / name for name in IMAGES if (root / name).is_file()), None)
+
+
+def read_config(file: Path) -> dict[str, list[Record]]:
+    """Records of each split by a cuhk03_new_protocol_config file (MATLAB v5, indices from 1).
+
+    The camera is the view within the pair, 1 or 2, as in the CUHK03-NP folders.
+    """
+    from scipy.io import loadmat
+
+    try:
+        config = loadmat(file, squeeze_me=True)
+        names, labels = config["filelist"], config["labels"]
+        rows = {split: np.atleast_1d(config[f"{split}_idx"]) for split in SPLITS}
+    except (OSError, ValueError, KeyError, NotImplementedError) as error:
+        raise UserError(
+            f"{file} is no CUHK03 new-protocol file ({error}); get it from "
+            "https://github.com/zhunzhong07/person-re-ranking (evaluation/data/CUHK03)"
+        ) from error
+    splits: dict[str, list[Record]] = {}
+    for split, chosen in rows.items():
+        splits[split] = []
+        for row in chosen.astype(int) - 1:
+            name = str(names[row])
+            match = KEY.fullmatch(name)
+            if match is None:
+                raise UserError(f"{file} lists {name!r}, which is not like 1_001_1_01.png")
+            splits[split].append(Record(name, int(labels[row]), int(match["view"])))
+    return splits
+
+
+class MatImages:
+    """Images of cuhk-03.mat (MATLAB v7.3, so HDF5), as PNG bytes, by their configuration name."""
+
+    def __init__(self, file: Path, kind: str):
+        import h5py
+
+        try:
+            self._file = h5py.File(file, "r")
+            # A 5x1 cell of (person, image) cells; HDF5 holds MATLAB's arrays transposed.
+            self._pairs = [self._file[pair][()].T for pair in self._file[kind][()].ravel()]
+        except (OSError, KeyError, AttributeError) as error:
+            raise UserError(
+                f"{file} is not cuhk-03.mat as published, or is damaged ({error}); "
+                "unpack cuhk03_release.zip again"
+            ) from error
+        self._kind = kind
+        self._lock = threading.Lock()
+
+    def read(self, name: str) -> bytes:
+        """The image of that name, encoded without loss.
+
+        Raises:
+          ValueError: the file holds no image there.
+        """
+        match = KEY.fullmatch(name)
+        if match is None:
+            raise ValueError(f"{name!r} is not like 1_001_1_01.png")
+        pair, person, image = (int(match[group]) - 1 for group in ("pair", "person", "image"))
+        try:
+            with self._lock:
+                pixels = self._file[self._pairs[pair][person, image]][()].T
+        except IndexError as error:
+            raise ValueError(f"cuhk-03.mat has no {self._kind} image {name}") from error
+        if pixels.ndim != 3:
+            raise ValueError(f"cuhk-03.mat has an empty cell for {self._kind} image {name}")
+        encoded = io.BytesIO()
+        Image.fromarray(np.ascontiguousarray(pixels)).save(encoded, format="PNG")
+        return encoded.getvalue()

@@ -1,0 +1,76 @@
+"""Encoded images to uint8 arrays at the network's size, on the host."""
+
+import io
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from PIL import Image
+
+from pmm_jax.data.split import Split
+
+
+def decode(encoded: bytes, image_size: tuple[int, int]) -> np.ndarray:
+    """The image as RGB, resized as torchvision's Resize does with PIL images (bilinear).
+
+    Args:
+      encoded: an image file's bytes, of any format and mode that PIL reads. Grey is repeated over
+        the channels, transparency dropped, 16 bits cut to the upper 8. EXIF rotation is not
+        applied, as in torchvision.
+      image_size: height and width in pixels.
+
+    Returns:
+      (H, W, 3) uint8.
+
+    Raises:
+      OSError: the bytes are no whole image.
+    """
+    with Image.open(io.BytesIO(encoded)) as image:
+        resized = to_rgb(image).resize((image_size[1], image_size[0]), Image.Resampling.BILINEAR)
+    return np.asarray(resized, dtype=np.uint8)
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """The image in mode RGB, whatever its own mode."""
+    if image.mode == "RGB":
+        return image
+    if image.mode.startswith("I"):
+        # PIL's own conversion clips 16-bit grey at 255: nearly everything would turn white.
+        grey = np.asarray(image, dtype=np.int64) >> 8
+        return Image.fromarray(grey.clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode == "P" and "transparency" in image.info:
+        # The direct way warns about transparency given as bytes.
+        return image.convert("RGBA").convert("RGB")
+    return image.convert("RGB")
+
+
+def decode_split(
+    split: Split,
+    image_size: tuple[int, int],
+    workers: int,
+    progress: Callable[[int], None] | None = None,
+) -> np.ndarray:
+    """Every image of a split, decoded by a pool of threads (PIL frees the GIL while it works).
+
+    Args:
+      split: as `open_split` returns it.
+      image_size: height and width in pixels.
+      workers: threads.
+      progress: called with the number of images finished since its last call.
+
+    Returns:
+      (N, H, W, 3) uint8, in the split's order: N * H * W * 3 bytes.
+    """
+    images = np.empty((len(split), *image_size, 3), np.uint8)
+
+    def fill(chunk: range) -> int:
+        for index in chunk:
+            images[index] = decode(split.read(index), image_size)
+        return len(chunk)
+
+    chunks = [range(i, min(i + 64, len(split))) for i in range(0, len(split), 64)]
+    with ThreadPoolExecutor(workers) as pool:
+        for finished in pool.map(fill, chunks):
+            if progress is not None:
+                progress(finished)
+    return images

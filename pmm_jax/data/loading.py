@@ -1,0 +1,80 @@
+"""Batches for training and evaluation: uint8 images at the network's size, ready for the device."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import grain
+import numpy as np
+
+from pmm_jax.config import DataConfig
+from pmm_jax.data.decode import decode, decode_split
+from pmm_jax.data.sampler import IdentitySampler
+from pmm_jax.data.split import Split
+
+ReadImages = Callable[[np.ndarray], np.ndarray]
+"""Positions (n,) to images (n, H, W, 3) uint8."""
+
+
+class Batch(NamedTuple):
+    """A training batch on the host."""
+
+    images: np.ndarray
+    """(P * K, H, W, 3) uint8."""
+    labels: np.ndarray
+    """(P * K,) int32 classes."""
+
+
+def image_reader(
+    split: Split, data: DataConfig, progress: Callable[[int], None] | None = None
+) -> ReadImages:
+    """A function that reads images of a split by position.
+
+    A split that takes no more than data.memory_gib is decoded once, here; a larger one image by
+    image whenever it is asked for.
+    """
+    size = len(split) * data.image_size[0] * data.image_size[1] * 3
+    if size <= data.memory_gib * 2**30:
+        images = decode_split(split, data.image_size, data.workers, progress)
+        return lambda positions: images[positions]
+    return lambda positions: np.stack(
+        [decode(split.read(int(i)), data.image_size) for i in positions]
+    )
+
+
+def train_batches(
+    read: ReadImages, sampler: IdentitySampler, steps: range, workers: int
+) -> Iterator[Batch]:
+    """The batches of those steps, in order, made ahead by worker threads.
+
+    Batch i depends on the seed and i alone, so a resumed run needs no other data position.
+    """
+
+    def load(step: int) -> Batch:
+        positions = sampler.batch(step)
+        return Batch(read(positions), sampler.labels[positions].astype(np.int32))
+
+    dataset = grain.MapDataset.range(steps.start, steps.stop).map(load)
+    options = grain.ReadOptions(num_threads=workers, prefetch_buffer_size=2 * workers)
+    return iter(dataset.to_iter_dataset(options))
+
+
+def ordered_batches(
+    split: Split, data: DataConfig, batch_size: int
+) -> Iterator[tuple[np.ndarray, int]]:
+    """A split from first to last image, in batches of one shape.
+
+    Yields:
+        Images (batch_size, H, W, 3) uint8, the last batch filled up with zeros, and how many of
+        them are the split's.
+    """
+
+    def load(start: int) -> tuple[np.ndarray, int]:
+        positions = range(start, min(start + batch_size, len(split)))
+        images = np.zeros((batch_size, *data.image_size, 3), np.uint8)
+        for row, i in enumerate(positions):
+            images[row] = decode(split.read(i), data.image_size)
+        return images, len(positions)
+
+    dataset = grain.MapDataset.range(0, len(split), batch_size).map(load)
+    options = grain.ReadOptions(num_threads=data.workers, prefetch_buffer_size=2 * data.workers)
+    return iter(dataset.to_iter_dataset(options))

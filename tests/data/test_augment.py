@@ -1,0 +1,153 @@
+"""Augmentation: what each of its steps may do to an image, and how often."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pmm_jax.config import DataConfig
+from pmm_jax.data.augment import augment, normalise
+
+N, H, W = 64, 12, 8
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+OFF = {"flip_probability": 0.0, "erase_probability": 0.0, "crop_padding": 0, "erase_size": 1}
+
+
+def draw() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (N, H, W, 3), dtype=np.uint8)
+
+
+def run(images: np.ndarray, seed: int = 0, **fields: Any) -> np.ndarray:
+    data = DataConfig(image_size=(H, W), **{**OFF, **fields})
+    return np.asarray(augment(jax.random.key(seed), jnp.asarray(images), data))
+
+
+def formula(images: np.ndarray) -> np.ndarray:
+    wide = np.empty(images.shape)
+    for c in range(3):
+        wide[..., c] = (images[..., c] / 255 - MEAN[c]) / STD[c]
+    return wide
+
+
+def assert_normalised(found: np.ndarray, images: np.ndarray) -> None:
+    np.testing.assert_allclose(found, formula(images), rtol=1e-5, atol=1e-5)
+
+
+def within_chance(hits: float, share: float, count: int) -> bool:
+    """Four deviations: the draws are fixed, so this either holds for good or never."""
+    return abs(hits / count - share) < 4 * np.sqrt(share * (1 - share) / count)
+
+
+def test_normalise_against_its_formula() -> None:
+    images = draw()
+    found = np.asarray(normalise(jnp.asarray(images)))
+    assert found.dtype == np.float32
+    assert_normalised(found, images)
+
+
+def test_all_off_only_normalises() -> None:
+    assert_normalised(run(draw()), draw())
+
+
+def mirrored(images: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Which images came out mirrored; every other one must be as it was."""
+    plain, mirror = formula(images), formula(images)[:, :, ::-1]
+    flags = np.array([np.allclose(f, m, atol=1e-4) for f, m in zip(found, mirror, strict=True)])
+    np.testing.assert_allclose(
+        found, np.where(flags[:, None, None, None], mirror, plain), rtol=1e-5, atol=1e-5
+    )
+    return flags
+
+
+def test_flip_mirrors_exactly_and_as_often_as_it_should() -> None:
+    images = draw()
+    assert mirrored(images, run(images, flip_probability=1.0)).all()
+    flags = [mirrored(images, run(images, seed, flip_probability=0.3)) for seed in range(8)]
+    assert within_chance(np.sum(flags), 0.3, 8 * N)
+
+
+def erased_square(found: np.ndarray, plain: np.ndarray) -> tuple[int, int, int, int] | None:
+    """Top, left, height, width of what was set to 0, the rest being untouched."""
+    zero = (found == 0).all(-1)
+    rows, columns = np.flatnonzero(zero.any(1)), np.flatnonzero(zero.any(0))
+    if not len(rows):
+        np.testing.assert_allclose(found, plain, rtol=1e-5, atol=1e-5)
+        return None
+    top, left = int(rows[0]), int(columns[0])
+    height, width = int(rows[-1]) + 1 - top, int(columns[-1]) + 1 - left
+    assert zero.sum() == height * width
+    np.testing.assert_allclose(found[~zero], plain[~zero], rtol=1e-5, atol=1e-5)
+    return top, left, height, width
+
+
+def test_one_square_is_erased_anywhere_and_as_often_as_it_should() -> None:
+    images, size, seeds = draw(), 5, 8
+    plain = formula(images)
+    squares = []
+    for seed in range(seeds):
+        found = run(images, seed, erase_probability=0.5, erase_size=size)
+        squares += [erased_square(f, p) for f, p in zip(found, plain, strict=True)]
+    placed = [square for square in squares if square]
+    assert within_chance(len(placed), 0.5, seeds * N)
+    assert {square[2:] for square in placed} == {(size, size)}
+    corners = np.zeros((H - size + 1, W - size + 1))
+    for top, left, _, _ in placed:
+        corners[top, left] += 1
+    assert (corners > 0).all()  # 32 places, some 256 draws
+    expected = len(placed) / corners.size
+    chi_square = ((corners - expected) ** 2 / expected).sum()
+    freedom = corners.size - 1
+    assert chi_square < freedom + 4 * np.sqrt(2 * freedom)
+
+
+def test_a_square_of_the_images_own_size_fits() -> None:
+    found = run(draw(), erase_probability=1.0, erase_size=W)
+    assert ((found == 0).all(-1).sum((1, 2)) == W * W).all()
+
+
+def test_crop_is_a_window_of_the_zero_padded_image() -> None:
+    images, pad = draw(), 2
+    padded = np.zeros((N, H + 2 * pad, W + 2 * pad, 3), np.uint8)
+    padded[:, pad:-pad, pad:-pad] = images
+    corners = np.zeros((2 * pad + 1, 2 * pad + 1))
+    for seed in range(4):
+        found = run(images, seed, crop_padding=pad)
+        for n in range(N):
+            matches = [
+                (top, left)
+                for top in range(2 * pad + 1)
+                for left in range(2 * pad + 1)
+                if np.allclose(
+                    found[n],
+                    formula(padded[n, top : top + H, left : left + W]),
+                    rtol=1e-5,
+                    atol=1e-5,
+                )
+            ]
+            assert len(matches) == 1
+            corners[matches[0]] += 1
+    assert (corners > 0).all()  # 25 places, 256 draws: the whole border is used
+
+
+def test_flip_and_erasing_are_drawn_apart() -> None:
+    images = draw()
+    hits = 0
+    for seed in range(8):
+        found = run(images, seed, flip_probability=0.5, erase_probability=0.5, erase_size=3)
+        erased = (found == 0).all(-1).any((1, 2))
+        flipped = np.array(
+            [
+                np.isclose(f, m, atol=1e-4).mean() > 0.5
+                for f, m in zip(found, formula(images)[:, :, ::-1], strict=True)
+            ]
+        )
+        hits += (erased & flipped).sum()
+    assert within_chance(hits, 0.25, 8 * N)
+
+
+def test_the_key_decides() -> None:
+    fields = {"flip_probability": 0.5, "erase_probability": 0.5, "crop_padding": 2}
+    first, again, other = (run(draw(), seed, **fields) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()

@@ -1,0 +1,104 @@
+"""Batches on the host: the right images, in the right order, whatever the threads do."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pmm_jax.config import DataConfig
+from pmm_jax.data.loading import image_reader, ordered_batches, train_batches
+from pmm_jax.data.sampler import IdentitySampler
+from pmm_jax.data.split import Split
+
+SIZE = (6, 4)
+DATA = DataConfig(image_size=SIZE, workers=2)
+
+
+class Files:
+    """Stands in for a tfds data source: PNGs of one colour, and a count of what was read."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.reads: list[int] = []
+
+    def __getitem__(self, index: int) -> dict[str, bytes]:
+        self.reads.append(index)
+        file = io.BytesIO()
+        Image.new("RGB", (8, 12), (index, 2 * index, 255 - index)).save(file, "PNG")
+        return {"image": file.getvalue()}
+
+
+def split(count: int) -> Split:
+    labels = np.arange(count) % 5
+    return Split("train", labels, labels, [str(i) for i in range(count)], {}, Files(count))
+
+
+def expected(positions: Iterator[int] | range | np.ndarray) -> np.ndarray:
+    colors = [(i, 2 * i, 255 - i) for i in positions]
+    return np.array([np.full((*SIZE, 3), color) for color in colors], np.uint8)
+
+
+def test_a_small_split_is_decoded_once() -> None:
+    files = split(20)
+    read = image_reader(files, DATA)
+    assert sorted(files.source.reads) == list(range(20))
+    positions = np.array([3, 19, 3, 0])
+    np.testing.assert_array_equal(read(positions), expected(positions))
+    read(positions)
+    assert len(files.source.reads) == 20
+
+
+def test_a_large_split_is_decoded_as_it_is_asked_for() -> None:
+    files = split(20)
+    room = 20 * 6 * 4 * 3 / 2**30  # exactly what the split takes
+    image_reader(files, replace(DATA, memory_gib=room))
+    assert len(files.source.reads) == 20
+    files = split(20)
+    read = image_reader(files, replace(DATA, memory_gib=room * 0.99))
+    assert files.source.reads == []
+    positions = np.array([3, 19, 3, 0])
+    np.testing.assert_array_equal(read(positions), expected(positions))
+    assert files.source.reads == [3, 19, 3, 0]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_training_batches_are_the_samplers_in_order(workers: int) -> None:
+    files = split(20)
+    sampler = IdentitySampler(files.identities, 3, 2, seed=0)
+    batches = list(train_batches(image_reader(files, DATA), sampler, range(4, 11), workers))
+    assert len(batches) == 7
+    for step, batch in enumerate(batches, 4):
+        positions = sampler.batch(step)
+        np.testing.assert_array_equal(batch.images, expected(positions))
+        np.testing.assert_array_equal(batch.labels, positions % 5)
+        assert (batch.images.dtype, batch.labels.dtype) == (np.uint8, np.int32)
+
+
+def test_no_steps_left_is_no_batches() -> None:
+    files = split(20)
+    sampler = IdentitySampler(files.identities, 3, 2, seed=0)
+    assert list(train_batches(image_reader(files, DATA), sampler, range(9, 9), 2)) == []
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(7, [3, 3, 1]), (6, [3, 3]), (2, [2])])
+def test_ordered_batches_are_the_whole_split_of_one_shape(count: int, sizes: list[int]) -> None:
+    batches = list(ordered_batches(split(count), DATA, 3))
+    assert [real for _, real in batches] == sizes
+    assert {images.shape for images, _ in batches} == {(3, *SIZE, 3)}
+    joined = np.concatenate([images[:real] for images, real in batches])
+    np.testing.assert_array_equal(joined, expected(range(count)))
+    assert not batches[-1][0][sizes[-1] :].any()
+
+
+def test_a_damaged_image_is_not_passed_over() -> None:
+    class Damaged(Files):
+        def __getitem__(self, index: int) -> dict[str, bytes]:
+            image = super().__getitem__(index)["image"]
+            return {"image": image[:40] if index == 4 else image}
+
+    files = replace(split(6), source=Damaged(6))
+    with pytest.raises(OSError):  # noqa: PT011  (PIL words it in several ways)
+        list(ordered_batches(files, DATA, 3))
