@@ -63,6 +63,13 @@ def test_images_are_distinct_where_there_are_enough() -> None:
     assert seen == set(range(sum(COUNTS)))  # every image has its turn
 
 
+def test_images_are_drawn_anew_every_step() -> None:
+    # Everybody has 20 images and is in every batch, side by side: which of the 20 is drawn?
+    one = IdentitySampler(np.repeat(np.arange(P), 20), P, K, seed=0)
+    draws = [tuple((one.batch(step) % 20).tolist()) for step in range(20)]
+    assert len(set(draws)) == 20
+
+
 def test_people_with_fewer_images_repeat_them() -> None:
     one, repeats = sampler(), set()
     for step in range(30):

@@ -1,0 +1,102 @@
+"""What all tests share: strict flags, the slow tests' switch, a tiny data set and its config."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+# Ahead of jax's import; child processes inherit it.
+os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
+
+import jax
+import pytest
+
+from pmm_jax.config import (
+    Config,
+    DataConfig,
+    EvaluateConfig,
+    MethodConfig,
+    ModelConfig,
+    TrainConfig,
+)
+from pmm_jax.data.synthetic import SyntheticSettings, synthesize
+
+PEOPLE = SyntheticSettings(
+    train_identities=9,
+    test_identities=3,
+    cameras=2,
+    min_cameras_each=2,
+    max_shots=2,
+    outfits=3,
+    distractors=2,
+    junk=1,
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="run slow and real_data tests too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--all"):
+        return
+    reasons = {
+        "slow": "slow: takes minutes; run by make test-all (pytest --all)",
+        "real_data": "real_data: needs a real data set; run by make test-all (pytest --all)",
+    }
+    for item in items:
+        for name, reason in reasons.items():
+            if item.get_closest_marker(name):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compile_once(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A compilation cache for this session and its child processes: a step compiles for 15 s."""
+    settings = {
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
+        "jax_persistent_cache_min_compile_time_secs": 1.0,
+    }
+    for name, value in settings.items():
+        jax.config.update(name, value)
+        os.environ[name.upper()] = str(value)
+
+
+@pytest.fixture
+def x64() -> Iterator[None]:
+    """Float64 in jax, for this test alone."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(scope="session")
+def project() -> Path:
+    """The checkout: train.py, eval.py, configs/."""
+    return Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root in Market-1501's layout with 36 training images of 9 people; not to be changed."""
+    root = tmp_path_factory.mktemp("people") / "set"
+    synthesize(root, PEOPLE)
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny(people: Path) -> Config:
+    """A run of 6 steps, 2 an epoch, batches of 4 x 2 images, on a 6 x 2 map of 6 blocks."""
+    return Config(
+        data=DataConfig(
+            root=str(people),
+            prepared=str(people.parent / "prepared"),
+            image_size=(96, 32),
+            identities_per_batch=4,
+            images_per_identity=2,
+            crop_padding=2,
+            erase_size=8,
+        ),
+        model=ModelConfig(depth=(1, 1, 1, 1), width=1 / 8, embedding_size=16, weights="scratch"),
+        method=MethodConfig(top_k=2, block=(2, 1)),
+        train=TrainConfig(epochs=3, log_every=1, evaluate_every=2, checkpoint_every=1),
+        evaluate=EvaluateConfig(batch_size=8),
+    )

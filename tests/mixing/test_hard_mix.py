@@ -1,0 +1,87 @@
+"""Hard-Mix against loops, and the draw of negatives."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pmm_jax.mixing import draw_negatives, hard_mix
+
+N, H, W, C = 4, 3, 2, 5
+
+
+def draw_case() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    feature_map = rng.standard_normal((N, H, W, C)).astype(np.float32)
+    return feature_map, np.array([2, 3, 0, 0]), rng.random((N, H, W)) < 0.5
+
+
+def test_mix_against_loops() -> None:
+    feature_map, negatives, keep = draw_case()
+    expected = np.empty_like(feature_map)
+    for n in range(N):
+        for i in range(H):
+            for j in range(W):
+                source = n if keep[n, i, j] else negatives[n]
+                expected[n, i, j] = feature_map[source, i, j]
+    mixed = hard_mix(jnp.asarray(feature_map), jnp.asarray(negatives), jnp.asarray(keep))
+    np.testing.assert_array_equal(mixed, expected)
+    assert (expected != feature_map).any()
+
+
+def test_gradient_reaches_anchor_and_negative() -> None:
+    feature_map, negatives, keep = draw_case()
+    weights = np.random.default_rng(1).standard_normal(feature_map.shape).astype(np.float32)
+    expected = np.zeros_like(feature_map)
+    for n in range(N):
+        for i in range(H):
+            for j in range(W):
+                source = n if keep[n, i, j] else negatives[n]
+                expected[source, i, j] += weights[n, i, j]
+
+    def loss(x: jax.Array) -> jax.Array:
+        return (hard_mix(x, jnp.asarray(negatives), jnp.asarray(keep)) * weights).sum()
+
+    np.testing.assert_allclose(jax.grad(loss)(jnp.asarray(feature_map)), expected, rtol=1e-6)
+
+
+LABELS = np.array([7, 3, 7, 7, 5, 3, 9, 5, 7])  # not in groups, not of one size
+DRAWS = 4000
+
+
+@functools.cache
+def drawn() -> np.ndarray:
+    keys = jax.random.split(jax.random.key(0), DRAWS)
+    draw = jax.jit(jax.vmap(draw_negatives, (0, None)))
+    return np.asarray(draw(keys, jnp.asarray(LABELS)))
+
+
+def test_negatives_are_of_another_identity_and_uniform() -> None:
+    negatives = drawn()
+    assert negatives.dtype == np.int32
+    for anchor, label in enumerate(LABELS):
+        others = [i for i, other in enumerate(LABELS) if other != label]
+        counts = np.bincount(negatives[:, anchor], minlength=len(LABELS))
+        assert counts[others].sum() == DRAWS
+        expected = DRAWS / len(others)
+        chi_square = sum((counts[i] - expected) ** 2 / expected for i in others)
+        # Mean d, variance 2 d; the draws are fixed, so this either holds for good or never.
+        freedom = len(others) - 1
+        assert chi_square < freedom + 4 * np.sqrt(2 * freedom)
+
+
+def test_images_draw_apart_from_each_other() -> None:
+    negatives = drawn()
+    # Anchors 0 and 2 share an identity, so 5 partners: the same one in about a fifth of draws.
+    share = (negatives[:, 0] == negatives[:, 2]).mean()
+    assert abs(share - 1 / 5) < 4 * np.sqrt(0.2 * 0.8 / DRAWS)
+
+
+def test_the_key_decides() -> None:
+    labels = jnp.asarray(LABELS)
+    first, again, other = (
+        np.asarray(draw_negatives(jax.random.key(seed), labels)) for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()

@@ -1,0 +1,73 @@
+"""A stage head against its formula."""
+
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pmm_jax.model.heads import StageHead
+
+N, H, W, C, EMBEDDING, IDS = 5, 3, 2, 6, 4, 7
+Pooling = Literal["average", "max"]
+
+
+def draw(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def variables() -> dict[str, Any]:
+    return {
+        "params": {
+            "reduction": {"kernel": draw(C, EMBEDDING, seed=1), "bias": draw(EMBEDDING, seed=2)},
+            "bn": {"scale": draw(EMBEDDING, seed=3), "bias": draw(EMBEDDING, seed=4)},
+            "classifier": {"kernel": draw(EMBEDDING, IDS, seed=5), "bias": draw(IDS, seed=6)},
+        },
+        "batch_stats": {
+            "bn": {"mean": draw(EMBEDDING, seed=7), "var": draw(EMBEDDING, seed=8) ** 2}
+        },
+    }
+
+
+def naive_head(x: np.ndarray, pooling: Pooling, train: bool) -> tuple[np.ndarray, np.ndarray]:
+    params, stats = variables()["params"], variables()["batch_stats"]["bn"]
+    pooled = np.zeros((N, C))
+    for n in range(N):
+        for c in range(C):
+            cells = [x[n, i, j, c] for i in range(H) for j in range(W)]
+            pooled[n, c] = sum(cells) / len(cells) if pooling == "average" else max(cells)
+    y = pooled @ params["reduction"]["kernel"] + params["reduction"]["bias"][None]
+    mean = y.mean(0) if train else stats["mean"]
+    var = ((y - mean[None]) ** 2).mean(0) if train else stats["var"]
+    y = (y - mean[None]) / np.sqrt(var[None] + 1e-5)
+    embedding = np.maximum(y * params["bn"]["scale"][None] + params["bn"]["bias"][None], 0)
+    logits = embedding @ params["classifier"]["kernel"] + params["classifier"]["bias"][None]
+    return embedding, logits
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("pooling", ["average", "max"])
+@pytest.mark.parametrize("train", [True, False])
+def test_against_its_formula(pooling: Pooling, train: bool) -> None:
+    x = draw(N, H, W, C)
+    head = StageHead(IDS, pooling, EMBEDDING, jnp.float64)
+    (embedding, logits), _ = head.apply(variables(), x, train, mutable=["batch_stats"])
+    expected = naive_head(x, pooling, train)
+    np.testing.assert_allclose(embedding, expected[0], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(logits, expected[1], rtol=1e-9, atol=1e-12)
+    assert (expected[0] == 0).any()
+    assert (expected[0] > 0).any()
+
+
+@pytest.mark.parametrize("pooling", ["average", "max"])
+def test_outputs_are_float32_from_a_bfloat16_map(pooling: Pooling) -> None:
+    x = jnp.asarray(draw(N, H, W, C), jnp.bfloat16)
+    head = StageHead(IDS, pooling, EMBEDDING)
+    narrow = jax.tree.map(np.float32, variables())
+    outputs: Any = head.apply(narrow, x, False)
+    embedding, logits = outputs
+    assert embedding.dtype == logits.dtype == jnp.float32
+    # The pooled values are summed in float32: only the input is rounded.
+    expected = naive_head(np.asarray(x, np.float64), pooling, train=False)
+    np.testing.assert_allclose(embedding, expected[0], rtol=1e-4, atol=1e-4)

@@ -1,0 +1,196 @@
+"""The CPU forms against the stock operations: values and every gradient, in float64."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from pmm_jax.model import operations
+
+Operation = Callable[..., jax.Array]
+
+
+@pytest.fixture(autouse=True)
+def cpu_forms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On an accelerator too, these are what is tested."""
+    monkeypatch.setattr(operations, "_on_cpu", lambda: True)
+
+
+def draw(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def value_and_gradients(operation: Operation, *inputs: Any) -> list[np.ndarray]:
+    """The result, and a random cotangent pulled back to every input."""
+
+    def both(*inputs: jax.Array) -> tuple[jax.Array, ...]:
+        value, pull = jax.vjp(operation, *inputs)
+        cotangent = jnp.asarray(draw(*value.shape, seed=9), value.dtype)
+        return value, *pull(cotangent)
+
+    return [np.asarray(array) for array in jax.jit(both)(*inputs)]
+
+
+def assert_same(ours: Operation, stock: Operation, *inputs: np.ndarray) -> None:
+    pairs = zip(
+        value_and_gradients(ours, *inputs), value_and_gradients(stock, *inputs), strict=True
+    )
+    for found, expected in pairs:
+        assert found.dtype == expected.dtype == np.float64
+        assert found.shape == expected.shape
+        assert np.abs(expected).max() > 1e-3
+        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
+
+
+CONVOLUTIONS = [
+    # kernel, stride, height, width
+    (1, 1, 5, 4),
+    (1, 2, 6, 4),
+    (1, 2, 5, 7),
+    (3, 1, 6, 4),
+    (3, 1, 5, 3),
+    (3, 1, 1, 2),
+    (3, 2, 6, 4),
+    (3, 2, 5, 7),
+    (3, 2, 6, 5),
+    (7, 2, 12, 8),
+    (7, 2, 4, 2),
+    (7, 2, 11, 8),
+    (7, 2, 12, 9),
+    (7, 1, 8, 6),
+]
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize(("size", "stride", "height", "width"), CONVOLUTIONS)
+def test_convolution(size: int, stride: int, height: int, width: int) -> None:
+    pad = (size - 1) // 2
+
+    def stock(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return lax.conv_general_dilated(
+            x,
+            kernel,
+            (stride, stride),
+            [(pad, pad), (pad, pad)],
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+
+    def ours(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return operations.conv(x, kernel, stride)
+
+    assert_same(ours, stock, draw(2, height, width, 3), draw(size, size, 3, 5, seed=1))
+
+
+def naive_conv(x: np.ndarray, kernel: np.ndarray, stride: int) -> np.ndarray:
+    n, h, w, _ = x.shape
+    size, out = kernel.shape[0], kernel.shape[3]
+    pad = (size - 1) // 2
+    y = np.zeros((n, -(-h // stride), -(-w // stride), out))
+    for place in np.ndindex(y.shape):
+        b, i, j, d = place
+        for u in range(size):
+            for v in range(size):
+                row, column = i * stride + u - pad, j * stride + v - pad
+                if 0 <= row < h and 0 <= column < w:
+                    y[place] += x[b, row, column] @ kernel[u, v, :, d]
+    return y
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("on_cpu", [True, False])
+@pytest.mark.parametrize(("size", "stride"), [(1, 2), (3, 1), (3, 2), (7, 2)])
+def test_both_forms_of_convolution_against_loops(
+    monkeypatch: pytest.MonkeyPatch, on_cpu: bool, size: int, stride: int
+) -> None:
+    monkeypatch.setattr(operations, "_on_cpu", lambda: on_cpu)
+    x, kernel = draw(2, 6, 4, 2), draw(size, size, 2, 3, seed=1)
+    y = operations.conv(jnp.asarray(x), jnp.asarray(kernel), stride)
+    np.testing.assert_allclose(y, naive_conv(x, kernel, stride), rtol=1e-10, atol=1e-12)
+
+
+EPS = 1e-5
+
+
+def stock_batch_norm(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
+    axes = tuple(range(x.ndim - 1))
+    centred = x - x.mean(axes, keepdims=True)
+    variance = jnp.square(centred).mean(axes, keepdims=True)
+    shape = (1,) * len(axes) + (-1,)
+    return centred / jnp.sqrt(variance + EPS) * scale.reshape(shape) + bias.reshape(shape)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("on_cpu", [True, False])
+@pytest.mark.parametrize("shape", [(8, 6), (3, 5, 2, 4), (2, 1, 1, 3)])
+def test_batch_norm(monkeypatch: pytest.MonkeyPatch, on_cpu: bool, shape: tuple[int, ...]) -> None:
+    monkeypatch.setattr(operations, "_on_cpu", lambda: on_cpu)
+    x = 2 * draw(*shape) + draw(*(1,) * (len(shape) - 1), shape[-1], seed=1)
+    scale, bias = draw(shape[-1], seed=2), draw(shape[-1], seed=3)
+
+    def ours(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
+        return operations.batch_norm(x, scale, bias, EPS)[0]
+
+    assert_same(ours, stock_batch_norm, x, scale, bias)
+
+
+@pytest.mark.usefixtures("x64")
+def test_batch_norm_returns_mean_and_biased_variance() -> None:
+    x = 3 * draw(4, 3, 2, 5) + 1
+    _, mean, variance = operations.batch_norm(jnp.asarray(x), jnp.ones(5), jnp.zeros(5), EPS)
+    flat = x.reshape(-1, 5)
+    expected = flat.sum(0) / 24
+    np.testing.assert_allclose(mean, expected, rtol=1e-12)
+    np.testing.assert_allclose(variance, ((flat - expected[None]) ** 2).sum(0) / 24, rtol=1e-12)
+
+
+def test_a_constant_channel_has_no_negative_variance() -> None:
+    x = jnp.full((7, 3, 3, 2), 1234.567, jnp.float32)
+    y, _, variance = operations.batch_norm(x, jnp.ones(2), jnp.zeros(2), EPS)
+    assert (np.asarray(variance) >= 0).all()
+    assert np.isfinite(np.asarray(y)).all()
+
+
+@pytest.mark.usefixtures("x64")
+def test_normalise_against_its_formula() -> None:
+    x, mean, scale, bias = draw(3, 2, 2, 4), draw(4, seed=1), draw(4, seed=2), draw(4, seed=3)
+    variance = draw(4, seed=4) ** 2
+    y = jax.jit(operations.normalise)(x, mean, variance, scale, bias, EPS)
+    for n, i, j, c in np.ndindex(x.shape):
+        expected = (x[n, i, j, c] - mean[c]) / np.sqrt(variance[c] + EPS) * scale[c] + bias[c]
+        np.testing.assert_allclose(y[n, i, j, c], expected, rtol=1e-11)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("size", [(6, 4), (8, 2), (5, 4), (6, 3), (5, 3), (2, 2)])
+def test_max_pool(size: tuple[int, int]) -> None:
+    def stock(x: jax.Array) -> jax.Array:
+        pad = ((0, 0), (1, 1), (1, 1), (0, 0))
+        return lax.reduce_window(x, -jnp.inf, lax.max, (1, 3, 3, 1), (1, 2, 2, 1), pad)
+
+    x = draw(2, *size, 3) - 5  # all below 0: padding must not win
+    assert_same(operations.max_pool, stock, x)
+    pooled = np.asarray(operations.max_pool(jnp.asarray(x)))
+    for n, i, j, c in np.ndindex(pooled.shape):
+        window = x[n, max(2 * i - 1, 0) : 2 * i + 2, max(2 * j - 1, 0) : 2 * j + 2, c]
+        assert pooled[n, i, j, c] == window.max()
+
+
+@pytest.mark.parametrize("size", [(6, 4), (5, 3)])
+def test_bfloat16_stays_bfloat16_and_close(size: tuple[int, int]) -> None:
+    def chain(x: jax.Array, kernel: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
+        y = operations.conv(x, kernel.astype(x.dtype), 1)
+        y = operations.batch_norm(y, scale, bias, EPS)[0]
+        return operations.max_pool(operations.conv(y, kernel.astype(y.dtype), 2))
+
+    wide = [draw(4, *size, 3), draw(3, 3, 3, 3, seed=1) / 5, np.ones(3), np.zeros(3)]
+    narrow = [jnp.asarray(wide[0], jnp.bfloat16), *(jnp.asarray(a, jnp.float32) for a in wide[1:])]
+    exact = value_and_gradients(chain, *(np.float32(array) for array in wide))
+    rough = value_and_gradients(chain, *narrow)
+    assert [str(array.dtype) for array in rough] == ["bfloat16", "bfloat16"] + ["float32"] * 3
+    for found, expected in zip(rough, exact, strict=True):
+        error = np.linalg.norm(found.astype(np.float32) - expected)
+        assert error < 0.06 * np.linalg.norm(expected)

@@ -1,0 +1,215 @@
+"""Shapes, names and sizes of the whole network, without computing anything."""
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict
+
+from pmm_jax.config import Config, MethodConfig, ModelConfig
+from pmm_jax.model.initial import initialise
+from pmm_jax.model.pmm import Network, build, embed, train_forward
+from pmm_jax.model.resnet import Bottleneck, ResNet, scaled
+
+Shapes = dict[str, Any]
+
+
+def shapes(network: Network) -> tuple[Shapes, Shapes]:
+    """Shapes of params and stats, by part."""
+    params, stats = {}, {}
+    for name, part in network.parts.items():
+        channels = 3 if name == "trunk" else network.channels
+        x = jax.ShapeDtypeStruct((2, 64, 64, channels), jnp.float32)
+        made = jax.eval_shape(lambda x, part=part: part.init(jax.random.key(0), x, True), x)
+        params[name], stats[name] = made["params"], made["batch_stats"]
+    return params, stats
+
+
+def count(tree: Any) -> int:
+    return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(tree))
+
+
+def test_pmm_has_31_1_million_parameters_with_10_identities() -> None:
+    params, _ = shapes(build(Config(), 10))
+    assert list(params) == ["trunk", "stage1", "part_block", "stage2", "stage3"]
+    # Torchvision's ResNet-50 has 25,557,032, of which 2,049,000 are the classifier's.
+    assert count(params["trunk"]) == 23_508_032
+    # 1x1, 3x3, 1x1 convolutions, and scale and bias of three BatchNorms.
+    part_block = 2048 * 512 + 9 * 512 * 512 + 512 * 2048 + 2 * (512 + 512 + 2048)
+    assert count(params["part_block"]) == part_block
+    head = 2048 * 512 + 512 + 2 * 512 + 512 * 10 + 10
+    assert [count(params[f"stage{i}"]) for i in (1, 2, 3)] == [head] * 3
+    assert f"{count(params) / 1e6:.1f}" == "31.1"
+
+
+def test_map_and_embedding_sizes_at_full_width() -> None:
+    config = Config()
+    network = build(config, 10)
+    params, stats = shapes(network)
+    images = jax.ShapeDtypeStruct((8, 384, 128, 3), jnp.float32)
+    trunk = jax.eval_shape(
+        lambda p, s, x: network.parts["trunk"].apply({"params": p, "batch_stats": s}, x, False),
+        params["trunk"],
+        stats["trunk"],
+        images,
+    )
+    assert trunk.shape == (8, 24, 8, 2048)
+    embedding = jax.eval_shape(lambda *a: embed(network, *a), params, stats, images)
+    assert embedding.shape == (8, 1536)
+
+    labels = jax.ShapeDtypeStruct((8,), jnp.int32)
+
+    def forward(params: Shapes, stats: Shapes, images: jax.Array, labels: jax.Array) -> Any:
+        return vars(
+            train_forward(network, config, params, stats, images, labels, (labels, labels))[0]
+        )
+
+    outputs = jax.eval_shape(forward, params, stats, images, labels)
+    assert [x.shape for x in outputs["inputs"]] == [(8, 24, 8, 2048)] * 3
+    assert [x.shape for x in outputs["heats"]] == [(8, 24, 8)] * 2
+    assert [x.shape for x in outputs["keeps"]] == [(8, 24, 8)] * 2
+    assert [x.shape for x in outputs["embeddings"]] == [(8, 512)] * 3
+    assert [x.shape for x in outputs["logits"]] == [(8, 10)] * 3
+
+
+def test_baseline_is_the_trunk_and_stage_1() -> None:
+    network = build(replace(Config(), method=MethodConfig(name="baseline")), 10)
+    params, stats = shapes(network)
+    assert list(params) == ["trunk", "stage1"]
+    images = jax.ShapeDtypeStruct((2, 384, 128, 3), jnp.float32)
+    assert jax.eval_shape(lambda *a: embed(network, *a), params, stats, images).shape == (2, 512)
+
+
+def torchvision_names(depth: tuple[int, ...]) -> set[str]:
+    norm = ("scale", "bias")
+    names = {"conv1/kernel", *(f"bn1/{leaf}" for leaf in norm)}
+    for layer, blocks in enumerate(depth, 1):
+        for block in range(blocks):
+            for i in (1, 2, 3):
+                names |= {f"layer{layer}_{block}/conv{i}/kernel"}
+                names |= {f"layer{layer}_{block}/bn{i}/{leaf}" for leaf in norm}
+            if block == 0:
+                names |= {f"layer{layer}_0/downsample_conv/kernel"}
+                names |= {f"layer{layer}_0/downsample_bn/{leaf}" for leaf in norm}
+    return names
+
+
+def test_names_follow_torchvision() -> None:
+    params, stats = shapes(build(Config(), 10))
+    assert set(flatten_dict(params["trunk"], sep="/")) == torchvision_names((3, 4, 6, 3))
+    assert set(flatten_dict(params["stage2"], sep="/")) == {
+        "reduction/kernel",
+        "reduction/bias",
+        "bn/scale",
+        "bn/bias",
+        "classifier/kernel",
+        "classifier/bias",
+    }
+    assert "downsample_conv" not in params["part_block"]
+    assert set(flatten_dict(stats["stage2"], sep="/")) == {"bn/mean", "bn/var"}
+
+
+def test_only_layers_2_and_3_halve_the_map() -> None:
+    params, _ = shapes(build(Config(), 10))
+    sizes = {}
+    x = jax.ShapeDtypeStruct((1, 64, 32, 3), jnp.float32)
+    for depth in ((1,), (1, 1), (1, 1, 1), (1, 1, 1, 1)):
+        trunk = ResNet(depth)
+        made = jax.eval_shape(
+            lambda x, trunk=trunk: trunk.init_with_output(jax.random.key(0), x, True)[0], x
+        )
+        sizes[len(depth)] = made.shape[1:]
+    assert sizes == {1: (16, 8, 256), 2: (8, 4, 512), 3: (4, 2, 1024), 4: (4, 2, 2048)}
+    # The stride is the 3x3 convolution's, as in torchvision (not the first 1x1's).
+    assert params["trunk"]["layer2_0"]["conv2"]["kernel"].shape == (3, 3, 128, 128)
+
+
+@pytest.mark.parametrize(
+    ("channels", "width", "expected"),
+    [(64, 1, 64), (512, 0.25, 128), (64, 1 / 8, 8), (64, 1 / 16, 8), (64, 0.3, 16), (512, 2, 1024)],
+)
+def test_channels_scale_in_multiples_of_8(channels: int, width: float, expected: int) -> None:
+    assert scaled(channels, width) == expected
+
+
+def test_the_bottleneck_is_its_formula() -> None:
+    block = Bottleneck(2)
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 3, 2, 8)).astype(np.float32)
+    variables = block.init(jax.random.key(0), x, False)
+    drawn = jax.tree.map(lambda v: rng.standard_normal(v.shape).astype(np.float32), variables)
+    params = drawn["params"]
+    stats = jax.tree.map(np.abs, drawn["batch_stats"])
+
+    def norm(y: np.ndarray, name: str) -> np.ndarray:
+        mean, var = stats[name]["mean"][None, None, None], stats[name]["var"][None, None, None]
+        scale, bias = (params[name][leaf][None, None, None] for leaf in ("scale", "bias"))
+        return (y - mean) / np.sqrt(var + 1e-5) * scale + bias
+
+    y = np.maximum(norm(x @ params["conv1"]["kernel"][0, 0], "bn1"), 0)
+    padded = np.pad(y, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    y = sum(
+        padded[:, i : i + 3, j : j + 2] @ params["conv2"]["kernel"][i, j]
+        for i in range(3)
+        for j in range(3)
+    )
+    y = np.maximum(norm(y, "bn2"), 0)
+    y = np.maximum(norm(y @ params["conv3"]["kernel"][0, 0], "bn3") + x, 0)
+    found: Any = block.apply({"params": params, "batch_stats": stats}, x, False)
+    np.testing.assert_allclose(found, y, rtol=1e-3, atol=1e-3 * np.abs(y).max())
+
+
+def tiny(**model: Any) -> Network:
+    return build(replace(Config(), model=ModelConfig(width=1 / 8, **model)), 10)
+
+
+def test_initial_values_by_name() -> None:
+    params, stats = initialise(build(Config(), 1000), seed=0)
+    layer4, head = params["trunk"]["layer4_1"], params["stage1"]
+    # He-normal by fan-out in the trunk: 512 outputs of 3x3.
+    assert layer4["conv2"]["kernel"].std() == pytest.approx(np.sqrt(2 / (9 * 512)), rel=0.01)
+    # PyTorch's own default in the part block: uniform within 1 / sqrt(fan-in).
+    kernel = params["part_block"]["conv2"]["kernel"]
+    bound = 1 / np.sqrt(9 * 512)
+    assert np.abs(kernel).max() == pytest.approx(bound, rel=0.01)
+    assert kernel.std() == pytest.approx(bound / np.sqrt(3), rel=0.01)
+    # Stage I's reduction is a convolution in the release, by fan-in; the others linear, fan-out.
+    assert head["reduction"]["kernel"].std() == pytest.approx(np.sqrt(2 / 2048), rel=0.01)
+    for stage in ("stage2", "stage3"):
+        assert params[stage]["reduction"]["kernel"].std() == pytest.approx(
+            np.sqrt(2 / 512), rel=0.01
+        )
+    assert head["classifier"]["kernel"].std() == pytest.approx(np.sqrt(2 / 1000), rel=0.01)
+    assert head["bn"]["scale"].mean() == pytest.approx(1, abs=0.005)
+    assert head["bn"]["scale"].std() == pytest.approx(0.02, rel=0.15)
+    assert (layer4["bn3"]["scale"] == 1).all()
+    for path, leaf in flatten_dict(params).items():
+        if path[-1] == "bias":
+            assert not leaf.any()
+    for path, leaf in flatten_dict(stats).items():
+        assert (leaf == (0 if path[-1] == "mean" else 1)).all()
+
+
+def test_zero_last_scale_makes_every_block_the_identity() -> None:
+    params, _ = initialise(tiny(depth=(1, 2, 1, 1)), seed=0, zero_last_scale=True)
+    blocks = [block for name, block in params["trunk"].items() if name.startswith("layer")]
+    assert len(blocks) == 5
+    for block in [*blocks, params["part_block"]]:
+        assert not block["bn3"]["scale"].any()
+        assert block["bn2"]["scale"].all()
+    for block in blocks:
+        if "downsample_bn" in block:  # the shortcut must still let something through
+            assert block["downsample_bn"]["scale"].all()
+
+
+def test_the_seed_decides_and_every_array_has_its_own_stream() -> None:
+    first, again, other = (initialise(tiny(), seed)[0] for seed in (1, 1, 2))
+    jax.tree.map(np.testing.assert_array_equal, first, again)
+    kernels = [leaf for path, leaf in flatten_dict(first).items() if path[-1] == "kernel"]
+    others = [leaf for path, leaf in flatten_dict(other).items() if path[-1] == "kernel"]
+    assert all((a != b).any() for a, b in zip(kernels, others, strict=True))
+    starts = [float(leaf.ravel()[0]) for leaf in kernels]
+    assert len(set(starts)) == len(starts)

@@ -1,0 +1,113 @@
+"""Imports point down only, and what knows nothing of files stays so.
+
+docs/architecture.md has the layers: entry points -> training, report -> evaluation, data -> model,
+mixing -> config. Two edges that the sketch leaves open are settled here: `model`
+uses `mixing` (pmm.py applies the paper's idea), never the other way round; and `evaluation` and
+`data` don't know each other, training joins them.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "pmm_jax"
+
+LAYERS = [
+    {"errors", "host_memory"},
+    {"config"},
+    {"cli"},
+    {"mixing"},
+    {"model"},
+    {"data", "evaluation"},
+    {"training"},
+    {"report"},
+    {"__init__", "__main__"},
+]
+"""Lowest first. A module imports from its own part and from the layers below."""
+
+FILES = {"pathlib", "os", "io", "shutil", "zipfile", "tempfile", "json"}
+COMMAND_LINE = {"argparse", "tyro", "sys", "rich", "pmm_jax.cli"}
+CHECKPOINTS = {"orbax", "tensorboardX", "grain", "tensorflow_datasets"}
+
+
+def modules(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.py"))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Full names of all that a file imports, those inside functions too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute here"
+            # `from pmm_jax.data import folder` may name a module.
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def part(name: str) -> str | None:
+    """The part of the package that an imported name belongs to."""
+    words = name.split(".")
+    return words[1] if words[0] == "pmm_jax" and len(words) > 1 else None
+
+
+def layer(name: str) -> int:
+    found = [depth for depth, names in enumerate(LAYERS) if name in names]
+    assert found, f"{name} is in no layer; put it into LAYERS of this test"
+    return found[0]
+
+
+@pytest.mark.parametrize("path", modules(PACKAGE), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_point_down(path: Path) -> None:
+    own = path.relative_to(PACKAGE).with_suffix("").parts[0]
+    for name in imported(path):
+        other = part(name)
+        if other is not None and other != own:
+            assert layer(other) < layer(own), f"{own} imports {name}"
+
+
+def test_the_test_sees_what_it_should() -> None:
+    found = set(imported(PACKAGE / "training" / "loop.py"))
+    assert "pmm_jax.training.step.make_step" in found
+    assert part("pmm_jax.data.prepare.prepare") == "data"
+    assert part("numpy") is None
+    assert layer("mixing") < layer("model") < layer("training")
+
+
+def roots(path: Path) -> set[str]:
+    names = set(imported(path))
+    return {name.split(".")[0] for name in names} | {".".join(n.split(".")[:2]) for n in names}
+
+
+@pytest.mark.parametrize("folder", ["mixing", "evaluation"])
+def test_mixing_and_evaluation_know_no_files_checkpoints_or_command_lines(folder: str) -> None:
+    paths = [path for path in modules(PACKAGE / folder) if path.name != "features_file.py"]
+    assert len(paths) > 3
+    for path in paths:
+        assert not roots(path) & (FILES | COMMAND_LINE | CHECKPOINTS), path
+        calls = [
+            node.func.id
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        ]
+        assert not {"open", "print", "input"} & set(calls), path
+
+
+def test_features_file_knows_no_command_line_or_checkpoint() -> None:
+    path = PACKAGE / "evaluation" / "features_file.py"
+    assert not roots(path) & (COMMAND_LINE | CHECKPOINTS)
+
+
+def test_entry_points_hold_no_jax() -> None:
+    for name in ("train.py", "eval.py"):
+        assert not {"jax", "flax", "optax", "orbax"} & roots(ROOT / name)
+
+
+def test_torch_is_only_for_reading_its_files() -> None:
+    users = {
+        path.relative_to(PACKAGE).as_posix() for path in modules(PACKAGE) if "torch" in roots(path)
+    }
+    assert users <= {"model/pretrained.py"}

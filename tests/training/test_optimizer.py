@@ -1,0 +1,108 @@
+"""The learning rate of every epoch, and Adam against a naive one."""
+
+import math
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from pmm_jax.config import OptimConfig
+from pmm_jax.training.optimizer import adam, learning_rate
+
+STEPS = 3  # an epoch
+
+
+def released_rate(epoch: int) -> float:
+    if epoch < 50:
+        return 1e-4 * (epoch // 5 + 1)
+    if epoch < 200:
+        return 1e-3
+    return 1e-4 if epoch < 300 else 1e-5
+
+
+def test_stairs_are_the_releases_in_all_400_epochs() -> None:
+    rate = learning_rate(OptimConfig(), epochs=400, steps_per_epoch=STEPS)
+    rates = np.asarray(jax.vmap(rate)(jnp.arange(400 * STEPS)))
+    expected = [released_rate(epoch) for epoch in range(1, 401) for _ in range(STEPS)]
+    np.testing.assert_allclose(rates, expected, rtol=1e-6)
+
+
+def test_stairs_scale_with_the_peak_and_move_with_their_fields() -> None:
+    optim = OptimConfig(peak_lr=0.5, warmup_epochs=3, warmup_stair=2, decay_epochs=(5, 7))
+    rate = learning_rate(optim, epochs=8, steps_per_epoch=1)
+    rates = [float(rate(jnp.int32(step))) for step in range(8)]
+    # Epochs 1 to 8; epoch // 2 + 1 tenths up to epoch 3.
+    expected = [0.05, 0.1, 0.1, 0.5, 0.05, 0.05, 0.005, 0.005]
+    np.testing.assert_allclose(rates, expected, rtol=1e-6)
+
+
+def naive_cosine(step: int, warmup: int, total: int, peak: float) -> float:
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
+
+
+@pytest.mark.parametrize("warmup_epochs", [0, 2, 10])
+def test_cosine_against_its_formula(warmup_epochs: int) -> None:
+    optim = OptimConfig(schedule="cosine", peak_lr=2e-3, warmup_epochs=warmup_epochs)
+    epochs, warmup = 10, warmup_epochs * STEPS
+    total = epochs * STEPS
+    rate = learning_rate(optim, epochs, STEPS)
+    rates = np.asarray(jax.vmap(rate)(jnp.arange(total)))
+    expected = [naive_cosine(step, warmup, total, 2e-3) for step in range(total)]
+    np.testing.assert_allclose(rates, expected, rtol=1e-5, atol=1e-9)
+    assert rates.max() <= 2e-3 * (1 + 1e-6)
+
+
+def test_cosine_starts_above_0_peaks_once_and_ends_at_0() -> None:
+    optim = OptimConfig(schedule="cosine", peak_lr=1.0, warmup_epochs=10)
+    rate = learning_rate(optim, epochs=100, steps_per_epoch=10)
+    rates = np.asarray(jax.vmap(rate)(jnp.arange(1001)))
+    assert rates[0] == pytest.approx(0.01)
+    assert rates[99] == pytest.approx(1.0)
+    assert rates[100] == pytest.approx(1.0)
+    assert rates[1000] == pytest.approx(0, abs=1e-7)
+    assert (np.diff(rates[:100]) > 0).all()
+    assert (np.diff(rates[101:]) < 0).all()
+    assert np.abs(np.diff(rates)).max() < 0.011  # no jump, at the peak least of all
+
+
+def test_adam_with_l2_against_a_naive_one() -> None:
+    optim = OptimConfig(weight_decay=0.03, betas=(0.8, 0.95), eps=1e-3)
+    rates = [0.5, 0.1, 0.2, 0.05]
+    rng = np.random.default_rng(0)
+    start = {"kernel": rng.standard_normal((3, 2)), "bias": rng.standard_normal(2)}
+    grads = [{name: rng.standard_normal(p.shape) for name, p in start.items()} for _ in rates]
+
+    naive = {name: p.copy() for name, p in start.items()}
+    first = {name: np.zeros_like(p) for name, p in start.items()}
+    second = {name: np.zeros_like(p) for name, p in start.items()}
+    for t, (rate, grad) in enumerate(zip(rates, grads, strict=True), 1):
+        for name, p in naive.items():
+            g = grad[name] + 0.03 * p  # joins the moments: Adam with L2, not AdamW
+            first[name] = 0.8 * first[name] + 0.2 * g
+            second[name] = 0.95 * second[name] + 0.05 * g * g
+            unbiased = first[name] / (1 - 0.8**t), second[name] / (1 - 0.95**t)
+            naive[name] = p - rate * unbiased[0] / (np.sqrt(unbiased[1]) + 1e-3)
+
+    with jax.enable_x64(True):
+        transform = adam(optim, lambda step: jnp.asarray(rates)[step])
+        params = jax.tree.map(jnp.asarray, start)
+        state = transform.init(params)
+        for grad in grads:
+            updates, state = transform.update(jax.tree.map(jnp.asarray, grad), state, params)
+            params = optax.apply_updates(params, updates)
+        for name, expected in naive.items():
+            np.testing.assert_allclose(params[name], expected, rtol=1e-9)
+
+
+def test_every_parameter_decays() -> None:
+    transform = adam(replace(OptimConfig(), weight_decay=0.1), lambda step: 1.0)
+    params = {"scale": jnp.ones(2), "bias": jnp.ones(2), "kernel": jnp.ones((2, 2))}
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    updates, _ = transform.update(zeros, transform.init(params), params)
+    for update in jax.tree.leaves(updates):
+        np.testing.assert_allclose(update, -1, rtol=1e-4)  # Adam's first step has size 1

@@ -1,0 +1,107 @@
+"""A workdir belongs to one config."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pmm_jax.config import Config, DataConfig, EvaluateConfig, MethodConfig, TrainConfig
+from pmm_jax.errors import UserError
+from pmm_jax.training.workdir import claim
+
+CONFIG = Config()
+
+
+def test_writes_the_config(tmp_path: Path) -> None:
+    claim(tmp_path / "runs" / "a", replace(CONFIG, method=MethodConfig(top_k=6)))
+    written = json.loads((tmp_path / "runs" / "a" / "config.json").read_text())
+    assert written["method"]["top_k"] == 6
+    assert written["data"]["image_size"] == [384, 128]
+
+
+def run_once(workdir: Path) -> None:
+    """What a run leaves: its config and a step that was logged."""
+    claim(workdir, CONFIG)
+    (workdir / "metrics.jsonl").write_text('{"step": 1, "epoch": 1, "loss": 9.0}\n')
+
+
+def test_a_run_that_failed_before_its_first_line_claims_nothing(tmp_path: Path) -> None:
+    claim(tmp_path, CONFIG)
+    claim(tmp_path, replace(CONFIG, method=MethodConfig(top_k=6)))
+    assert json.loads((tmp_path / "config.json").read_text())["method"]["top_k"] == 6
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="a run stopped before its first line leaves a checkpoint that any config takes",
+)
+def test_a_checkpoint_without_a_line_is_a_run_too(tmp_path: Path) -> None:
+    claim(tmp_path, CONFIG)
+    (tmp_path / "checkpoints" / "3" / "default").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"train\.seed 0, not 1"):
+        claim(tmp_path, replace(CONFIG, train=TrainConfig(seed=1)))
+
+
+def test_the_same_config_may_come_back(tmp_path: Path) -> None:
+    run_once(tmp_path)
+    claim(tmp_path, Config())
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (replace(CONFIG, method=MethodConfig(top_k=8)), ["method.top_k 3, not 8"]),
+        (replace(CONFIG, train=TrainConfig(seed=1)), ["train.seed 0, not 1"]),
+        (
+            replace(CONFIG, data=DataConfig(image_size=(192, 64))),
+            ["data.image_size", "[384, 128]", "[192, 64]"],
+        ),
+    ],
+)
+def test_another_config_is_refused_and_changes_nothing(
+    tmp_path: Path, other: Config, words: list[str]
+) -> None:
+    run_once(tmp_path)
+    before = (tmp_path / "config.json").read_text()
+    with pytest.raises(UserError) as refusal:
+        claim(tmp_path, other)
+    for word in [*words, str(tmp_path), "--workdir"]:
+        assert word in str(refusal.value)
+    assert (tmp_path / "config.json").read_text() == before
+
+
+def test_fields_that_change_no_result_may_change(tmp_path: Path) -> None:
+    run_once(tmp_path)
+    free = replace(
+        CONFIG,
+        data=DataConfig(workers=5, prepared="elsewhere", memory_gib=0),
+        train=TrainConfig(checkpoint_every=3, profile_steps=2),
+        evaluate=EvaluateConfig(batch_size=7, checkpoint="best", chunk=3),
+    )
+    claim(tmp_path, free)
+    assert json.loads((tmp_path / "config.json").read_text())["data"]["workers"] == 5
+
+
+def test_a_field_that_only_one_side_knows_is_named(tmp_path: Path) -> None:
+    run_once(tmp_path)
+    path = tmp_path / "config.json"
+    saved = json.loads(path.read_text())
+    del saved["method"]["label_smoothing"]
+    path.write_text(json.dumps(saved))
+    with pytest.raises(UserError, match=r"method\.label_smoothing None, not 0\.1"):
+        claim(tmp_path, CONFIG)
+
+
+@pytest.mark.parametrize("content", ["{ torn", "[]", '{"data": 3}', "null", ""])
+def test_a_file_that_is_no_config_is_refused(tmp_path: Path, content: str) -> None:
+    run_once(tmp_path)
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(UserError, match="not a run's config"):
+        claim(tmp_path, CONFIG)
+
+
+def test_a_workdir_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"--workdir .* can't be written"):
+        claim(tmp_path / "file", CONFIG)
