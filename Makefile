@@ -20,7 +20,7 @@ test-all: check
 check: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy pmm_jax benchmarks configs train.py eval.py
+	$(BIN)/mypy pmm_jax benchmarks configs tests train.py eval.py
 
 .venv/run: requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'

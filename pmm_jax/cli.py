@@ -13,8 +13,8 @@ from typing import TypeVar
 
 import tyro
 
-from pmm_jax.config import Config, check
-from pmm_jax.errors import UserError
+from pmm_jax.config import Config, check, check_types
+from pmm_jax.errors import Interrupted, UserError
 from pmm_jax.host_memory import keep_freed_memory
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ def load_config(path: str) -> Config:
             r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error)
         )
         if name is None:
-            raise
+            raise UserError(f"{path}: {error}") from None
         fields = next(
             [f.name for f in dataclasses.fields(group)]
             for group in (Config, *_groups().values())
@@ -54,7 +54,7 @@ def load_config(path: str) -> Config:
         ) from None
     if not isinstance(config, Config):
         raise UserError(f"{path}: it must define config = Config(...)")
-    return config
+    return check_types(config)
 
 
 def parse(default: T, arguments: Sequence[str], description: str) -> T:
@@ -112,6 +112,9 @@ def main(program: Callable[[Sequence[str]], None]) -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except Interrupted as end:
+        print(f"{end}; the same command goes on from there", file=sys.stderr)
+        sys.exit(130)
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         sys.exit(130)
@@ -154,12 +157,13 @@ def _nearest(name: str, names: Sequence[str]) -> str:
 
 
 def _first_sentence(box: str) -> str:
-    """The message of tyro's framed error: its lines up to the first rule."""
+    """The message of tyro's error: title, message and hints, with rules or a frame between them."""
+    lines = [line.strip(" │|") for line in box.splitlines() if line.strip(" │|")]
     message: list[str] = []
-    for line in box.splitlines():
-        text = line.strip(" │")
-        if text and text[0] in "─╰":
+    for line in lines[1:]:
+        is_rule = not line.strip("─╰╯-+")
+        if is_rule and message:
             break
-        if text and text[0] != "╭":
-            message.append(text)
+        if not is_rule:
+            message.append(line)
     return " ".join(message) or "the command line could not be read"

@@ -162,7 +162,6 @@ def feature_map_size(image_size: tuple[int, int]) -> tuple[int, int]:
 
 def check(config: Config) -> Config:
     """The config itself, or a UserError that names the first field that can't work and its mend."""
-    _check_types(config)
     for axis, size, block in zip(
         ("height", "width"), config.data.image_size, config.method.block, strict=True
     ):
@@ -193,8 +192,11 @@ def check(config: Config) -> Config:
     return config
 
 
-def _check_types(config: Config) -> None:
-    """The command line converts what it reads; a config file can hold anything."""
+def check_types(config: Config) -> Config:
+    """The config itself, or a UserError that names the first field of a wrong type.
+
+    For config files: they can hold anything, where the command line converts what it reads.
+    """
     for group in fields(config):
         values = getattr(config, group.name)
         if not isinstance(values, group.type):  # type: ignore[arg-type]
@@ -208,6 +210,7 @@ def _check_types(config: Config) -> None:
                 elif isinstance(entry.type, type) and not get_args(entry.type):
                     wanted = f"of type {entry.type.__name__}"
                 raise UserError(f"{group.name}.{entry.name} is {value!r}; it must be {wanted}")
+    return config
 
 
 def _fits(value: object, kind: Any) -> bool:
@@ -254,8 +257,9 @@ def _check_ranges(config: Config) -> None:
         "data.erase_probability": config.data.erase_probability,
         "data.train_fraction": config.data.train_fraction,
         "method.label_smoothing": config.method.label_smoothing,
-        "optim.betas": max(config.optim.betas),
     }
     for name, value in fractions.items():
         if not 0 <= value <= 1:
             raise UserError(f"{name} is {value}; it must lie between 0 and 1")
+    if not all(0 <= beta < 1 for beta in config.optim.betas):
+        raise UserError(f"optim.betas are {config.optim.betas}; each must be 0 or more, below 1")

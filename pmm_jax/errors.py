@@ -1,4 +1,4 @@
-"""The one exception that means "the user can mend this"."""
+"""Exceptions that entry points turn into one line."""
 
 
 class UserError(Exception):
@@ -7,3 +7,10 @@ class UserError(Exception):
     The message is one line that names what is wrong and how to mend it. Entry points print it on
     standard error and exit with code 2, without a traceback; every other exception is a bug.
     """
+
+
+class Interrupted(Exception):
+    """A signal ended a run; its state was saved. Entry points exit with code 130."""
+
+    def __init__(self, step: int, steps: int) -> None:
+        super().__init__(f"stopped and saved after step {step} of {steps}")

@@ -130,18 +130,12 @@ def test_a_value_of_the_wrong_type_is_named(
         assert word in line
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="cli._first_sentence knows only the frame that tyro draws where stdout is utf-8",
-)
 def test_tyros_frame_is_left_out_whatever_its_form(refused: Program) -> None:
     line = refused("train.py", "--config", config_file(), "--train.epochs", "2.5")
     assert line.endswith("2.5'")
     assert "--help" not in line
 
 
-# tyro warns about such values before the config is checked; the user doesn't see it.
-@pytest.mark.filterwarnings("ignore:The field:UserWarning")
 @pytest.mark.parametrize(
     ("body", "word"),
     [

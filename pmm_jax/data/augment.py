@@ -50,9 +50,7 @@ def _pad_and_crop(key: jax.Array, images: jax.Array, padding: int) -> jax.Array:
     return jax.vmap(crop)(padded, corners)
 
 
-def _square(
-    key: jax.Array, shape: tuple[int, ...], size: int, probability: float
-) -> jax.Array:
+def _square(key: jax.Array, shape: tuple[int, ...], size: int, probability: float) -> jax.Array:
     """(N, H, W) bool: one square in a uniform place, in a share of images of `shape` NHWC."""
     n, h, w, _ = shape
     chance_key, top_key, left_key = jax.random.split(key, 3)

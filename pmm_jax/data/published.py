@@ -53,8 +53,8 @@ _CUHK03 = (
 WHERE: dict[str, str] = {
     "market1501": (
         "get Market-1501 from https://zheng-lab.cecs.anu.edu.au/Project/project_reid.html and "
-        "unpack it so that bounding_box_train, query and bounding_box_test lie in data.root; or draw people made up: "
-        "python -m pmm_jax synthesize DIR"
+        "unpack it so that bounding_box_train, query and bounding_box_test lie in data.root; "
+        "or draw people made up: python -m pmm_jax synthesize DIR"
     ),
     "dukemtmc": (
         "its authors withdrew DukeMTMC-reID; put a copy that you hold so that bounding_box_train, "

@@ -17,8 +17,7 @@ def grad_cam(
     latter stage is not able to distract the previous one".
 
     Args:
-        head: feature map (N, H, W, C) to logits (N, identities). Parameters that it closes over
-            must be detached by the caller, or gradients of the loss would flow through the CAM.
+        head: feature map (N, H, W, C) to logits (N, identities).
         feature_map: (N, H, W, C), the map that the stage saw.
         labels: (N,) int.
 

@@ -1,5 +1,6 @@
 """Checkpoints of a run: the latest, and the best by mAP. The one file that knows orbax."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,11 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 from pmm_jax.errors import UserError
 from pmm_jax.model.pmm import Tree
 from pmm_jax.training.state import TrainState
+
+# Between evaluations a checkpoint has no metrics, on purpose; orbax warns of each.
+logging.getLogger("absl").addFilter(
+    lambda record: "did not provide metrics" not in record.getMessage()
+)
 
 
 class Checkpoints:

@@ -16,7 +16,7 @@ from pmm_jax.data.loading import ReadImages, image_reader, train_batches
 from pmm_jax.data.prepare import prepare
 from pmm_jax.data.sampler import IdentitySampler
 from pmm_jax.data.split import Split, open_split
-from pmm_jax.errors import UserError
+from pmm_jax.errors import Interrupted, UserError
 from pmm_jax.evaluation.table import ranking_json, ranking_table
 from pmm_jax.model.initial import initialise
 from pmm_jax.model.pmm import Network, build
@@ -103,13 +103,6 @@ def train(config: Config, workdir: Path, profile: bool = False) -> None:
             display.say("the run is finished; evaluating its last checkpoint")
             ranking = evaluate(embed_images, config, state.params, state.stats, display)
         display.say(ranking_table(ranking))
-
-
-class Interrupted(Exception):
-    """A signal ended the run; its state was saved."""
-
-    def __init__(self, step: int, steps: int) -> None:
-        super().__init__(f"stopped and saved after step {step} of {steps}")
 
 
 def training_data(config: Config) -> tuple[Split, IdentitySampler]:

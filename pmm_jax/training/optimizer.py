@@ -16,7 +16,8 @@ def learning_rate(optim: OptimConfig, epochs: int, steps_per_epoch: int) -> opta
     warmup_epochs (1e-4 to 1e-3 in ten stairs), then the peak, a tenth of it from decay_epochs[0]
     and a hundredth from decay_epochs[1].
 
-    `cosine` climbs linearly over warmup_epochs, then falls to 0 at the last step.
+    `cosine` climbs linearly over warmup_epochs, then falls along a half cosine, to 0 just
+    after the last step.
     """
     first, second = optim.decay_epochs
 

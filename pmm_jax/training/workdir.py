@@ -25,14 +25,15 @@ _FREE = {
 def claim(workdir: Path, config: Config) -> None:
     """Make the workdir this config's, or check that it is.
 
-    A workdir where no step was ever logged is anybody's: its run failed on the way.
+    A workdir with neither a logged step nor a checkpoint is anybody's: its run failed on the way.
 
     Raises:
         UserError: it holds a run of another config; the first differing field is named.
     """
     path = workdir / "config.json"
     ours = _flat(dataclasses.asdict(config))
-    if path.is_file() and read_metrics(workdir):
+    begun = read_metrics(workdir) or any((workdir / "checkpoints").glob("*"))
+    if path.is_file() and begun:
         try:
             theirs = _flat(json.loads(path.read_text(encoding="utf-8")))
         except (json.JSONDecodeError, AttributeError):

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from pmm_jax.config import Config
+from pmm_jax.errors import Interrupted
 from pmm_jax.training import loop
 from pmm_jax.training.checkpoint import Checkpoints
 from pmm_jax.training.evaluate import evaluate_run
@@ -127,7 +128,7 @@ def test_a_signal_lets_the_step_finish_and_saves_it(
     with monkeypatch.context() as patch:
         stop = failing_step(3, lambda: os.kill(os.getpid(), signal.SIGTERM))
         patch.setattr(loop, "make_step", stop)
-        with pytest.raises(loop.Interrupted, match="after step 3 of 6"):
+        with pytest.raises(Interrupted, match="after step 3 of 6"):
             loop.train(tiny, tmp_path)
     assert signal.getsignal(signal.SIGTERM) is before
     with Checkpoints(tmp_path) as checkpoints:
@@ -209,9 +210,6 @@ def test_train_py_saves_on_sigterm(stopped: tuple[int, str, Path]) -> None:
         assert checkpoints.latest == lines(workdir)[-1]["step"] >= 2
 
 
-@pytest.mark.xfail(
-    strict=True, reason="cli.main lets Interrupted end in a traceback; orbax warns at each save"
-)
 def test_train_py_says_in_one_line_that_it_was_stopped(stopped: tuple[int, str, Path]) -> None:
     _, error, workdir = stopped
     assert error.count("\n") == 1
