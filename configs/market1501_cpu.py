@@ -1,6 +1,9 @@
 """PMM on the whole of Market-1501 from scratch, for a machine with 2 CPU cores.
 
-python train.py --config configs/market1501_cpu.py --workdir runs/market1501_cpu
+    python train.py --config configs/market1501_cpu.py --workdir runs/market1501_cpu
+
+A first recipe: narrow ResNet-50 at 192x64, 100 epochs of 46 steps. It has not been run whole yet;
+docs/results.md has what is known.
 """
 
 from pmm_jax.config import (
