@@ -199,8 +199,9 @@ def check_types(config: Config) -> Config:
     """
     for group in fields(config):
         values = getattr(config, group.name)
-        if not isinstance(values, group.type):  # type: ignore[arg-type]
-            raise UserError(f"{group.name} is {values!r}; it must be a {group.type.__name__}")  # type: ignore[union-attr]
+        kind = group.type
+        if isinstance(kind, type) and not isinstance(values, kind):
+            raise UserError(f"{group.name} is {values!r}; it must be a {kind.__name__}")
         for entry in fields(values):
             value = getattr(values, entry.name)
             if not _fits(value, entry.type):

@@ -48,11 +48,6 @@ def squared_distances(query: np.ndarray, gallery: np.ndarray, chunk: int) -> Ite
         yield result
 
 
-def euclidean_distances(query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-    """The whole (Q, G) matrix of Euclidean distances, float64, for small sets."""
-    return np.sqrt(np.concatenate(list(squared_distances(query, gallery, GALLERY_BLOCK))))
-
-
 def _blocks(length: int, size: int) -> list[slice]:
     return [slice(start, min(start + size, length)) for start in range(0, length, size)]
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pmm_jax.evaluation.distances import euclidean_distances, squared_distances
+from pmm_jax.evaluation.distances import squared_distances
 
 
 def naive(query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
@@ -57,10 +57,3 @@ def test_identical_images_tie_exactly() -> None:
 def test_zeros() -> None:
     zeros = np.zeros((2, 4), np.float32)
     assert not pieced(zeros, zeros, 1).any()
-
-
-def test_euclidean_is_the_root() -> None:
-    query, gallery = embeddings(0, 3, 8), embeddings(1, 4, 8)
-    np.testing.assert_allclose(
-        euclidean_distances(query, gallery), np.sqrt(naive(query, gallery)), rtol=2e-7
-    )
