@@ -13,7 +13,8 @@ from typing import TypeVar
 
 import tyro
 
-from pmm_jax.config import Config, check, check_types
+from pmm_jax.config import Config
+from pmm_jax.config_check import check, check_types
 from pmm_jax.errors import Interrupted, UserError
 from pmm_jax.host_memory import keep_freed_memory
 

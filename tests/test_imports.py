@@ -18,6 +18,7 @@ PACKAGE = ROOT / "pmm_jax"
 LAYERS = [
     {"errors", "host_memory"},
     {"config"},
+    {"config_check"},
     {"cli"},
     {"mixing"},
     {"model"},
@@ -110,4 +111,4 @@ def test_torch_is_only_for_reading_its_files() -> None:
     users = {
         path.relative_to(PACKAGE).as_posix() for path in modules(PACKAGE) if "torch" in roots(path)
     }
-    assert users <= {"model/pretrained.py"}
+    assert users <= {"model/weights_file.py"}

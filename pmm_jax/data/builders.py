@@ -141,7 +141,7 @@ class MSMT17(_Builder):
 
 
 class Folder(_Builder):
-    """Images of your own, in any form that pmm_jax/data/folder.py reads."""
+    """Images of your own, in any form that pmm_jax/data/folder reads."""
 
     MANUAL_DOWNLOAD_INSTRUCTIONS = published.WHERE["folder"]
     summary = "Images of your own."

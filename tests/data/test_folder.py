@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pmm_jax.data import folder
+from pmm_jax.data.folder.table import LISTED_TWICE
 from pmm_jax.data.records import Scan
 from pmm_jax.errors import UserError
 
@@ -141,7 +142,7 @@ def test_a_line_given_twice_counts_once(tmp_path: Path) -> None:
     lines = ["q.jpg,a,1,query", "g.jpg,a,2,gallery", "g.jpg,a,2,gallery"]
     found = folder.scan(write_table(tmp_path, *lines), 0.5)
     assert len(found.splits["gallery"]) == 1
-    assert notes(found) == {"g.jpg": folder.LISTED_TWICE}
+    assert notes(found) == {"g.jpg": LISTED_TWICE}
 
 
 def test_missing_columns_and_other_files_are_refused(tmp_path: Path) -> None:

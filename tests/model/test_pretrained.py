@@ -10,7 +10,8 @@ from flax.traverse_util import flatten_dict
 from safetensors.numpy import save_file
 
 from pmm_jax.errors import UserError
-from pmm_jax.model.pretrained import FILE, REPOSITORY, REVISION, load_resnet50
+from pmm_jax.model.pretrained import load_resnet50
+from pmm_jax.model.weights_file import FILE, REPOSITORY, REVISION
 
 Tensors = dict[str, np.ndarray]
 

@@ -1,0 +1,121 @@
+"""The prepared form: built whole or not at all, by one process, known by its fingerprint."""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pmm_jax.config import DataConfig
+from pmm_jax.data import cuhk03
+from pmm_jax.data.records import SPLITS, Record, Scan
+from pmm_jax.data.source import base_folder
+from pmm_jax.data.split import INDEX, read_index
+from pmm_jax.data.verify import one_line
+from pmm_jax.errors import UserError
+
+FORMAT = 1
+"""Of index and records; a change makes prepare build anew."""
+
+
+def fingerprint_of(config: DataConfig, found: Scan) -> str:
+    """Hash of every record's split, name, labels and size in bytes: what a rebuild depends on."""
+    digest = hashlib.sha256(f"format {FORMAT}\n".encode())
+    base = base_folder(config)
+    for name in cuhk03.MAT_FILES:
+        digest.update(f"{name} {_size(base / name)}\n".encode())
+    for split in SPLITS:
+        for record in found.splits[split]:
+            size = _size(f"{base}/{record.path}")
+            line = f"{split} {record.path} {record.identity} {record.camera} {size}\n"
+            digest.update(line.encode(errors="backslashreplace"))
+    return digest.hexdigest()
+
+
+def _size(path: str | Path) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return -1
+
+
+def is_whole(target: Path, fingerprint: str | None = None) -> bool:
+    """Whether the prepared form is complete, and of this fingerprint if one is given."""
+    try:
+        index = read_index(target)
+    except UserError:
+        return False
+    if index is None or fingerprint not in (None, index["fingerprint"]):
+        return False
+    return all(_size(target / name) == size for name, size in index["files"].items())
+
+
+@contextmanager
+def build_lock(target: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Let one process at a time build; the system frees the lock when a process dies."""
+    lock = target.with_name(target.name + ".lock")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lock.touch()
+    except OSError as error:
+        raise UserError(cant_write(target, error)) from error
+    with lock.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"another process is preparing {target}; waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def cant_write(target: Path, error: OSError) -> str:
+    """The message for a prepared folder that the system refuses."""
+    return (
+        f"can't write {target} ({one_line(error)}); free room, or set data.prepared to a folder "
+        "that you can write to"
+    )
+
+
+def build(config: DataConfig, found: Scan, fingerprint: str, target: Path) -> None:
+    """Build beside the target and move it into place whole."""
+    # Imported here: a prepared set is found without the half second that tfds takes.
+    from pmm_jax.data import builders
+
+    partial, old = (target.with_name(target.name + end) for end in (".partial", ".old"))
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+        records = builders.build(config, partial)
+        shutil.rmtree(partial / "downloads", ignore_errors=True)
+        index = {
+            "dataset": config.name,
+            "root": os.path.abspath(config.root),
+            "fingerprint": fingerprint,
+            "records": records.relative_to(partial).as_posix(),
+            "files": {
+                file.relative_to(partial).as_posix(): file.stat().st_size
+                for file in sorted(records.iterdir())
+            },
+            "names": found.names,
+            "splits": {split: _columns(found.splits[split]) for split in SPLITS},
+        }
+        (partial / INDEX).write_text(json.dumps(index), encoding="utf-8")
+        # Renamed, not deleted first: a deletion cut short could leave an index without records.
+        if target.exists():
+            target.rename(old)
+        partial.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise UserError(cant_write(target, error)) from error
+
+
+def _columns(records: list[Record]) -> dict[str, list[Any]]:
+    return {
+        "identities": [record.identity for record in records],
+        "cameras": [record.camera for record in records],
+        "filenames": [record.path for record in records],
+    }

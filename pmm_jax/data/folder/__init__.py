@@ -1,0 +1,138 @@
+"""Images of your own, in any of four forms.
+
+(a) Market-style: bounding_box_train, query and bounding_box_test with names like `7_c2_x.jpg`.
+(b) A CSV file with columns path, id, split and, if known, camera; paths are relative to its folder.
+(c) A folder an identity: train/ID, query/ID, gallery/ID; or train/ID and test/ID (or val/ID),
+    where test is divided into query and gallery.
+(d) Just ID/*.jpg: identities are divided into train and test by train_fraction.
+
+Identities may have any names; they are numbered in sorted order, and the scan keeps the names.
+"""
+
+import os
+import posixpath
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from pmm_jax.data.folder.division import divide, query_and_gallery
+from pmm_jax.data.folder.entry import Entry
+from pmm_jax.data.folder.numbering import number
+from pmm_jax.data.folder.table import read_table
+from pmm_jax.data.layouts import FOLDERS, JUNK_OUTSIDE_GALLERY
+from pmm_jax.data.records import (
+    IMAGE_SUFFIXES,
+    NOT_AN_IMAGE,
+    SPLITS,
+    Problem,
+    Scan,
+    is_image,
+)
+from pmm_jax.errors import UserError
+
+MARKET_STYLE = re.compile(r"(?P<identity>-1|[^_]+)_c(?P<camera>\d+)(s\d+)?_")
+"""The part of Market-1501's names that matters: identity and camera, as in `7_c2_`, `7_c2s1_`."""
+
+LOOSE = "image outside the identities' folders, skipped"
+NO_MATCH = "name is not like ID_c1_anything.jpg, skipped"
+
+
+def scan(source: Path, train_fraction: float) -> Scan:
+    """Scan of a folder or CSV file of your own.
+
+    Args:
+      source: the folder, or the CSV file.
+      train_fraction: share of the identities used for training where no split is named.
+
+    Raises:
+      UserError: no form fits, or the CSV can't be read.
+    """
+    problems: list[Problem] = []
+    root = source.parent if source.is_file() else source
+    if source.is_file():
+        entries = read_table(source, problems)
+    else:
+        folders = {item.name for item in root.iterdir() if item.is_dir()}
+        test = next((name for name in ("test", "val") if name in folders), None)
+        if folders & {FOLDERS["train"], FOLDERS["gallery"]}:
+            entries = _market_style(root, problems)
+        elif "gallery" in folders or "query" in folders:
+            entries = [
+                replace(entry, split=split)
+                for split in SPLITS
+                for entry in _identity_folders(root, split, problems)
+            ]
+        elif "train" in folders and test:
+            train = _identity_folders(root, "train", problems)
+            held_out = query_and_gallery(_identity_folders(root, test, problems))
+            entries = [replace(entry, split="train") for entry in train] + held_out
+        else:
+            entries = divide(_identity_folders(root, "", problems), train_fraction)
+    if not entries:
+        fatal = [f"{problem.path}: {problem.reason}" for problem in problems if problem.fatal]
+        raise UserError(
+            fatal[0]
+            if fatal
+            else f"found no images named like ID/*{IMAGE_SUFFIXES[0]} under {source}; data.root "
+            "is a folder with a folder an identity, a Market-style folder, or a CSV file "
+            "(docs/data.md)"
+        )
+    if not any(problem.fatal for problem in problems):
+        _check_test(source, entries)
+    return number(root, entries, problems)
+
+
+def _check_test(source: Path, entries: list[Entry]) -> None:
+    present = {entry.split for entry in entries}
+    for has, lacks in (("query", "gallery"), ("gallery", "query")):
+        if has in present and lacks not in present:
+            raise UserError(
+                f"{source} has {has} images but no {lacks} images; add some, of the same identities"
+            )
+
+
+def _market_style(root: Path, problems: list[Problem]) -> list[Entry]:
+    entries: list[Entry] = []
+    for split, folder in FOLDERS.items():
+        for path in _list(root, folder, problems):
+            match = MARKET_STYLE.match(posixpath.basename(path))
+            if match is None:
+                problems.append(Problem(path, NO_MATCH, fatal=False))
+            elif match["identity"] != "-1":
+                entries.append(Entry(path, match["identity"], int(match["camera"]), split))
+            elif split != "gallery":
+                problems.append(Problem(path, JUNK_OUTSIDE_GALLERY, fatal=False))
+    return entries
+
+
+def _list(root: Path, folder: str, problems: list[Problem]) -> list[str]:
+    """Sorted paths, relative to root, of the images in a folder that may be missing."""
+    if not (root / folder).is_dir():
+        return []
+    paths: list[str] = []
+    for name in sorted(os.listdir(root / folder)):
+        path = posixpath.join(folder, name)
+        if is_image(name):
+            paths.append(path)
+        else:
+            problems.append(Problem(path, NOT_AN_IMAGE, fatal=False))
+    return paths
+
+
+def _identity_folders(root: Path, folder: str, problems: list[Problem]) -> list[Entry]:
+    """Images of `folder`/ID/; cameras where every name is Market-style, else unknown for all."""
+    if not (root / folder).is_dir():
+        return []
+    entries: list[Entry] = []
+    for name in sorted(os.listdir(root / folder)):
+        path = posixpath.join(folder, name)
+        if (root / path).is_dir():
+            if not name.startswith("."):
+                entries += [Entry(image, name) for image in _list(root, path, problems)]
+        else:
+            problems.append(Problem(path, LOOSE if is_image(name) else NOT_AN_IMAGE, fatal=False))
+    names = [MARKET_STYLE.match(posixpath.basename(entry.path)) for entry in entries]
+    if not all(names):
+        return entries
+    pairs = zip(entries, names, strict=True)
+    return [replace(entry, camera=int(match["camera"])) for entry, match in pairs if match]

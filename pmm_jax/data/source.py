@@ -1,0 +1,37 @@
+"""The data set on disk that a config names."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from pmm_jax.config import DataConfig
+from pmm_jax.data import cuhk03, folder, layouts
+from pmm_jax.data.records import Scan, file_reader
+
+
+def scan(config: DataConfig) -> Scan:
+    """Records and problems of the data set that config names; decodes nothing."""
+    root = Path(config.root)
+    match config.name:
+        case "market1501":
+            return layouts.market1501(root)
+        case "dukemtmc":
+            return layouts.dukemtmc(root)
+        case "cuhk03_detected" | "cuhk03_labeled":
+            return cuhk03.scan(root, config.name.removeprefix("cuhk03_"))
+        case "msmt17":
+            return layouts.msmt17(root)
+        case "folder":
+            return folder.scan(root, config.train_fraction)
+
+
+def base_folder(config: DataConfig) -> Path:
+    """The folder that the records' paths are relative to."""
+    root = Path(config.root)
+    return root.parent if root.is_file() else root
+
+
+def image_bytes(config: DataConfig) -> Callable[[str], bytes]:
+    """Function from a record's path to its encoded image."""
+    if config.name in ("cuhk03_detected", "cuhk03_labeled"):
+        return cuhk03.reader(Path(config.root), config.name.removeprefix("cuhk03_"))
+    return file_reader(base_folder(config))

@@ -1,0 +1,95 @@
+"""What is wrong with a data set, told before anything is built."""
+
+import io
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from PIL import Image
+
+from pmm_jax.config import DataConfig
+from pmm_jax.data.decode import to_rgb
+from pmm_jax.data.records import Problem, Scan
+from pmm_jax.data.source import image_bytes
+from pmm_jax.errors import UserError
+
+
+def report_notes(found: Scan, say: Callable[[str], None]) -> None:
+    """One line a kind of problem: its count and its first file."""
+    kinds: dict[str, list[str]] = {}
+    for problem in found.problems:
+        if not problem.fatal:
+            kinds.setdefault(problem.reason, []).append(problem.path)
+    for reason, paths in kinds.items():
+        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        say(f"note: {paths[0]}{more}: {reason}")
+
+
+def refuse(problems: list[Problem], say: Callable[[str], None]) -> None:
+    """Report every fatal problem and raise with the first."""
+    fatal = [problem for problem in problems if problem.fatal]
+    if not fatal:
+        return
+    for problem in fatal:
+        say(f"error: {problem.path}: {problem.reason}")
+    more = f" (and {len(fatal) - 1} more like it, listed above)" if len(fatal) > 1 else ""
+    raise UserError(f"{fatal[0].path}: {fatal[0].reason}{more}")
+
+
+def check_matches(config: DataConfig, found: Scan) -> None:
+    """Refuse a set in which the same-camera rule leaves no query a single match."""
+    cameras: dict[int, set[int]] = {}
+    for record in found.splits["gallery"]:
+        cameras.setdefault(record.identity, set()).add(record.camera)
+    queries = found.splits["query"]
+    if not queries or any(cameras.get(q.identity, set()) - {q.camera} for q in queries):
+        return
+    seen = next((query for query in queries if query.identity in cameras), None)
+    example = found.names.get((seen or queries[0]).identity, str((seen or queries[0]).identity))
+    if seen is None:
+        raise UserError(
+            f"no query of {config.root} has its identity in the gallery (identity {example}, for "
+            "one); add gallery images of the queries' identities"
+        )
+    if seen.camera < 0:
+        raise UserError(
+            f"the gallery of {config.root} has no other image of any query's identity than the "
+            f"query itself (identity {example}, for one); add gallery images"
+        )
+    raise UserError(
+        f"no query of {config.root} has a match in another camera (identity {example} is only in "
+        f"camera {seen.camera}), and matches in its own camera don't count; add images from other "
+        "cameras, or leave the cameras out if they mean nothing"
+    )
+
+
+def verify(config: DataConfig, found: Scan) -> list[Problem]:
+    """Decode every image once; a fatal problem for each that can't be."""
+    read = image_bytes(config)
+
+    def check(path: str) -> Problem | None:
+        try:
+            path.encode()
+            with Image.open(io.BytesIO(read(path))) as image:
+                to_rgb(image).load()
+        except FileNotFoundError:
+            return Problem(path, "no such image; restore it, or take it off the list", fatal=True)
+        except UnicodeEncodeError:
+            shown = path.encode(errors="backslashreplace").decode()
+            return Problem(shown, "file name is not UTF-8; rename it", fatal=True)
+        # PIL's plugins raise many types on damaged input (OSError, SyntaxError, struct.error, ...).
+        except Exception as error:
+            reason = f"can't be decoded ({one_line(error)}); restore or delete it"
+            return Problem(path, reason, fatal=True)
+        return None
+
+    distinct = dict.fromkeys(record.path for record in found.records())
+    with ThreadPoolExecutor(config.workers) as pool:
+        return [problem for problem in pool.map(check, distinct) if problem]
+
+
+def one_line(error: Exception) -> str:
+    """An error's text without line breaks and addresses."""
+    # PIL names the buffer's address where a file name would stand.
+    text = re.sub(r" <_io\.BytesIO object at \w+>", "", str(error))
+    return " ".join(text.split()) or type(error).__name__
