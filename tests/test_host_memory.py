@@ -1,0 +1,53 @@
+"""The heap keeps what is freed, in huge pages where the kernel has them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = """
+import resource
+from pmm_jax.host_memory import keep_freed_memory
+
+assert keep_freed_memory()
+faults = []
+for _ in range(3):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    block = b"x" * (256 * 2**20)
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    huge = next(line for line in open("/proc/self/smaps_rollup") if "AnonHugePages" in line)
+    del block
+print(*faults, int(huge.split()[1]) // 1024)
+"""
+SETTING = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+@pytest.fixture(scope="module")
+def found(project: Path) -> list[int]:
+    """Page faults of three allocations of 256 MiB, and the MiB that lay in huge pages."""
+    if not sys.platform.startswith("linux") or os.confstr("CS_GNU_LIBC_VERSION") is None:
+        pytest.skip("host_memory changes nothing on systems without glibc")
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        cwd=project,
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return [int(word) for word in done.stdout.split()]
+
+
+def test_freed_memory_is_kept(found: list[int]) -> None:
+    assert found[1] < 100
+    assert found[2] < 100
+
+
+def test_the_heap_lies_in_huge_pages(found: list[int]) -> None:
+    if not SETTING.exists() or "[never]" in SETTING.read_text():
+        pytest.skip("the kernel gives no transparent huge pages")
+    assert found[3] >= 200
+    assert found[0] < 5000  # small pages would take 65,536
