@@ -2,7 +2,8 @@
 
     python train.py --config configs/market1501_cpu.py --workdir runs/market1501_cpu
 
-Narrow ResNet-50 at the images' own 128x64, 80 epochs of 93 steps.
+Narrow ResNet-50 at the images' own 128x64, 80 epochs of 93 steps: Rank-1 72.2 and mAP 52.2 in 36
+minutes (docs/results.md, with how it was found).
 """
 
 from pmm_jax.config import (

@@ -1,0 +1,87 @@
+"""Data and runs that can't be used: one line, exit code 2, never a traceback."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pmm_jax.config import Config
+from pmm_jax.training.workdir import claim
+from tests.cli.entry import Program, config_file, written
+
+
+@pytest.mark.parametrize("name", ["train.py", "pmm_jax"])
+def test_a_missing_data_folder(refused: Program, name: str) -> None:
+    verb = ["prepare"] if name == "pmm_jax" else []
+    line = refused(name, *verb, "--config", config_file(), "--data.root", "nowhere")
+    assert "data.root nowhere does not exist" in line
+    assert not Path("runs").exists()
+
+
+def test_an_empty_data_folder(refused: Program) -> None:
+    for folder in ("bounding_box_train", "query", "bounding_box_test"):
+        Path("set", folder).mkdir(parents=True)
+    line = refused("train.py", "--config", config_file(), "--data.root", "set")
+    assert "set/bounding_box_train" in line
+    shutil.rmtree("set/query")
+    line = refused("train.py", "--config", config_file(), "--data.root", "set")
+    assert "there is no folder query" in line
+
+
+def test_a_corrupt_image_is_named(refused: Program, people: Path) -> None:
+    shutil.copytree(people, "set")
+    image = sorted(Path("set/query").iterdir())[1]
+    image.write_bytes(image.read_bytes()[:300])
+    line = refused("train.py", "--config", config_file(), "--data.root", "set")
+    assert f"query/{image.name}: can't be decoded" in line
+
+
+def test_people_seen_by_one_camera_only(refused: Program, people: Path) -> None:
+    shutil.copytree(people, "set")
+    for image in Path("set/bounding_box_test").glob("*_c2*"):
+        image.unlink()
+    for image in Path("set/query").glob("*_c2*"):
+        image.unlink()
+    line = refused("train.py", "--config", config_file(), "--data.root", "set")
+    assert "no query of set has a match in another camera" in line
+
+
+def test_too_few_people_for_a_batch(refused: Program, tiny: Config) -> None:
+    path = written(tiny)
+    line = refused("train.py", "--config", path, "--data.identities-per-batch", "10")
+    assert "a batch needs 10 identities and the training set has 9" in line
+
+
+def test_weights_that_are_not_there(refused: Program, tiny: Config) -> None:
+    line = refused("train.py", "--config", written(tiny), "--model.weights", "none.safetensors")
+    assert "none.safetensors" in line
+
+
+@pytest.mark.parametrize("name", ["train.py", "eval.py"])
+def test_a_workdir_of_another_config(refused: Program, tiny: Config, name: str) -> None:
+    claim(Path("run"), replace(tiny, train=replace(tiny.train, seed=5)))
+    Path("run/metrics.jsonl").write_text('{"step": 1, "epoch": 1, "loss": 9.0}\n')
+    line = refused(name, "--config", written(tiny), "--workdir", "run")
+    assert "run holds a run with train.seed 5, not 0" in line
+
+
+def test_a_workdir_that_can_not_be(refused: Program, tiny: Config) -> None:
+    Path("file").write_text("")
+    line = refused("train.py", "--config", written(tiny), "--workdir", "file")
+    assert "--workdir file" in line
+
+
+def test_evaluating_where_no_run_is(refused: Program, tiny: Config) -> None:
+    assert "none holds no run" in refused("eval.py", "--config", written(tiny), "--workdir", "none")
+    claim(Path("run"), tiny)
+    assert "run has no latest checkpoint yet" in refused(
+        "eval.py", "--config", written(tiny), "--workdir", "run"
+    )
+
+
+def test_embeddings_that_are_not_there(refused: Program) -> None:
+    assert "can't read none.npz" in refused("eval.py", "--embeddings", "none.npz")
+    refused("eval.py", "--embeddings")
+    Path("text.npz").write_text("hello")
+    assert "text.npz is not an npz file" in refused("eval.py", "--embeddings=text.npz")
