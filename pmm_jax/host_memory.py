@@ -50,10 +50,10 @@ def keep_freed_memory() -> bool:
 
 
 def _ask_for_huge_pages(libc: ctypes.CDLL) -> None:
-    """Reserve address space for the heap and mark it for pages of 2 MiB: a step gains a tenth.
+    """Reserve address space for the heap and mark it for pages of 2 MiB.
 
-    Only addresses are taken; memory follows when it is used. Where the kernel refuses, pages stay
-    small and nothing else changes.
+    The fastest steps gain a tenth. Only addresses are taken; memory follows when it is used. Where
+    the kernel refuses, pages stay small and nothing else changes.
     """
     libc.malloc.restype = ctypes.c_void_p
     libc.malloc.argtypes = [ctypes.c_size_t]
