@@ -2,8 +2,8 @@
 
     python train.py --config configs/market1501_cpu.py --workdir runs/market1501_cpu
 
-Narrow ResNet-50 at the images' own 128x64, 80 epochs of 93 steps: Rank-1 72.2 and mAP 52.2 in 36
-minutes (docs/results.md, with how it was found).
+A ResNet of bottlenecks a quarter as wide as ResNet-50 and half as deep, at the images' own 128x64,
+120 epochs of 93 steps (docs/results.md, with how it was found).
 """
 
 from pmm_jax.config import (
@@ -24,8 +24,14 @@ config = Config(
         crop_padding=8,
         erase_size=24,
     ),
-    model=ModelConfig(width=0.25, weights="scratch", zero_last_scale=True),
+    model=ModelConfig(
+        # For the same time: half the depth and more epochs do better than ResNet-50's 3, 4, 6, 3.
+        depth=(1, 2, 4, 2),
+        width=0.25,
+        weights="scratch",
+        zero_last_scale=True,
+    ),
     method=MethodConfig(top_k=1, block=(2, 2)),
-    optim=OptimConfig(schedule="cosine", peak_lr=4e-3, warmup_epochs=8, weight_decay=1e-4),
-    train=TrainConfig(epochs=80, evaluate_every=0, checkpoint_every=10),
+    optim=OptimConfig(schedule="cosine", peak_lr=4e-3, warmup_epochs=12, weight_decay=1e-4),
+    train=TrainConfig(epochs=120, evaluate_every=0, checkpoint_every=10),
 )

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 def smoothed_cross_entropy(logits: jax.Array, labels: jax.Array, smoothing: float) -> jax.Array:
@@ -15,9 +16,12 @@ def smoothed_cross_entropy(logits: jax.Array, labels: jax.Array, smoothing: floa
     Returns:
         Scalar.
     """
+    # Targets are rounded to float32, as the release's are, so that even in float64 both agree.
+    other = np.float32(smoothing / logits.shape[1])
+    own = np.float32(1 - smoothing) + other
     log_p = jax.nn.log_softmax(logits)
     true = jnp.take_along_axis(log_p, labels[:, None], 1)[:, 0]
-    return -((1 - smoothing) * true + smoothing * log_p.mean(1)).mean()
+    return -((float(own) - float(other)) * true + float(other) * log_p.sum(1)).mean()
 
 
 def batch_hard_triplet(embeddings: jax.Array, labels: jax.Array) -> jax.Array:
