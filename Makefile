@@ -1,6 +1,6 @@
 # make demo    train on people made up, in runs/demo
 # make test    checks and the quick tests
-# make test-all  also the slow tests, and those that need a real data set
+# make test-all  also the slow tests, those against PyTorch, and those that need a real data set
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -14,7 +14,7 @@ demo: .venv/run
 test: check
 	$(BIN)/python -m pytest
 
-test-all: check
+test-all: check .venv/torch
 	$(BIN)/python -m pytest --all
 
 check: .venv/dev
@@ -30,6 +30,10 @@ check: .venv/dev
 
 .venv/dev: .venv/run requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+.venv/torch: .venv/dev requirements-torch.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-torch.txt
 	touch $@
 
 clean:

@@ -1,8 +1,11 @@
 """The project's other commands: python -m pmm_jax VERB."""
 
 import os
+import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pmm_jax.cli import main, parse, parse_run
 from pmm_jax.config import Config
@@ -38,7 +41,85 @@ def synthesize(arguments: Sequence[str]) -> None:
     display.say(f"{root}: {count:,} images")
 
 
+def convert(arguments: Sequence[str]) -> None:
+    """Weights from or for PyTorch: convert RUN_OR_FILE FILE."""
+    if {"-h", "--help"} & set(arguments) or len(arguments) != 2:
+        usage = "python -m pmm_jax convert RUN_OR_FILE FILE (.pth.tar, .pth, .pt or .safetensors)"
+        if len(arguments) != 2 and not {"-h", "--help"} & set(arguments):
+            raise UserError(f"convert needs what to read and what to write: {usage}")
+        print(f"usage: {usage}")
+        return
+    from pmm_jax.api import load, load_torch
+
+    source, target = arguments
+    model = load(source) if Path(source).is_dir() else load_torch(source)
+    model.save(target)
+    print(f"{target}: {model.kind}, {len(model.state_dict()):,} tensors")
+
+
+def parity(arguments: Sequence[str]) -> None:
+    """Compare model and step with numbers of the PyTorch release: parity FILE.npz."""
+    usage = "python -m pmm_jax parity FILE.npz"
+    if {"-h", "--help"} & set(arguments):
+        print(f"usage: {usage}\n\nExits with 1 where a quantity is beyond its tolerance.")
+        return
+    if len(arguments) != 1:
+        raise UserError(f"parity needs a golden file: {usage}")
+    import jax
+
+    from pmm_jax.comparison.golden import read_golden
+    from pmm_jax.comparison.parity import print_parity
+
+    golden = read_golden(Path(arguments[0]))
+    with jax.enable_x64(True):
+        agrees = print_parity(golden)
+    sys.exit(not agrees)
+
+
+@dataclass(frozen=True)
+class CompareOptions(Config):
+    """What compare takes besides the config's own fields."""
+
+    workdir: str = "runs/compare"
+    """Folder of the comparison; with --against, a run of train.py."""
+    against: str = ""
+    """PyTorch checkpoint of a trained PMM to compare the run in --workdir with."""
+    precision: Literal["float32", "float64"] = "float32"
+    """Of both sides' training."""
+
+
+def compare(arguments: Sequence[str]) -> None:
+    """Train ours and a PyTorch baseline side by side: compare --config FILE --workdir DIR."""
+    config, options = parse_run(
+        arguments, CompareOptions, "Train ours and a PyTorch baseline side by side."
+    )
+    import jax
+
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        raise UserError("compare needs torch: pip install -r requirements-torch.txt") from None
+    from pmm_jax.comparison import compare
+    from pmm_jax.comparison.page import verdict
+    from pmm_jax.training.run_log import Display
+
+    workdir, display = Path(options.workdir), Display()
+    with jax.enable_x64(options.precision == "float64"):
+        if options.against:
+            result = compare.against(config, workdir, Path(options.against), display)
+        else:
+            result = compare.train_pair(config, workdir, options.precision, display)
+    compare.write(result, workdir)
+    for side in ("ours", "baseline"):
+        values = result[side]
+        display.say(f"{side:<9} Rank-1 {values['rank1']:.1%}  mAP {values['mAP']:.1%}")
+    display.say(f"{verdict(result)} {workdir / 'comparison.html'}")
+
+
 VERBS: dict[str, Callable[[Sequence[str]], None]] = {
+    "compare": compare,
+    "convert": convert,
+    "parity": parity,
     "prepare": prepare,
     "synthesize": synthesize,
 }

@@ -17,6 +17,7 @@ PACKAGE = ROOT / "pmm_jax"
 
 LAYERS = [
     {"errors", "host_memory"},
+    {"npz"},
     {"config"},
     {"config_check"},
     {"cli"},
@@ -24,7 +25,9 @@ LAYERS = [
     {"model"},
     {"data", "evaluation"},
     {"training"},
-    {"report"},
+    {"torch_baseline"},
+    {"comparison", "report"},
+    {"api"},
     {"__init__", "__main__"},
 ]
 """Lowest first. A module imports from its own part and from the layers below."""
@@ -107,8 +110,16 @@ def test_entry_points_hold_no_jax() -> None:
         assert not {"jax", "flax", "optax", "orbax"} & roots(ROOT / name)
 
 
-def test_torch_is_only_for_reading_its_files() -> None:
+def test_torch_is_only_for_its_files_and_for_comparison() -> None:
     users = {
         path.relative_to(PACKAGE).as_posix() for path in modules(PACKAGE) if "torch" in roots(path)
     }
-    assert users <= {"model/weights_file.py"}
+    users = {user for user in users if not user.startswith(("torch_baseline/", "comparison/"))}
+    # __main__ asks whether it is installed.
+    assert users <= {"model/weights_file.py", "__main__.py"}
+
+
+def test_the_torch_baseline_knows_nothing_of_jax() -> None:
+    for path in modules(PACKAGE / "torch_baseline"):
+        assert not {"jax", "flax", "optax"} & roots(path), path
+        assert {part(name) for name in imported(path)} <= {None, "config", "torch_baseline"}, path

@@ -1,7 +1,5 @@
 """Saved embeddings of any model, as one npz file."""
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +7,7 @@ import numpy as np
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation.checks import feature_matrix, integer_labels
 from pmm_jax.evaluation.embeddings import Embeddings
+from pmm_jax.npz import read_npz
 
 ARRAYS = tuple(
     f"{side}_{what}" for side in ("query", "gallery") for what in ("features", "ids", "cameras")
@@ -30,7 +29,7 @@ def load_features(path: str | Path) -> tuple[Embeddings, Embeddings]:
         UserError: no such file, not an npz file, or an array that is missing, misshapen, of the
             wrong type or not finite.
     """
-    arrays = _read(Path(path))
+    arrays = read_npz(Path(path), ARRAYS, f"a file of embeddings, which holds {', '.join(ARRAYS)}")
     query, gallery = (_embeddings(f"{path}: {side}", side, arrays) for side in ("query", "gallery"))
     if query.features.shape[1] != gallery.features.shape[1]:
         raise UserError(
@@ -38,42 +37,6 @@ def load_features(path: str | Path) -> tuple[Embeddings, Embeddings]:
             f"{gallery.features.shape[1]}; embed both with the same model"
         )
     return query, gallery
-
-
-def _read(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with path.open("rb") as stream:  # np.load leaves a file that it refuses open
-            # np.load would also take .npy and pickles; only a zip archive can be an npz.
-            if not zipfile.is_zipfile(stream):
-                raise UserError(f"{path} is not an npz file; write it with numpy.savez")
-            stream.seek(0)
-            with np.load(stream, allow_pickle=False) as file:
-                missing = [name for name in ARRAYS if name not in file.files]
-                if missing:
-                    raise UserError(
-                        f"{path} lacks {', '.join(missing)}; it must hold {', '.join(ARRAYS)}"
-                    )
-                return {name: _array(path, name, file) for name in ARRAYS}
-    except OSError as error:
-        raise UserError(
-            f"can't read {path}: {error.strerror or error}; give the npz file of embeddings"
-        ) from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
-        raise UserError(f"{path} is damaged ({error}); write it again") from error
-
-
-def _array(path: Path, name: str, file: np.lib.npyio.NpzFile) -> np.ndarray:
-    try:
-        array = file[name]
-    except ValueError as error:
-        # numpy's refusal of pickled objects, or of a broken header.
-        raise UserError(
-            f"{path}: {name} can't be read as a plain array: pickled objects are never loaded; "
-            "save numbers, as float32 or int64"
-        ) from error
-    if not isinstance(array, np.ndarray):
-        raise UserError(f"{path}: {name} is not an array; save it with numpy.savez")
-    return array
 
 
 def _embeddings(label: str, side: str, arrays: dict[str, np.ndarray]) -> Embeddings:

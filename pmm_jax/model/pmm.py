@@ -5,14 +5,14 @@ name the parts: trunk, part_block, stage1, stage2, stage3. Every training pass t
 returns that part's new statistics, so that each moves exactly once a step.
 """
 
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from flax import struct
 
-from pmm_jax.config import Config
+from pmm_jax.config import Config, ModelConfig
 from pmm_jax.mixing import grad_cam, hard_mix, keep_mask
 from pmm_jax.model.heads import StageHead
 from pmm_jax.model.resnet import EXPANSION, LAYER_WIDTHS, Bottleneck, ResNet, scaled
@@ -30,7 +30,7 @@ class Network(NamedTuple):
     """Of the activations."""
 
 
-@dataclass
+@struct.dataclass
 class StageOutputs:
     """What the stages made of a batch of N images; tuples have an entry for each stage."""
 
@@ -44,24 +44,39 @@ class StageOutputs:
     """(N, h, w) bool: the masks of stages II and III, False where the negative's cells are put."""
     inputs: tuple[jax.Array, ...] = ()
     """(N, h, w, C): the map that each stage saw."""
+    part_map: jax.Array | None = None
+    """(N, h, w, C): the part block's map, before any mixing."""
+
+
+Kind = Literal["pmm", "baseline", "bdb", "trunk"]
+"""`baseline` is the trunk with stage I; `bdb` has BDB's second branch in place of stages II and
+III; `trunk` has no head, and the spatial mean of its map is the embedding."""
 
 
 def build(config: Config, num_ids: int, param_dtype: jnp.dtype = jnp.float32) -> Network:
     """The network that a config names, for that many training identities."""
-    model = config.model
+    return assemble(config.model, config.method.name, num_ids, param_dtype)
+
+
+def assemble(
+    model: ModelConfig, kind: Kind, num_ids: int, param_dtype: jnp.dtype = jnp.float32
+) -> Network:
+    """The parts of a network."""
     planes = scaled(LAYER_WIDTHS[3], model.width)
 
-    def head(pooling: Literal["average", "max"]) -> StageHead:
-        return StageHead(num_ids, pooling, model.embedding_size, param_dtype)
+    def head(pooling: Literal["average", "max"], size: int = model.embedding_size) -> StageHead:
+        return StageHead(num_ids, pooling, size, param_dtype)
 
-    parts: dict[str, nn.Module] = {
-        "trunk": ResNet(model.depth, model.width, param_dtype),
-        "stage1": head("average"),
-    }
-    if config.method.name == "pmm":
+    parts: dict[str, nn.Module] = {"trunk": ResNet(model.depth, model.width, param_dtype)}
+    if kind != "trunk":
+        parts["stage1"] = head("average")
+    if kind in ("pmm", "bdb"):
         parts["part_block"] = Bottleneck(planes, param_dtype=param_dtype)
+    if kind == "pmm":
         parts["stage2"] = head("max")
         parts["stage3"] = head("max")
+    if kind == "bdb":
+        parts["drop"] = head("max", 2 * model.embedding_size)
     return Network(parts, EXPANSION * planes, jnp.dtype(model.compute_dtype))
 
 
@@ -73,7 +88,8 @@ def embed(network: Network, params: Tree, stats: Tree, images: jax.Array) -> jax
         images: (N, H, W, 3), normalised.
 
     Returns:
-        (N, 3 * embedding_size) float32, not normalised; (N, embedding_size) for `baseline`.
+        (N, D) float32, not normalised: D is 3 * embedding_size for `pmm` and `bdb`, embedding_size
+        for `baseline`, the trunk's channels for `trunk`.
     """
 
     def run(name: str, x: jax.Array) -> Any:
@@ -81,10 +97,13 @@ def embed(network: Network, params: Tree, stats: Tree, images: jax.Array) -> jax
         return network.parts[name].apply(variables, x, False)
 
     feature_map = run("trunk", images.astype(network.compute_dtype))
+    if "stage1" not in network.parts:
+        return feature_map.astype(jnp.promote_types(feature_map.dtype, jnp.float32)).mean((1, 2))
     embeddings = [run("stage1", feature_map)[0]]
     if "part_block" in network.parts:
         part_map = run("part_block", feature_map)
-        embeddings += [run(stage, part_map)[0] for stage in ("stage2", "stage3")]
+        heads = [name for name in network.parts if name in ("stage2", "stage3", "drop")]
+        embeddings += [run(head, part_map)[0] for head in heads]
     return jnp.concatenate(embeddings, axis=1)
 
 
@@ -156,5 +175,6 @@ def train_forward(
         heats=(heat1, heat2),
         keeps=(keep2, keep3),
         inputs=(feature_map, mixed2, mixed3),
+        part_map=part_map,
     )
     return outputs, new_stats

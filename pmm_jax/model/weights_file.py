@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,24 +15,80 @@ REVISION = "aa6c2d36d56bc0209040c02b5a7b7d7bf11d57b8"
 """Pinned, so that two runs never start from different weights; later commits change its README."""
 FILE = "model.safetensors"
 
+ENDINGS = (".safetensors", ".pth", ".pt", ".pth.tar")
 MEND = "give --model.weights FILE or --model.weights scratch"
 
 
 def read_weights(source: str) -> tuple[str, dict[str, np.ndarray]]:
-    """What to call the weights in a message, and all of their tensors."""
+    """What to call the weights that model.weights names in a message, and all of their tensors."""
     if source == "imagenet":
-        return f"{REPOSITORY} ({FILE})", _read_safetensors(_download())
-    path = Path(source)
-    if not path.name.endswith((".safetensors", ".pth", ".pt", ".pth.tar")):
+        return f"{REPOSITORY} ({FILE})", _read_safetensors(_download(), MEND)
+    if not source.endswith(ENDINGS):
         raise UserError(
             f"model.weights {source} is neither `imagenet`, `scratch` nor the name of a "
             ".safetensors, .pth or .pth.tar file"
         )
+    return source, read_file(Path(source), MEND)
+
+
+def read_file(path: Path, mend: str) -> dict[str, np.ndarray]:
+    """All tensors of a file; half precision comes as float32.
+
+    Args:
+        path: .safetensors, or .pth, .pt or .pth.tar (needs torch), by its ending; of a training
+            checkpoint its `state_dict`.
+        mend: end of the message where it can't be read.
+
+    Raises:
+        UserError: no such file, a damaged one, or one that holds more than tensors.
+    """
+    if not path.name.endswith(ENDINGS):
+        raise UserError(f"{path}: its name must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}")
     try:
         path.open("rb").close()
     except OSError as error:
-        raise UserError(f"can't read weights {path}: {error.strerror}; {MEND}") from error
-    return source, _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+        raise UserError(f"can't read weights {path}: {error.strerror}; {mend}") from error
+    return (_read_safetensors if path.suffix == ".safetensors" else _read_torch)(path, mend)
+
+
+def write_file(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
+    """Write tensors as .safetensors, or for torch as `{"state_dict": ...}`, by the name's ending.
+
+    The file appears under its name only when it is whole.
+
+    Raises:
+        UserError: another ending, a path that can't be written, or torch is missing.
+    """
+    if not path.name.endswith(ENDINGS):
+        raise UserError(f"{path}: its name must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}")
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"can't write {path}: {error.strerror}") from error
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.numpy import save_file
+
+            save_file(dict(tensors), partial)
+        else:
+            torch = _torch(f"writing {path}")
+            values = {name: torch.from_numpy(np.array(value)) for name, value in tensors.items()}
+            torch.save({"state_dict": values}, partial)
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:
+        partial.unlink(missing_ok=True)
+        raise UserError(f"can't write {path}: {_first_line(error)}") from error
+
+
+def _torch(purpose: str) -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise UserError(
+            f"{purpose} needs torch; install torch, or convert the file to .safetensors"
+        ) from error
+    return torch
 
 
 def _download() -> Path:
@@ -50,7 +107,7 @@ def _download() -> Path:
         logging.set_verbosity(verbosity)
 
 
-def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+def _read_safetensors(path: Path, mend: str) -> dict[str, np.ndarray]:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
@@ -58,7 +115,7 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         return load_file(path)
     except (SafetensorError, OSError) as error:
         raise UserError(
-            f"can't read {path} as safetensors ({_first_line(error)}); {MEND}"
+            f"can't read {path} as safetensors ({_first_line(error)}); {mend}"
         ) from error
     except (AttributeError, TypeError, KeyError) as error:  # a type that NumPy hasn't got
         raise UserError(
@@ -66,13 +123,8 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         ) from error
 
 
-def _read_torch(path: Path) -> dict[str, np.ndarray]:
-    try:
-        import torch
-    except ImportError as error:
-        raise UserError(
-            f"reading {path} needs torch; install torch, or convert the file to .safetensors"
-        ) from error
+def _read_torch(path: Path, mend: str) -> dict[str, np.ndarray]:
+    torch = _torch(f"reading {path}")
     from pickle import UnpicklingError
 
     try:
@@ -86,7 +138,7 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
         ) from error
     except Exception as error:  # torch raises what a damaged file happens to trip over
         raise UserError(
-            f"can't read {path} as a torch file ({_first_line(error)}); {MEND}"
+            f"can't read {path} as a torch file ({_first_line(error)}); {mend}"
         ) from error
     if isinstance(saved, Mapping) and isinstance(saved.get("state_dict"), Mapping):
         saved = saved["state_dict"]  # a training checkpoint (.pth.tar)
@@ -95,8 +147,9 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
         for value in saved.values()
     ):
         raise UserError(f"{path} is no dictionary of tensors; save model.state_dict() alone")
+    narrow = (torch.float16, torch.bfloat16)
     return {
-        str(name): (value.float() if value.is_floating_point() else value).detach().numpy()
+        str(name): (value.float() if value.dtype in narrow else value).detach().numpy()
         for name, value in saved.items()
     }
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
+from etils import epath
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from pmm_jax.errors import UserError
@@ -93,15 +94,33 @@ class Checkpoints:
         )
         return restored["params"], restored["stats"]
 
+    def identities(self, step: int) -> int:
+        """Training identities of the model in a checkpoint, by the shape of its classifier.
+
+        Raises:
+            UserError: the checkpoint is damaged.
+        """
+        handler = ocp.PyTreeCheckpointHandler()
+        try:
+            tree = handler.metadata(epath.Path(self._folder / str(step) / "default")).tree
+            return int(tree["params"]["stage1"]["classifier"]["bias"].shape[0])
+        except (ValueError, FileNotFoundError, KeyError, TypeError) as error:
+            raise self._unreadable(step, error) from error
+        finally:
+            handler.close()
+
     def _restore(self, step: int, args: ocp.args.CheckpointArgs) -> Any:
         try:
             return self._manager.restore(step, args=args)
         except (ValueError, FileNotFoundError, KeyError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise UserError(
-                f"checkpoint {self._folder / str(step)} can't be read ({reason}); "
-                "delete that folder to go on from an earlier one"
-            ) from error
+            raise self._unreadable(step, error) from error
+
+    def _unreadable(self, step: int, error: Exception) -> UserError:
+        reason = " ".join(str(error).split())[:200]
+        return UserError(
+            f"checkpoint {self._folder / str(step)} can't be read ({reason}); "
+            "delete that folder to go on from an earlier one"
+        )
 
 
 def _abstract(tree: Any) -> Any:

@@ -11,15 +11,13 @@ from pmm_jax.data.augment import normalise
 from pmm_jax.data.loading import ordered_batches
 from pmm_jax.data.prepare import prepare
 from pmm_jax.data.split import open_split
-from pmm_jax.errors import UserError
 from pmm_jax.evaluation import Embeddings, Ranking, evaluate_embeddings
 from pmm_jax.evaluation.embed import embed_batches
-from pmm_jax.model.initial import initialise
-from pmm_jax.model.pmm import Network, Tree, build, embed
-from pmm_jax.training.checkpoint import Checkpoints
+from pmm_jax.model.pmm import Network, Tree, embed
 from pmm_jax.training.run_log import Display
+from pmm_jax.training.run_weights import restore_run
 from pmm_jax.training.sharding import data_mesh, split_batch
-from pmm_jax.training.workdir import claim
+from pmm_jax.training.workdir import claim, read_config
 
 Embed = Callable[[Tree, Tree, jax.Array], jax.Array]
 """params, stats and images (B, H, W, 3) uint8 to embeddings (B, D)."""
@@ -63,17 +61,8 @@ def evaluate_run(config: Config, workdir: Path, display: Display) -> Ranking:
     Raises:
         UserError: there is no such run or checkpoint, or it is of another config.
     """
-    if not (workdir / "config.json").is_file():
-        raise UserError(f"{workdir} holds no run; train one first, or check --workdir")
+    read_config(workdir)
     claim(workdir, config)
     prepare(config.data, display.say)
-    num_ids = len(np.unique(open_split(config.data, "train").identities))
-    network = build(config, num_ids)
-    with Checkpoints(workdir) as checkpoints:
-        best = config.evaluate.checkpoint == "best"
-        step = checkpoints.best if best else checkpoints.latest
-        if step is None:
-            raise UserError(f"{workdir} has no {config.evaluate.checkpoint} checkpoint yet")
-        weights = checkpoints.restore_weights(step, initialise(network, seed=0))
-    display.say(f"{config.evaluate.checkpoint} checkpoint, step {step}")
-    return evaluate(make_embed(network), config, *weights, display)
+    _, network, params, stats = restore_run(workdir, config.evaluate.checkpoint, display.say)
+    return evaluate(make_embed(network), config, params, stats, display)

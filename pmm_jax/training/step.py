@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from pmm_jax.config import Config
+from pmm_jax.config import Config, DataConfig
 from pmm_jax.data.augment import augment
 from pmm_jax.mixing import draw_negatives
 from pmm_jax.model.pmm import Network, StageOutputs, Tree, train_forward
@@ -27,6 +27,53 @@ def stage_losses(
     return triplets, entropies
 
 
+def loss_and_gradient(
+    network: Network,
+    config: Config,
+    params: Tree,
+    stats: Tree,
+    images: jax.Array,
+    labels: jax.Array,
+    negatives: tuple[jax.Array, jax.Array],
+) -> tuple[Metrics, Tree, Tree, StageOutputs]:
+    """One forward and one backward of a batch, without its random part.
+
+    Args:
+        network, config, params, stats: the model, and what is minimised.
+        images: (N, H, W, 3), normalised and augmented.
+        labels: (N,) int.
+        negatives: for stages II and III, (N,) int.
+
+    Returns:
+        The sum `loss`, every stage's `triplet*` and `cross_entropy*`, and `accuracy`: the share of
+        the batch that stage I names rightly; the gradient; the statistics after the batch; what
+        the stages put out.
+    """
+
+    def loss_of(params: Tree) -> tuple[jax.Array, Any]:
+        outputs, new_stats = train_forward(
+            network, config, params, stats, images, labels, negatives
+        )
+        triplets, entropies = stage_losses(outputs, labels, config.method.label_smoothing)
+        metrics = {f"triplet{i}": value for i, value in enumerate(triplets, 1)}
+        metrics |= {f"cross_entropy{i}": value for i, value in enumerate(entropies, 1)}
+        metrics["accuracy"] = (outputs.logits[0].argmax(1) == labels).mean()
+        return jnp.stack(triplets + entropies).sum(), (metrics, new_stats, outputs)
+
+    (loss, (metrics, new_stats, outputs)), gradient = jax.value_and_grad(loss_of, has_aux=True)(
+        params
+    )
+    return {"loss": loss, **metrics}, gradient, new_stats, outputs
+
+
+def apply_gradient(
+    transform: optax.GradientTransformation, state: TrainState, gradient: Tree, stats: Tree
+) -> TrainState:
+    """The state after the optimiser's step, with the statistics of its batch."""
+    updates, optimizer = transform.update(gradient, state.optimizer, state.params)
+    return TrainState(state.step + 1, optax.apply_updates(state.params, updates), stats, optimizer)
+
+
 def apply_step(
     network: Network,
     config: Config,
@@ -38,32 +85,29 @@ def apply_step(
 ) -> tuple[TrainState, Metrics]:
     """The step without its random part: images already augmented, negatives already drawn.
 
-    Args:
-        network, config, transform: what is trained, and how.
-        state: before the step.
-        images: (N, H, W, 3), normalised.
-        labels: (N,) int.
-        negatives: for stages II and III, (N,) int.
-
-    Returns:
-        The state after the step; the sum `loss`, every stage's `triplet*` and `cross_entropy*`,
-        and `accuracy`: the share of the batch that stage I names rightly.
+    Arguments and metrics are those of `loss_and_gradient`.
     """
+    metrics, gradient, stats, _ = loss_and_gradient(
+        network, config, state.params, state.stats, images, labels, negatives
+    )
+    return apply_gradient(transform, state, gradient, stats), metrics
 
-    def loss_of(params: Tree) -> tuple[jax.Array, Any]:
-        outputs, stats = train_forward(
-            network, config, params, state.stats, images, labels, negatives
-        )
-        triplets, entropies = stage_losses(outputs, labels, config.method.label_smoothing)
-        metrics = {f"triplet{i}": value for i, value in enumerate(triplets, 1)}
-        metrics |= {f"cross_entropy{i}": value for i, value in enumerate(entropies, 1)}
-        metrics["accuracy"] = (outputs.logits[0].argmax(1) == labels).mean()
-        return jnp.stack(triplets + entropies).sum(), (stats, metrics)
 
-    (loss, (stats, metrics)), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
-    updates, optimizer = transform.update(grads, state.optimizer, state.params)
-    params = optax.apply_updates(state.params, updates)
-    return TrainState(state.step + 1, params, stats, optimizer), {"loss": loss, **metrics}
+def draw(
+    data: DataConfig, root: jax.Array, step: jax.Array, images: jax.Array, labels: jax.Array
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    """The random part of a step: its augmented images, and the negatives of stages II and III.
+
+    Args:
+        data: probabilities and sizes of the augmentation.
+        root: key of the run's seed.
+        step: scalar int32, counted from 0.
+        images: (N, H, W, 3) uint8.
+        labels: (N,) int.
+    """
+    augment_key, key2, key3 = jax.random.split(jax.random.fold_in(root, step), 3)
+    negatives = draw_negatives(key2, labels), draw_negatives(key3, labels)
+    return augment(augment_key, images, data), negatives
 
 
 def make_step(network: Network, config: Config, transform: optax.GradientTransformation) -> Step:
@@ -75,10 +119,7 @@ def make_step(network: Network, config: Config, transform: optax.GradientTransfo
     root = jax.random.key(config.train.seed)
 
     def step(state: TrainState, images: jax.Array, labels: jax.Array) -> tuple[TrainState, Metrics]:
-        key = jax.random.fold_in(root, state.step)
-        augment_key, key2, key3 = jax.random.split(key, 3)
-        images = augment(augment_key, images, config.data)
-        negatives = draw_negatives(key2, labels), draw_negatives(key3, labels)
+        images, negatives = draw(config.data, root, state.step, images, labels)
         return apply_step(network, config, transform, state, images, labels, negatives)
 
     return jax.jit(step, donate_argnums=0)

@@ -51,6 +51,37 @@ def claim(workdir: Path, config: Config) -> None:
         raise UserError(f"--workdir {workdir} can't be written: {error.strerror}") from error
 
 
+def read_config(workdir: Path) -> Config:
+    """The config of the run in a workdir.
+
+    Raises:
+        UserError: there is no run, or one of another version of this project.
+    """
+    path = workdir / "config.json"
+    try:
+        groups = json.loads(path.read_text(encoding="utf-8"))
+        return Config(
+            **{
+                field.name: field.type(**_tuples(groups[field.name]))  # type: ignore[operator]
+                for field in dataclasses.fields(Config)
+            }
+        )
+    except FileNotFoundError:
+        raise UserError(f"{workdir} holds no run; train one first, or check the folder") from None
+    except OSError as error:
+        raise UserError(f"can't read {path}: {error.strerror}") from error
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path} is not a run's config, or one of another version ({error})"
+        ) from error
+
+
+def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
+    }
+
+
 def _flat(groups: dict[str, Any]) -> dict[str, Any]:
     """Fields by their dotted names, tuples as the lists that JSON makes of them."""
     return {

@@ -16,10 +16,10 @@ def naive(
     max_rank: int = 50,
 ) -> dict[str, np.ndarray] | None:
     """The definition: sort every row (stable), walk down it, look at each image in turn."""
-    cmc, precisions, penalties = [], [], []
+    cmc, precisions, penalties, released, firsts = [], [], [], [], []
     for q in range(len(query_ids)):
         rank = found = 0
-        hits, curve = [], []
+        hits, early, curve = [], [], []
         for g in np.argsort(distances[q], kind="stable"):
             if gallery_ids[g] == -1:
                 continue
@@ -30,10 +30,14 @@ def naive(
             if same:
                 found += 1
                 hits.append(found / rank)
+                if rank <= 50:
+                    early.append(found / rank)
             curve.append(found > 0)
+        firsts.append(curve.index(True) + 1 if found else np.nan)
         if not found:
             precisions.append(np.nan)
             continue
+        released.append(sum(early) / found)
         curve += [True] * max_rank
         cmc.append(curve[:max_rank])
         precisions.append(float(np.mean(hits)))
@@ -46,6 +50,8 @@ def naive(
         "mINP": np.mean(penalties),
         "evaluated": np.array(len(cmc)),
         "average_precision": np.array(precisions),
+        "release_mAP": np.mean(released),
+        "first_match": np.array(firsts),
     }
 
 

@@ -1,0 +1,195 @@
+"""The whole comparison: train both, or take two trained ones, and evaluate them side by side."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import torch
+
+from pmm_jax.comparison.memory import peak_memory
+from pmm_jax.comparison.page import write_page
+from pmm_jax.comparison.pair import Pair, Precision, normalised
+from pmm_jax.comparison.pair_checkpoint import PairCheckpoints
+from pmm_jax.config import Config
+from pmm_jax.data.loading import image_reader, ordered_batches, train_batches
+from pmm_jax.data.prepare import prepare
+from pmm_jax.data.split import Split, open_split
+from pmm_jax.errors import Interrupted, UserError
+from pmm_jax.evaluation import evaluate_embeddings
+from pmm_jax.evaluation.bootstrap import paired_bootstrap
+from pmm_jax.model.pmm import Network, Tree
+from pmm_jax.model.torch_checkpoint import load_state_dict, state_dict
+from pmm_jax.model.weights_file import read_file, write_file
+from pmm_jax.torch_baseline.evaluate import embed, rank
+from pmm_jax.torch_baseline.model import PMM
+from pmm_jax.training.evaluate import embed_split, make_embed
+from pmm_jax.training.loop import stop_on_signal, training_data
+from pmm_jax.training.run_log import Display
+from pmm_jax.training.run_weights import restore_run
+from pmm_jax.training.workdir import claim
+
+RANKS = 50
+"""Length of the CMC curves."""
+EARLY_STEPS = 50
+"""Over so many steps rounding has not yet grown into another training run."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One model's results; arrays have an entry for each query, NaN where it has no match."""
+
+    first_match: np.ndarray
+    average_precision: np.ndarray
+
+    def summary(self) -> dict[str, Any]:
+        """`rank1`, `mAP` and the CMC curve, as fractions."""
+        firsts = self.first_match[~np.isnan(self.first_match)]
+        cmc = [float((firsts <= rank).mean()) for rank in range(1, RANKS + 1)]
+        return {"rank1": cmc[0], "mAP": float(np.nanmean(self.average_precision)), "cmc": cmc}
+
+
+def train_pair(config: Config, workdir: Path, precision: Precision, display: Display) -> dict:
+    """Train ours and the PyTorch baseline side by side, then evaluate both.
+
+    The same initial weights, batches, augmentation and negatives go to both. Goes on from the last
+    pair of checkpoints in `workdir`.
+
+    Returns:
+        The comparison, as it stands in comparison.json.
+    """
+    if config.method.name != "pmm":
+        raise UserError(
+            f"the baseline is PMM, so method.name must be pmm, not {config.method.name}"
+        )
+    prepare(config.data, display.say)
+    claim(workdir, config)
+    split, sampler = training_data(config)
+    per_epoch, num_ids = sampler.steps_per_epoch, len(np.unique(split.identities))
+    total = config.train.epochs * per_epoch
+    pair = Pair(config, num_ids, per_epoch, precision)
+    with PairCheckpoints(workdir, pair) as checkpoints, stop_on_signal() as stopping:
+        done = checkpoints.restore()
+        with display.bar("decoding", len(split)) as bar:
+            read = image_reader(split, config.data, bar.advance)
+        batches = train_batches(read, sampler, range(done, total), config.data.workers)
+        with display.bar("training both", total, done) as bar:
+            for step in pair.run(batches, done + 1):
+                checkpoints.log(step)
+                at_end = step.number % (per_epoch * config.train.checkpoint_every) == 0
+                if at_end or step.number == total or stopping():
+                    checkpoints.save(step.number)
+                if stopping():
+                    raise Interrupted(step.number, total)
+                bar.advance(
+                    1,
+                    f"loss {step.ours['loss']:.3f} and {step.baseline['loss']:.3f}, "
+                    f"{step.seconds[0]:.3f} and {step.seconds[1]:.3f} s",
+                )
+        steps = checkpoints.steps()
+    params, stats = pair.state.params, pair.state.stats
+    write_file(workdir / "ours.safetensors", state_dict(params, stats))
+    write_file(
+        workdir / "baseline.pth.tar",
+        {name: value.numpy() for name, value in pair.baseline.state_dict().items()},
+    )
+    result = _evaluate(config, pair.network, params, stats, pair.baseline, display)
+    del pair
+    display.say("measuring memory, a process each")
+    return result | {
+        "precision": precision,
+        "steps": steps,
+        "largest_early_difference": max(s["difference"] for s in steps[:EARLY_STEPS]),
+        "seconds_per_step": _seconds(steps),
+        "peak_memory_bytes": {
+            side: peak_memory(side, workdir, num_ids, precision) for side in ("ours", "baseline")
+        },
+    }
+
+
+def against(config: Config, workdir: Path, checkpoint: Path, display: Display) -> dict:
+    """A run of train.py against a PyTorch checkpoint, on the run's query and gallery.
+
+    Returns:
+        The comparison, as it stands in comparison.json.
+    """
+    tensors = read_file(checkpoint, "give --against another file")
+    theirs = load_state_dict(str(checkpoint), tensors)
+    if theirs.kind != "pmm":
+        raise UserError(f"{checkpoint} holds {theirs.kind}; --against takes a PMM checkpoint")
+    claim(workdir, config)
+    prepare(config.data, display.say)
+    _, network, params, stats = restore_run(workdir, config.evaluate.checkpoint, display.say)
+    model = PMM(theirs.model, config.method, theirs.num_ids)
+    weights = state_dict(theirs.params, theirs.stats)
+    model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+    return _evaluate(config, network, params, stats, model, display)
+
+
+def _evaluate(
+    config: Config, network: Network, params: Tree, stats: Tree, baseline: PMM, display: Display
+) -> dict:
+    embed_images = make_embed(network)
+    query, gallery = (
+        embed_split(embed_images, config, params, stats, name, display)
+        for name in ("query", "gallery")
+    )
+    ranking = evaluate_embeddings(query, gallery, config.evaluate.chunk)
+    ours = Side(ranking.first_match, ranking.average_precision)
+    theirs = Side(
+        *rank(
+            _baseline_features(baseline, config, open_split(config.data, "query"), display),
+            _baseline_features(baseline, config, open_split(config.data, "gallery"), display),
+            query.identities,
+            gallery.identities,
+            query.cameras,
+            gallery.cameras,
+        )
+    )
+    seed = config.train.seed
+    rank1 = paired_bootstrap(_hits(ours), _hits(theirs), seed)
+    mean_ap = paired_bootstrap(ours.average_precision, theirs.average_precision, seed)
+    return {
+        "config": asdict(config),
+        "versions": {"jax": jax.__version__, "torch": torch.__version__},
+        "queries": int(np.isfinite(ours.first_match).sum()),
+        "ours": ours.summary(),
+        "baseline": theirs.summary(),
+        "difference": {"rank1": rank1._asdict(), "mAP": mean_ap._asdict()},
+    }
+
+
+def _baseline_features(model: PMM, config: Config, split: Split, display: Display) -> np.ndarray:
+    batches = ordered_batches(split, config.data, config.evaluate.batch_size)
+    with display.bar("embedding with PyTorch", len(split)) as bar:
+
+        def counted():  # type: ignore[no-untyped-def]
+            for images, count in normalised(batches):
+                yield images, count
+                bar.advance(count)
+
+        return embed(model, counted())
+
+
+def _hits(side: Side) -> np.ndarray:
+    return np.where(np.isnan(side.first_match), np.nan, side.first_match == 1)
+
+
+def _seconds(steps: list[dict]) -> dict[str, float]:
+    """Medians over the steps; the first of each process compiles and is outvoted."""
+    ours, baseline = np.median([step["seconds"] for step in steps], axis=0)
+    return {"ours": float(ours), "baseline": float(baseline), "ratio": float(ours / baseline)}
+
+
+def write(result: dict, workdir: Path) -> None:
+    """comparison.json and comparison.html."""
+    _write_json(result, workdir / "comparison.json")
+    write_page(result, workdir / "comparison.html")
+
+
+def _write_json(result: dict, path: Path) -> None:
+    """comparison.json; the steps stay in steps.jsonl."""
+    shown = {name: value for name, value in result.items() if name != "steps"}
+    path.write_text(json.dumps(shown, indent=2) + "\n", encoding="utf-8")

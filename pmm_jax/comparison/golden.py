@@ -1,0 +1,88 @@
+"""Golden files: numbers from the PyTorch release, and the inputs that a formula makes for both.
+
+A file holds the release's results in float64 for a seed, a number of identities and a batch size;
+weights and images follow from these, so that nothing large is stored. The formula and the keys are
+in tests/golden/README.md.
+"""
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from pmm_jax.model.pmm import Tree
+from pmm_jax.model.torch_names import from_torch, release_name, torch_shape
+from pmm_jax.npz import read_npz
+
+IMAGE_SIZE = (384, 128)
+STEPS = 3
+NEEDED = (
+    *("seed", "num_ids", "ids_per_batch", "eval_embedding", "eval_embedding_after", "losses"),
+    *("cam1", "cam2", "mask2", "mask3", "part_map_channel_mean"),
+    *("mixed2_channel_mean", "mixed3_channel_mean", "grad_names", "grad_norm", "grad_sum"),
+    *(f"{name}{stage}" for stage in (1, 2, 3) for name in ("feat", "logits")),
+    *(f"step{i}_partner{stage}" for i in range(STEPS) for stage in (2, 3)),
+    *(f"step{i}_state_{name}" for i in range(STEPS) for name in ("names", "norm", "sum")),
+)
+"""Arrays that a golden file must hold."""
+
+
+@dataclass(frozen=True, eq=False)
+class Golden:
+    """A golden file and the inputs that it was made from."""
+
+    arrays: dict[str, np.ndarray]
+    """As stored."""
+    seed: int
+    num_ids: int
+    images: np.ndarray
+    """(3, N, 384, 128, 3) float64, normalised: a batch for each step."""
+    labels: np.ndarray
+    """(N,) int."""
+
+
+def read_golden(path: Path) -> Golden:
+    """A golden file, with its images and labels drawn.
+
+    Raises:
+        UserError: no such file, or no golden file.
+    """
+    arrays = read_npz(path, NEEDED, "a golden file")
+    seed, num_ids, identities = (int(arrays[name]) for name in NEEDED[:3])
+    rng = np.random.default_rng([seed, 1])
+    shape = (4 * identities, 3, *IMAGE_SIZE)
+    # The order of the draws is part of the format: first images, labels, then the other images.
+    first = rng.standard_normal(shape)
+    labels = np.repeat(rng.choice(num_ids, identities, replace=False), 4)
+    images = np.stack([first, *(rng.standard_normal(shape) for _ in range(STEPS - 1))])
+    return Golden(arrays, seed, num_ids, images.transpose(0, 1, 3, 4, 2), labels)
+
+
+def golden_weights(like: tuple[Tree, Tree], seed: int) -> tuple[Tree, Tree]:
+    """Parameters and statistics by the formula, in the shapes of `like`, float64."""
+
+    def drawn(tree: Tree) -> Tree:
+        return unflatten_dict(
+            {
+                path: from_torch(
+                    path, golden_value(seed, release_name(path), torch_shape(path, leaf.shape))
+                )
+                for path, leaf in flatten_dict(tree).items()
+            }
+        )
+
+    return drawn(like[0]), drawn(like[1])
+
+
+def golden_value(seed: int, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """One array by the formula: `name` and `shape` are PyTorch's."""
+    z = np.random.default_rng([seed, zlib.crc32(name.encode())]).standard_normal(shape)
+    if name.endswith("running_mean"):
+        return 0.1 * z
+    if name.endswith("running_var"):
+        return 1.0 + 0.1 * np.abs(z)
+    if len(shape) == 1:
+        return (1.0 if name.endswith("weight") else 0.0) + 0.1 * z
+    return z * np.sqrt(2.0 / np.prod(shape[1:]))

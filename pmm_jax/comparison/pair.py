@@ -1,0 +1,140 @@
+"""Our step and the PyTorch baseline's, from the same weights, on the same batches."""
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+
+from pmm_jax.config import Config
+from pmm_jax.data.augment import normalise
+from pmm_jax.data.loading import Batch
+from pmm_jax.model.initial import initialise
+from pmm_jax.model.pmm import build
+from pmm_jax.model.torch_checkpoint import state_dict
+from pmm_jax.torch_baseline.model import PMM
+from pmm_jax.torch_baseline.step import adam as torch_adam
+from pmm_jax.torch_baseline.step import train_step
+from pmm_jax.training.optimizer import adam, learning_rate
+from pmm_jax.training.state import TrainState, new_state
+from pmm_jax.training.step import apply_gradient, draw, loss_and_gradient
+
+Precision = Literal["float32", "float64"]
+
+LOSSES = ("loss", *(f"{loss}{i}" for loss in ("triplet", "cross_entropy") for i in (1, 2, 3)))
+
+
+@dataclass(frozen=True)
+class PairedStep:
+    """One step of both."""
+
+    number: int
+    """From 1."""
+    ours: dict[str, float]
+    """The sum `loss` and the six losses."""
+    baseline: dict[str, float]
+    other_blocks: int
+    """Masks, of the batch's two for each image, in which the two sides replace other blocks."""
+    seconds: tuple[float, float]
+    """Ours, the baseline's; of the first step ours includes compilation."""
+
+    @property
+    def difference(self) -> float:
+        """The largest relative difference of a loss."""
+        return max(abs(self.ours[k] - self.baseline[k]) / abs(self.baseline[k]) for k in LOSSES)
+
+
+class Pair:
+    """Both sides. float64 needs jax's 64-bit types enabled."""
+
+    def __init__(
+        self,
+        config: Config,
+        num_ids: int,
+        steps_per_epoch: int,
+        precision: Precision,
+        share_blocks: bool = False,
+    ) -> None:
+        """`share_blocks` gives our masks to the baseline: what is left is arithmetic alone."""
+        self._share_blocks = share_blocks
+        self._config = config
+        self._schedule = learning_rate(config.optim, config.train.epochs, steps_per_epoch)
+        self._transform = adam(config.optim, self._schedule)
+        network = build(config, num_ids, jnp.dtype(precision))
+        self.network = network._replace(compute_dtype=jnp.dtype(precision))
+        self._root = jax.random.key(config.train.seed)
+
+        params, stats = initialise(self.network, config.train.seed, config.model.zero_last_scale)
+        self._dtype = torch.float64 if precision == "float64" else torch.float32
+        self.baseline = PMM(config.model, config.method, num_ids).to(self._dtype)
+        weights = {k: torch.from_numpy(v) for k, v in state_dict(params, stats).items()}
+        self.baseline.load_state_dict(weights)
+        self.baseline.train()
+        self.optimizer = torch_adam(self.baseline, config.optim)
+        params, stats = jax.device_put((params, stats))
+        self.state = new_state(params, stats, self._transform)
+
+        def step(
+            state: TrainState, images: jax.Array, labels: jax.Array, negatives: tuple
+        ) -> tuple:
+            metrics, gradient, stats, outputs = loss_and_gradient(
+                self.network, config, state.params, state.stats, images, labels, negatives
+            )
+            state = apply_gradient(self._transform, state, gradient, stats)
+            return state, metrics, outputs.keeps
+
+        self._draw = jax.jit(lambda *batch: draw(config.data, self._root, *batch))
+        self._step = jax.jit(step, donate_argnums=0)
+
+    def run(self, batches: Iterable[Batch], first: int = 1) -> Iterator[PairedStep]:
+        """Train both on each batch, in turn.
+
+        Args:
+            batches: as `train_batches` makes them.
+            first: number of the first one, from 1.
+        """
+        for number, (pixels, classes) in enumerate(batches, first):
+            # Augmentation and negatives are drawn once, here, and given to both.
+            images, negatives = self._draw(jnp.int32(number - 1), pixels, classes)
+            images = images.astype(self.network.compute_dtype)
+            jax.block_until_ready((images, negatives))
+
+            started = time.perf_counter()
+            self.state, metrics, keeps = self._step(self.state, images, classes, negatives)
+            ours = {name: float(metrics[name]) for name in LOSSES}
+            middle = time.perf_counter()
+            baseline, other = self._baseline_step(number, images, classes, negatives, keeps)
+            seconds = middle - started, time.perf_counter() - middle
+            yield PairedStep(number, ours, baseline, other, seconds)
+
+    def _baseline_step(
+        self,
+        number: int,
+        images: jax.Array,
+        labels: np.ndarray,
+        negatives: tuple[jax.Array, jax.Array],
+        keeps: tuple[jax.Array, jax.Array],
+    ) -> tuple[dict[str, float], int]:
+        stage2, stage3 = (torch.from_numpy(np.array(n, np.int64)) for n in negatives)
+        keep2, keep3 = (torch.from_numpy(np.array(keep))[:, None] for keep in keeps)
+        losses, (own2, own3) = train_step(
+            self.baseline,
+            self.optimizer,
+            float(self._schedule(np.int32(number - 1))),
+            torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).contiguous(),
+            torch.from_numpy(labels.astype(np.int64)),
+            (stage2, stage3),
+            (keep2, keep3) if self._share_blocks else None,
+        )
+        differ = torch.cat([own2 != keep2, own3 != keep3]).flatten(1).any(1)
+        return losses, int(differ.sum())
+
+
+def normalised(batches: Iterable[tuple[np.ndarray, int]]) -> Iterator[tuple[np.ndarray, int]]:
+    """Batches of uint8 images as the baseline takes them: normalised float32."""
+    for images, count in batches:
+        yield np.array(normalise(jnp.asarray(images))), count

@@ -1,0 +1,78 @@
+"""Where a paired run stands: both sides' states, and a line for each step."""
+
+import json
+from pathlib import Path
+
+import torch
+
+from pmm_jax.comparison.pair import Pair, PairedStep
+from pmm_jax.training.checkpoint import Checkpoints
+
+STEPS = "steps.jsonl"
+
+
+class PairCheckpoints:
+    """checkpoints/ holds our state, baseline-STEP.pt the other's; a context manager."""
+
+    def __init__(self, workdir: Path, pair: Pair) -> None:
+        self._workdir, self._pair = workdir, pair
+        self._ours = Checkpoints(workdir)
+        self._previous = 0
+
+    def __enter__(self) -> "PairCheckpoints":
+        self._ours.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._ours.__exit__(*exception)
+
+    def restore(self) -> int:
+        """Put both sides where they were; the steps already taken."""
+        done = self._ours.latest or 0
+        if done:
+            self._pair.state = self._ours.restore(done, self._pair.state)
+            saved = torch.load(self._baseline(done), weights_only=True)
+            self._pair.baseline.load_state_dict(saved["model"])
+            self._pair.optimizer.load_state_dict(saved["optimizer"])
+        self._previous = done
+        kept = [line for line in self.steps() if line["step"] <= done]
+        text = "".join(json.dumps(line) + "\n" for line in kept)
+        (self._workdir / STEPS).write_text(text, encoding="utf-8")
+        return done
+
+    def save(self, step: int) -> None:
+        """Both sides; ours last, so that a checkpoint of ours always has its other half."""
+        saved = {
+            "model": self._pair.baseline.state_dict(),
+            "optimizer": self._pair.optimizer.state_dict(),
+        }
+        torch.save(saved, self._baseline(step))
+        self._ours.save(step, self._pair.state)
+        # Ours is written behind the training: until the next one, the one before may be the last.
+        keep = {self._baseline(step), self._baseline(self._previous)}
+        for path in self._workdir.glob("baseline-*.pt"):
+            if path not in keep:
+                path.unlink()
+        self._previous = step
+
+    def log(self, step: PairedStep) -> None:
+        """Add a step's line."""
+        line = {
+            "step": step.number,
+            "ours": step.ours,
+            "baseline": step.baseline,
+            "difference": step.difference,
+            "other_blocks": step.other_blocks,
+            "seconds": step.seconds,
+        }
+        with (self._workdir / STEPS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def steps(self) -> list[dict]:
+        """All lines so far."""
+        path = self._workdir / STEPS
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        return [json.loads(line) for line in lines]
+
+    def _baseline(self, step: int) -> Path:
+        return self._workdir / f"baseline-{step}.pt"

@@ -1,0 +1,57 @@
+"""One training step in PyTorch."""
+
+import torch
+from torch import Tensor
+
+from pmm_jax.config import OptimConfig
+from pmm_jax.torch_baseline.losses import batch_hard_triplet, smoothed_cross_entropy
+from pmm_jax.torch_baseline.model import PMM
+
+
+def adam(model: PMM, optim: OptimConfig) -> torch.optim.Adam:
+    """Adam with L2 in the gradient; the caller sets each step's learning rate."""
+    return torch.optim.Adam(
+        model.parameters(), optim.peak_lr, optim.betas, optim.eps, optim.weight_decay
+    )
+
+
+def train_step(
+    model: PMM,
+    optimizer: torch.optim.Optimizer,
+    learning_rate: float,
+    images: Tensor,
+    labels: Tensor,
+    negatives: tuple[Tensor, Tensor],
+    keeps: tuple[Tensor, Tensor] | None = None,
+) -> tuple[dict[str, float], list[Tensor]]:
+    """Forward, losses, backward, Adam.
+
+    Args:
+        model: in training mode.
+        optimizer: as `adam` makes it.
+        learning_rate: of this step.
+        images: (N, 3, H, W), normalised and augmented.
+        labels: (N,) int64.
+        negatives: for stages II and III, (N,) int64.
+        keeps: see `PMM.stages`.
+
+    Returns:
+        `loss` and every stage's `triplet*` and `cross_entropy*`; the masks that the CAMs chose.
+    """
+    outputs = model.stages(images, labels, negatives, keeps)
+    smoothing = model.method.label_smoothing
+    losses = {
+        f"triplet{i}": batch_hard_triplet(x, labels) for i, x in enumerate(outputs.embeddings, 1)
+    }
+    losses |= {
+        f"cross_entropy{i}": smoothed_cross_entropy(x, labels, smoothing)
+        for i, x in enumerate(outputs.logits, 1)
+    }
+    loss = torch.stack(list(losses.values())).sum()
+    optimizer.zero_grad()
+    loss.backward()
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+    optimizer.step()
+    values = {"loss": loss.item()} | {name: value.item() for name, value in losses.items()}
+    return values, outputs.keeps

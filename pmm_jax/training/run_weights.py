@@ -1,0 +1,42 @@
+"""The network of a finished or interrupted run, from its workdir alone: no data set is needed."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from pmm_jax.config import Config
+from pmm_jax.errors import UserError
+from pmm_jax.model.initial import initialise
+from pmm_jax.model.pmm import Network, Tree, build
+from pmm_jax.training.checkpoint import Checkpoints
+from pmm_jax.training.workdir import read_config
+
+
+def restore_run(
+    workdir: Path, checkpoint: str, report: Callable[[str], None] = lambda line: None
+) -> tuple[Config, Network, Tree, Tree]:
+    """Config, network, parameters and statistics.
+
+    Args:
+        workdir: of the run.
+        checkpoint: `latest` or `best`.
+        report: told which step it is.
+
+    Raises:
+        UserError: there is no such run or checkpoint.
+    """
+    config = read_config(workdir)
+    with Checkpoints(workdir) as checkpoints:
+        step = _choose(checkpoints, workdir, checkpoint)
+        network = build(config, checkpoints.identities(step))
+        params, stats = checkpoints.restore_weights(step, initialise(network, seed=0))
+    report(f"{checkpoint} checkpoint, step {step}")
+    return config, network, params, stats
+
+
+def _choose(checkpoints: Checkpoints, workdir: Path, checkpoint: str) -> int:
+    if checkpoint not in ("latest", "best"):
+        raise UserError(f"there is no checkpoint {checkpoint}; ask for latest or best")
+    step = checkpoints.best if checkpoint == "best" else checkpoints.latest
+    if step is None:
+        raise UserError(f"{workdir} has no {checkpoint} checkpoint yet")
+    return step

@@ -1,0 +1,114 @@
+"""The command as a user runs it: both trained, evaluated and written down."""
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="the baseline is PyTorch (requirements-torch.txt)")
+
+from pmm_jax.comparison import compare
+from pmm_jax.comparison.page import verdict
+from pmm_jax.config import Config
+from pmm_jax.errors import UserError
+from pmm_jax.training import loop
+from pmm_jax.training.run_log import Display
+
+pytestmark = pytest.mark.slow
+STEPS = 6
+
+
+@pytest.fixture(scope="module")
+def compared(tiny: Config, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    workdir = tmp_path_factory.mktemp("compare") / "pair"
+    result = compare.train_pair(tiny, workdir, "float32", Display())
+    compare.write(result, workdir)
+    return workdir, result
+
+
+def test_it_writes_what_it_promises(compared: tuple[Path, dict]) -> None:
+    workdir, result = compared
+    read = json.loads((workdir / "comparison.json").read_text())
+    for side in ("ours", "baseline"):
+        assert 0 <= read[side]["mAP"] <= 1
+        assert len(read[side]["cmc"]) == 50
+        assert read["peak_memory_bytes"][side] > 2**27
+        assert read["seconds_per_step"][side] > 0
+    for metric in ("rank1", "mAP"):
+        interval = read["difference"][metric]
+        difference = read["ours"][metric] - read["baseline"][metric]
+        assert interval["difference"] == pytest.approx(difference)
+        assert interval["low"] <= interval["difference"] <= interval["high"]
+    lines = (workdir / "steps.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == list(range(1, STEPS + 1))
+    assert result["largest_early_difference"] == max(json.loads(x)["difference"] for x in lines)
+    assert {"ours.safetensors", "baseline.pth.tar"} <= {path.name for path in workdir.iterdir()}
+
+
+def test_the_page_asks_for_nothing_from_outside(compared: tuple[Path, dict]) -> None:
+    page = (compared[0] / "comparison.html").read_text()
+    assert page.count("<svg role=") == 3
+    fetched = re.findall(r'(?:src|href)="(?!#)([^"]*)"|url\((?!#)([^)]*)\)', page)
+    assert fetched == []
+    assert "<script" not in page
+
+
+def test_the_same_command_goes_on(
+    compared: tuple[Path, dict], tiny: Config, tmp_path: Path
+) -> None:
+    """Stopped after its first epoch, the pair ends where the other one did."""
+    whole, _ = compared
+    workdir = tmp_path / "pair"
+    shutil.copytree(whole, workdir)
+    for path in (workdir / "checkpoints").iterdir():
+        shutil.rmtree(path)
+    for path in workdir.glob("baseline-*.pt"):
+        path.unlink()
+    compare.train_pair(tiny, workdir, "float32", Display())
+    assert steps(workdir) == steps(whole)
+
+
+def steps(workdir: Path) -> list[tuple[dict, dict]]:
+    """The losses alone: times differ."""
+    lines = (workdir / "steps.jsonl").read_text().splitlines()
+    return [(json.loads(line)["ours"], json.loads(line)["baseline"]) for line in lines]
+
+
+def test_a_run_against_a_checkpoint(
+    compared: tuple[Path, dict], tiny: Config, tmp_path: Path
+) -> None:
+    workdir = tmp_path / "run"
+    loop.train(tiny, workdir)
+    result = compare.against(tiny, workdir, compared[0] / "baseline.pth.tar", Display())
+    compare.write(result, workdir)
+    assert result["baseline"] == compared[1]["baseline"]
+    # The run drew what the pair drew, so it is the pair's own side again, up to rounding.
+    assert result["ours"]["mAP"] == pytest.approx(compared[1]["ours"]["mAP"], abs=0.05)
+    assert (workdir / "comparison.html").read_text().count("<svg role=") == 1
+
+
+def test_other_methods_and_checkpoints_are_refused(
+    compared: tuple[Path, dict], tiny: Config, tmp_path: Path
+) -> None:
+    baseline = replace(tiny, method=replace(tiny.method, name="baseline"))
+    with pytest.raises(UserError, match="must be pmm, not baseline"):
+        compare.train_pair(baseline, tmp_path / "pair", "float32", Display())
+    (tmp_path / "x.safetensors").write_bytes(b"hello")
+    with pytest.raises(UserError, match="as safetensors"):
+        compare.against(tiny, compared[0], tmp_path / "x.safetensors", Display())
+
+
+def test_the_verdict_names_what_differs(compared: tuple[Path, dict]) -> None:
+    result = dict(compared[1])
+    result["difference"] = {
+        "rank1": {"difference": 0.02, "low": 0.01, "high": 0.03},
+        "mAP": {"difference": 0.0, "low": -0.01, "high": 0.01},
+    }
+    assert verdict(result) == "They differ by more than these queries' luck in Rank-1."
+    result["difference"]["rank1"]["low"] = -0.01
+    assert "both intervals hold 0" in verdict(result)
+    assert not np.isnan(result["ours"]["mAP"])

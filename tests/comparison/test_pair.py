@@ -1,0 +1,120 @@
+"""Our step against the PyTorch baseline's."""
+
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the baseline is PyTorch (requirements-torch.txt)")
+
+from pmm_jax.comparison.pair import Pair, PairedStep, Precision, normalised  # noqa: E402
+from pmm_jax.config import (  # noqa: E402
+    Config,
+    DataConfig,
+    MethodConfig,
+    ModelConfig,
+    OptimConfig,
+    TrainConfig,
+)
+from pmm_jax.data.loading import Batch  # noqa: E402
+from pmm_jax.torch_baseline.evaluate import embed  # noqa: E402
+from pmm_jax.torch_baseline.model import PMM  # noqa: E402
+from pmm_jax.training.evaluate import make_embed  # noqa: E402
+
+IDENTITIES = 12
+CONFIG = Config(
+    data=DataConfig(image_size=(96, 64), identities_per_batch=4, crop_padding=4, erase_size=16),
+    model=ModelConfig(depth=(1, 1, 1, 1), width=0.125, embedding_size=64, weights="scratch"),
+    method=MethodConfig(top_k=2, block=(3, 2)),
+    optim=OptimConfig(),  # the release's schedule: 1e-4 in these steps
+    train=TrainConfig(epochs=400),
+)
+
+
+def batches(count: int) -> Iterator[Batch]:
+    """Each identity has a picture of its own; its images differ from it by noise."""
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (IDENTITIES, 96, 64, 3))
+    for _ in range(count):
+        labels = np.repeat(rng.choice(IDENTITIES, 4, replace=False), 4).astype(np.int32)
+        noise = rng.integers(-60, 60, (16, 96, 64, 3))
+        yield Batch(np.clip(pictures[labels] + noise, 0, 255).astype(np.uint8), labels)
+
+
+def trained(
+    count: int, precision: Precision, config: Config = CONFIG, share_blocks: bool = False
+) -> tuple[Pair, list]:
+    pair = Pair(config, IDENTITIES, 3, precision, share_blocks)
+    return pair, list(pair.run(batches(count)))
+
+
+def largest(steps: list[PairedStep]) -> float:
+    return max(step.difference for step in steps)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("x64")
+def test_fifty_steps_agree_in_float64() -> None:
+    _, steps = trained(50, "float64")
+    assert len(steps) == 50
+    assert largest(steps) < 1e-6
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("x64")
+def test_the_cumulative_variant_agrees() -> None:
+    method = MethodConfig(top_k=2, block=(3, 2), cumulative=True)
+    _, steps = trained(5, "float64", Config(CONFIG.data, CONFIG.model, method))
+    assert largest(steps) < 1e-6
+
+
+@pytest.mark.usefixtures("x64")
+def test_weights_statistics_and_embeddings_agree_after_two_steps() -> None:
+    from pmm_jax.model.torch_checkpoint import state_dict
+
+    pair, _ = trained(2, "float64")
+    ours = state_dict(pair.state.params, pair.state.stats)
+    theirs = pair.baseline.state_dict()
+    assert list(ours) == list(theirs)  # the order too
+    for name, value in theirs.items():
+        if not name.endswith("num_batches_tracked"):
+            np.testing.assert_allclose(ours[name], value.numpy(), rtol=1e-6, atol=1e-9)
+    images = next(batches(1)).images
+    embeddings = make_embed(pair.network)(
+        pair.state.params, pair.state.stats, jax.numpy.asarray(images)
+    )
+    np.testing.assert_allclose(
+        embeddings, embed(pair.baseline, normalised([(images, 16)])), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_the_releases_way_to_the_cam_gives_the_same_gradients() -> None:
+    from pmm_jax.torch_baseline.step import adam, train_step
+
+    images = torch.randn(16, 3, 96, 64, dtype=torch.float64, generator=torch.manual_seed(0))
+    labels = torch.arange(4).repeat_interleave(4)
+    negatives = labels.roll(4), labels.roll(8)
+    states = []
+    for cam in ("head", "released"):
+        torch.manual_seed(1)
+        model = PMM(CONFIG.model, CONFIG.method, IDENTITIES, cam).double().train()
+        losses, _ = train_step(model, adam(model, CONFIG.optim), 1e-4, images, labels, negatives)
+        states.append([*model.state_dict().values(), torch.tensor(list(losses.values()))])
+    for one, other in zip(*states, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+
+
+def test_both_get_the_same_augmented_batch() -> None:
+    """A step's difference at equal weights is rounding alone."""
+    _, steps = trained(1, "float32")
+    assert largest(steps) < 1e-4
+    assert steps[0].other_blocks == 0
+
+
+@pytest.mark.slow
+def test_fifty_steps_agree_in_float32_where_both_replace_the_same_blocks() -> None:
+    """Left to themselves, a rounding decides sooner or later which block ranks higher."""
+    _, steps = trained(50, "float32", share_blocks=True)
+    assert len(steps) == 50
+    assert largest(steps) < 1e-3

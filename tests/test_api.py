@@ -1,0 +1,106 @@
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+import pmm_jax
+from pmm_jax.api import Model
+from pmm_jax.config import ModelConfig
+from pmm_jax.errors import UserError
+from pmm_jax.model.initial import initialise
+from pmm_jax.model.pmm import assemble
+from pmm_jax.training.evaluate import make_embed
+
+SIZES = ModelConfig(depth=(1, 1, 1, 1), width=0.125, embedding_size=16)
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    network = assemble(SIZES, "pmm", 5)
+    return Model("pmm", network, *initialise(network, 0), (64, 32))
+
+
+def pictures(count: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, 64, 32, 3)).astype(np.uint8)
+
+
+def test_paths_pictures_and_arrays_give_the_same(model: Model, tmp_path: Path) -> None:
+    arrays = pictures(3)
+    images = [Image.fromarray(array) for array in arrays]
+    paths = [tmp_path / f"{i}.png" for i in range(3)]
+    for image, path in zip(images, paths, strict=True):
+        image.save(path)
+    expected = make_embed(model.network)(model.params, model.stats, jax.numpy.asarray(arrays))
+    for given in (arrays, list(arrays), images, paths, [str(path) for path in paths]):
+        embeddings = model.embed(given)
+        assert embeddings.shape == (3, 48)
+        assert embeddings.dtype == np.float32
+        np.testing.assert_allclose(embeddings, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_batch_size_changes_nothing(model: Model) -> None:
+    arrays = pictures(5)
+    np.testing.assert_allclose(
+        model.embed(arrays, batch_size=2), model.embed(arrays), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_other_sizes_and_modes_are_resized(model: Model) -> None:
+    image = Image.new("L", (50, 170), 128)
+    resized = np.full((64, 32, 3), 128, np.uint8)
+    np.testing.assert_allclose(model.embed([image]), model.embed([resized]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("ending", [".safetensors", ".pth.tar", ".pth"])
+def test_saved_and_loaded_is_the_same_model(model: Model, tmp_path: Path, ending: str) -> None:
+    if ending != ".safetensors":
+        pytest.importorskip("torch", reason="only needed to write .pth files")
+    path = tmp_path / f"model{ending}"
+    model.save(path)
+    loaded = pmm_jax.load_torch(path, image_size=(64, 32))
+    jax.tree.map(
+        np.testing.assert_array_equal, (loaded.params, loaded.stats), (model.params, model.stats)
+    )
+    np.testing.assert_array_equal(loaded.embed(pictures(2)), model.embed(pictures(2)))
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_bare_trunk_embeds_by_the_mean_of_its_map(tmp_path: Path) -> None:
+    network = assemble(SIZES, "trunk", 1)
+    trunk = Model("trunk", network, *initialise(network, 0), (64, 32))
+    assert trunk.embed(pictures(2)).shape == (2, 256)
+
+
+def test_bad_images_are_refused(model: Model, tmp_path: Path) -> None:
+    (tmp_path / "torn.jpg").write_bytes(b"\xff\xd8\xff")
+    for given, reason in [
+        ([tmp_path / "none.jpg"], "none.jpg: No such file"),
+        ([tmp_path / "torn.jpg"], "torn.jpg: it is no whole image"),
+        ([np.zeros((64, 32, 3), np.float32)], "type float32"),
+        ([np.zeros((64, 32), np.uint8)], "shape (64, 32)"),
+        ([7], "int is no image"),
+        ("one.jpg", "give a list"),
+        ([], "no images"),
+    ]:
+        with pytest.raises(UserError) as caught:
+            model.embed(given)  # type: ignore[arg-type]
+        assert reason in str(caught.value)
+
+
+def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="No such file"):
+        pmm_jax.load_torch(tmp_path / "none.safetensors")
+    with pytest.raises(UserError, match="must end in"):
+        pmm_jax.load_torch(tmp_path / "model.bin")
+    with pytest.raises(UserError, match="holds no run"):
+        pmm_jax.load(tmp_path)
+
+
+def test_unwritable_paths_and_other_endings_are_refused(model: Model, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="can't write"):
+        model.save(tmp_path / "file" / "model.safetensors")
+    with pytest.raises(UserError, match="must end in"):
+        model.save(tmp_path / "model.npz")
