@@ -11,7 +11,7 @@ import torch
 
 from pmm_jax.comparison.memory import peak_memory
 from pmm_jax.comparison.page import write_page
-from pmm_jax.comparison.pair import Pair, Precision, normalised
+from pmm_jax.comparison.pair import Pair, Precision, normalised, torch_weights
 from pmm_jax.comparison.pair_checkpoint import PairCheckpoints
 from pmm_jax.config import Config
 from pmm_jax.data.loading import image_reader, ordered_batches, train_batches
@@ -123,8 +123,7 @@ def against(config: Config, workdir: Path, checkpoint: Path, display: Display) -
     prepare(config.data, display.say)
     _, network, params, stats = restore_run(workdir, config.evaluate.checkpoint, display.say)
     model = PMM(theirs.model, config.method, theirs.num_ids)
-    weights = state_dict(theirs.params, theirs.stats)
-    model.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+    model.load_state_dict(torch_weights(theirs.params, theirs.stats))
     return _evaluate(config, network, params, stats, model, display)
 
 

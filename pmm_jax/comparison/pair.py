@@ -14,7 +14,7 @@ from pmm_jax.config import Config
 from pmm_jax.data.augment import normalise
 from pmm_jax.data.loading import Batch
 from pmm_jax.model.initial import initialise
-from pmm_jax.model.pmm import build
+from pmm_jax.model.pmm import Tree, build
 from pmm_jax.model.torch_checkpoint import state_dict
 from pmm_jax.torch_baseline.model import PMM
 from pmm_jax.torch_baseline.step import adam as torch_adam
@@ -71,8 +71,7 @@ class Pair:
         params, stats = initialise(self.network, config.train.seed, config.model.zero_last_scale)
         self._dtype = torch.float64 if precision == "float64" else torch.float32
         self.baseline = PMM(config.model, config.method, num_ids).to(self._dtype)
-        weights = {k: torch.from_numpy(v) for k, v in state_dict(params, stats).items()}
-        self.baseline.load_state_dict(weights)
+        self.baseline.load_state_dict(torch_weights(params, stats))
         self.baseline.train()
         self.optimizer = torch_adam(self.baseline, config.optim)
         params, stats = jax.device_put((params, stats))
@@ -132,6 +131,13 @@ class Pair:
         )
         differ = torch.cat([own2 != keep2, own3 != keep3]).flatten(1).any(1)
         return losses, int(differ.sum())
+
+
+def torch_weights(params: Tree, stats: Tree) -> dict[str, torch.Tensor]:
+    """Our weights as the baseline's state dict, in memory of its own."""
+    return {
+        name: torch.from_numpy(np.array(value)) for name, value in state_dict(params, stats).items()
+    }
 
 
 def normalised(batches: Iterable[tuple[np.ndarray, int]]) -> Iterator[tuple[np.ndarray, int]]:

@@ -130,7 +130,7 @@ class PMM(nn.Module):
         keep3 = block_mask(self.cam(logits2, mixed, labels), method.block, method.top_k)
         used = keep3 if keeps is None else keeps[1]
         base = mixed if method.cumulative else part_map
-        embedding3 = self.reduction2(torch.where(used, base, part_map[negatives[1]]).amax((2, 3)))
+        embedding3 = self.reduction2(torch.where(used, base, base[negatives[1]]).amax((2, 3)))
         logits3 = self.softmax2(embedding3)
         return StageOutputs(
             [embedding1, embedding2, embedding3], [logits1, logits2, logits3], [keep2, keep3]
