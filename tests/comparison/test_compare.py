@@ -38,6 +38,8 @@ def test_it_writes_what_it_promises(compared: tuple[Path, dict]) -> None:
         assert len(read[side]["cmc"]) == 50
         assert read["peak_memory_bytes"][side] > 2**27
         assert read["seconds_per_step"][side] > 0
+    memory = read["peak_memory_bytes"]
+    assert memory["ours"] != memory["baseline"]  # each its own, not what this process holds
     for metric in ("rank1", "mAP"):
         interval = read["difference"][metric]
         difference = read["ours"][metric] - read["baseline"][metric]
