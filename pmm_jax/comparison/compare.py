@@ -1,6 +1,7 @@
 """The whole comparison: train both, or take two trained ones, and evaluate them side by side."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -164,7 +165,7 @@ def _baseline_features(model: PMM, config: Config, split: Split, display: Displa
     batches = ordered_batches(split, config.data, config.evaluate.batch_size)
     with display.bar("embedding with PyTorch", len(split)) as bar:
 
-        def counted():  # type: ignore[no-untyped-def]
+        def counted() -> Iterator[tuple[np.ndarray, int]]:
             for images, count in normalised(batches):
                 yield images, count
                 bar.advance(count)
