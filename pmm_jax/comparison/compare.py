@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from pmm_jax.comparison.memory import peak_memory
-from pmm_jax.comparison.page import write_page
+from pmm_jax.comparison.page import EARLY, write_page
 from pmm_jax.comparison.pair import Pair, Precision, normalised, torch_weights
 from pmm_jax.comparison.pair_checkpoint import PairCheckpoints
 from pmm_jax.config import Config
@@ -34,8 +34,6 @@ from pmm_jax.training.workdir import claim
 
 RANKS = 50
 """Length of the CMC curves."""
-EARLY_STEPS = 50
-"""Over so many steps rounding has not yet grown into another training run."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,7 @@ def train_pair(config: Config, workdir: Path, precision: Precision, display: Dis
     return result | {
         "precision": precision,
         "steps": steps,
-        "largest_early_difference": max(s["difference"] for s in steps[:EARLY_STEPS]),
+        "largest_early_difference": max(s["difference"] for s in steps[:EARLY]),
         "seconds_per_step": _seconds(steps),
         "peak_memory_bytes": {
             side: peak_memory(side, workdir, num_ids, precision) for side in ("ours", "baseline")

@@ -10,9 +10,12 @@ import matplotlib
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from pmm_jax.evaluation.bootstrap import Interval
+
 matplotlib.rcParams["svg.hashsalt"] = "pmm_jax"  # else two runs give two different files
 
 EARLY = 50
+"""First steps whose largest difference is named."""
 TEMPLATE = Path(__file__).with_name("page.html.j2")
 
 
@@ -47,7 +50,7 @@ def verdict(result: dict[str, Any]) -> str:
     outside = [
         label
         for label, key in (("Rank-1", "rank1"), ("mAP", "mAP"))
-        if not result["difference"][key]["low"] <= 0 <= result["difference"][key]["high"]
+        if not Interval(**result["difference"][key]).holds_zero
     ]
     if not outside:
         return "Equal as far as these queries can tell: both intervals hold 0."

@@ -5,7 +5,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pmm_jax.config import Config
+from pmm_jax.config import (
+    Config,
+    DataConfig,
+    EvaluateConfig,
+    MethodConfig,
+    ModelConfig,
+    OptimConfig,
+    TrainConfig,
+)
 from pmm_jax.errors import UserError
 from pmm_jax.training.run_log import read_metrics
 
@@ -61,10 +69,12 @@ def read_config(workdir: Path) -> Config:
     try:
         groups = json.loads(path.read_text(encoding="utf-8"))
         return Config(
-            **{
-                field.name: field.type(**_tuples(groups[field.name]))  # type: ignore[operator]
-                for field in dataclasses.fields(Config)
-            }
+            data=DataConfig(**_tuples(groups["data"])),
+            model=ModelConfig(**_tuples(groups["model"])),
+            method=MethodConfig(**_tuples(groups["method"])),
+            optim=OptimConfig(**_tuples(groups["optim"])),
+            train=TrainConfig(**_tuples(groups["train"])),
+            evaluate=EvaluateConfig(**_tuples(groups["evaluate"])),
         )
     except FileNotFoundError:
         raise UserError(f"{workdir} holds no run; train one first, or check the folder") from None
