@@ -18,9 +18,11 @@ from pmm_jax.config import (  # noqa: E402
     TrainConfig,
 )
 from pmm_jax.data.loading import Batch  # noqa: E402
+from pmm_jax.model.pmm import build  # noqa: E402
 from pmm_jax.torch_baseline.evaluate import embed  # noqa: E402
 from pmm_jax.torch_baseline.model import PMM  # noqa: E402
 from pmm_jax.training.evaluate import make_embed  # noqa: E402
+from pmm_jax.training.step import loss_and_gradient  # noqa: E402
 
 IDENTITIES = 12
 CONFIG = Config(
@@ -118,3 +120,40 @@ def test_ten_steps_agree_in_float32_where_both_replace_the_same_blocks() -> None
     _, steps = trained(10, "float32", share_blocks=True)
     assert len(steps) == 10
     assert largest(steps) < 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("x64")
+def test_float32_gradients_are_as_near_to_float64_as_pytorchs() -> None:
+    """Neither side is the noisy one: where float32 runs part, it is the rounding of both."""
+    from pmm_jax.model.torch_checkpoint import state_dict
+
+    pair = Pair(CONFIG, IDENTITIES, 3, "float32")
+    batch = next(batches(1))
+    labels = jax.numpy.asarray(batch.labels)
+    images, negatives = pair._draw(0, batch.images, labels)
+
+    def ours(dtype: str) -> dict[str, np.ndarray]:
+        params, stats = jax.tree.map(
+            lambda x: x.astype(dtype), (pair.state.params, pair.state.stats)
+        )
+        network = build(CONFIG, IDENTITIES, jax.numpy.dtype(dtype))
+        network = network._replace(compute_dtype=jax.numpy.dtype(dtype))
+        _, gradient, _, _ = loss_and_gradient(
+            network, CONFIG, params, stats, images.astype(dtype), labels, negatives
+        )
+        return state_dict(gradient, {})
+
+    exact, rounded = ours("float64"), ours("float32")
+    list(pair.run([batch]))  # leaves PyTorch's gradients in its parameters
+    errors = []
+    for name, parameter in pair.baseline.named_parameters():
+        assert parameter.grad is not None
+        size = np.linalg.norm(exact[name])
+        if size > 1e-9:  # the others are zero in exact arithmetic
+            both = rounded[name], parameter.grad.numpy()
+            errors.append([np.linalg.norm(value - exact[name]) / size for value in both])
+    assert len(errors) > 50
+    of_ours, of_pytorch = np.median(errors, axis=0)
+    assert 0 < of_ours < 2 * of_pytorch
+    assert of_pytorch < 1e-4
