@@ -3,7 +3,7 @@
     python -m pmm_jax synthesize data/synthetic
     python train.py --config configs/demo.py --workdir runs/demo
 
-Takes about 2 minutes and reaches a Rank-1 above 80 %, where colour alone gives 16 %.
+Takes 2 to 4 minutes and reaches 75.6 % Rank-1, where colour alone gives 16.2 %.
 """
 
 from pmm_jax.config import (

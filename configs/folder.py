@@ -4,7 +4,8 @@
 
 data.root is a folder with train, query and gallery inside, a folder per identity in each; or just a
 folder per identity; or a CSV file with columns path, id, camera, split (docs/data.md). Without a
-GPU, start from configs/demo.py's small network: --model.width 0.25 --model.weights scratch.
+GPU, take a small network and images: --model.depth 1 2 4 2 --model.width 0.25 --model.weights
+scratch --data.image-size 128 64 --method.block 2 2 --method.top-k 1.
 """
 
 from pmm_jax.config import Config, DataConfig, OptimConfig, TrainConfig

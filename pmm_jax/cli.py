@@ -117,7 +117,7 @@ def main(program: Callable[[Sequence[str]], None]) -> None:
         print(f"{end}; the same command goes on from there", file=sys.stderr)
         sys.exit(130)
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        print("interrupted", file=sys.stderr)
         sys.exit(130)
 
 

@@ -37,7 +37,7 @@ class DataConfig:
     erase_size: int = 64
     """Side in pixels of the erased square."""
     memory_gib: float = 8.0
-    """Decode a split once and keep it as uint8 where it takes no more than this; else per batch."""
+    """Decode the training split once, kept as uint8, where it takes no more; else per batch."""
     workers: int = 2
     """Threads that read and decode images."""
 

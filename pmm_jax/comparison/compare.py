@@ -27,10 +27,10 @@ from pmm_jax.model.weights_file import read_file, write_file
 from pmm_jax.torch_baseline.evaluate import embed, rank
 from pmm_jax.torch_baseline.model import PMM
 from pmm_jax.training.evaluate import embed_split, make_embed
-from pmm_jax.training.loop import stop_on_signal, training_data
+from pmm_jax.training.loop import check_test, stop_on_signal, training_data
 from pmm_jax.training.run_log import Display
 from pmm_jax.training.run_weights import restore_run
-from pmm_jax.training.workdir import claim
+from pmm_jax.training.workdir import check_claim, claim, run_lock
 
 RANKS = 50
 """Length of the CMC curves."""
@@ -63,13 +63,23 @@ def train_pair(config: Config, workdir: Path, precision: Precision, display: Dis
         raise UserError(
             f"the baseline is PMM, so method.name must be pmm, not {config.method.name}"
         )
+    if config.model.compute_dtype != "float32":
+        raise UserError(
+            "compare has no bfloat16; set model.compute_dtype to float32 (--precision chooses "
+            "between float32 and float64)"
+        )
     prepare(config.data, display.say)
-    claim(workdir, config)
     split, sampler = training_data(config)
+    check_test(config)
+    claim(workdir, config, f"compare --precision {precision}", split.fingerprint)
     per_epoch, num_ids = sampler.steps_per_epoch, len(np.unique(split.identities))
     total = config.train.epochs * per_epoch
     pair = Pair(config, num_ids, per_epoch, precision)
-    with PairCheckpoints(workdir, pair) as checkpoints, stop_on_signal() as stopping:
+    with (
+        run_lock(workdir),
+        PairCheckpoints(workdir, pair) as checkpoints,
+        stop_on_signal() as stopping,
+    ):
         done = checkpoints.restore()
         with display.bar("decoding", len(split)) as bar:
             read = image_reader(split, config.data, bar.advance)
@@ -118,7 +128,7 @@ def against(config: Config, workdir: Path, checkpoint: Path, display: Display) -
     theirs = load_state_dict(str(checkpoint), tensors)
     if theirs.kind != "pmm":
         raise UserError(f"{checkpoint} holds {theirs.kind}; --against takes a PMM checkpoint")
-    claim(workdir, config)
+    check_claim(workdir, config, free={"data.root"})
     prepare(config.data, display.say)
     _, network, params, stats = restore_run(workdir, config.evaluate.checkpoint, display.say)
     model = PMM(theirs.model, config.method, theirs.num_ids)

@@ -13,14 +13,14 @@ import torch
 from pmm_jax.config import Config
 from pmm_jax.data.augment import normalise
 from pmm_jax.data.loading import Batch
-from pmm_jax.model.initial import initialise
 from pmm_jax.model.pmm import Tree, build
 from pmm_jax.model.torch_checkpoint import state_dict
 from pmm_jax.torch_baseline.model import PMM
 from pmm_jax.torch_baseline.step import adam as torch_adam
 from pmm_jax.torch_baseline.step import train_step
+from pmm_jax.training.loop import start
 from pmm_jax.training.optimizer import adam, learning_rate
-from pmm_jax.training.state import TrainState, new_state
+from pmm_jax.training.state import TrainState
 from pmm_jax.training.step import apply_gradient, draw, loss_and_gradient
 
 Precision = Literal["float32", "float64"]
@@ -68,14 +68,13 @@ class Pair:
         self.network = network._replace(compute_dtype=jnp.dtype(precision))
         self._root = jax.random.key(config.train.seed)
 
-        params, stats = initialise(self.network, config.train.seed, config.model.zero_last_scale)
+        self.state = jax.device_put(start(self.network, config, self._transform))
+        params, stats = self.state.params, self.state.stats
         self._dtype = torch.float64 if precision == "float64" else torch.float32
         self.baseline = PMM(config.model, config.method, num_ids).to(self._dtype)
         self.baseline.load_state_dict(torch_weights(params, stats))
         self.baseline.train()
         self.optimizer = torch_adam(self.baseline, config.optim)
-        params, stats = jax.device_put((params, stats))
-        self.state = new_state(params, stats, self._transform)
 
         def step(
             state: TrainState, images: jax.Array, labels: jax.Array, negatives: tuple

@@ -69,10 +69,17 @@ class PairCheckpoints:
             file.write(json.dumps(line) + "\n")
 
     def steps(self) -> list[dict]:
-        """All lines so far."""
+        """All lines so far, up to one that a kill cut short."""
         path = self._workdir / STEPS
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        return [json.loads(line) for line in lines]
+        if not path.is_file():
+            return []
+        steps = []
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                steps.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+        return steps
 
     def _baseline(self, step: int) -> Path:
         return self._workdir / f"baseline-{step}.pt"

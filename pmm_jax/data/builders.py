@@ -21,7 +21,7 @@ from pmm_jax.data import cuhk03, folder, layouts, published
 from pmm_jax.data.records import Record, Scan, file_reader
 
 VERSION = "1.0.0"
-"""Of the records' form; a change makes `prepare` build anew."""
+"""Of the tfds builders; build.FORMAT is what makes `prepare` build anew."""
 
 
 class _Info(tfds.core.DatasetInfo):

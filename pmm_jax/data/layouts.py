@@ -19,15 +19,16 @@ MARKET1501 = re.compile(r"(?P<identity>-1|\d+)_c(?P<camera>\d+)s\d+_\d+_\d+\.")
 """`0002_c1s1_000451_03.jpg`: identity, camera, sequence, frame, box."""
 DUKEMTMC = re.compile(r"(?P<identity>-1|\d+)_c(?P<camera>\d+)_f?\d+\.")
 """`0005_c2_f0046985.jpg`: identity, camera, frame."""
-MSMT17 = re.compile(r"\d+_\d+_(?P<camera>\d+)_[^_]+_\d+_\d+\.")
-"""`0000_000_01_0303morning_0008_0.jpg`: identity, image, camera, time of day, frame, box."""
+MSMT17 = re.compile(r"\d+_\d+_(?P<camera>\d+)_")
+"""`0000_000_01_0303morning_0008_0.jpg`: identity, image, camera, then time of day, frame and box,
+and after them `_ex` in some names."""
 
 JUNK = -1
 """Identity of boxes that are neither a person of the set nor a distractor."""
 
 DOUBLE_SUFFIX = "name ends in .jpg.jpg, used as it is"
 JUNK_OUTSIDE_GALLERY = "identity -1 outside the gallery, skipped"
-BAD_LINE = "line is not `path label`"
+BAD_LINE = "line is not `path label`, with a path like 0000/0000_000_01_0303morning_0008_0.jpg"
 
 
 def market1501(root: Path) -> Scan:

@@ -56,6 +56,8 @@ class Split:
     """Paths relative to the data set's root."""
     names: dict[int, str]
     """Name of each identity, where the data set names them by more than a number."""
+    fingerprint: str
+    """Of the whole set: its names, labels and sizes."""
     source: Any = field(repr=False)
     """tfds data source of the records, images left encoded."""
 
@@ -99,5 +101,6 @@ def open_split(config: DataConfig, split: str) -> Split:
         cameras=np.asarray(listed["cameras"], np.int64),
         filenames=listed["filenames"],
         names={int(identity): name for identity, name in index["names"].items()},
+        fingerprint=index["fingerprint"],
         source=source,
     )

@@ -29,5 +29,7 @@ def grad_cam(
     (gradient,) = backward(jax.nn.one_hot(labels, logits.shape[1], dtype=logits.dtype))
     wide = jnp.promote_types(feature_map.dtype, jnp.float32)
     channel_weights = gradient.astype(wide).mean((1, 2))
-    heat = jnp.einsum("nhwc,nc->nhw", feature_map.astype(wide), channel_weights)
+    heat = jnp.einsum(
+        "nhwc,nc->nhw", feature_map.astype(wide), channel_weights, precision="highest"
+    )
     return jax.lax.stop_gradient(jax.nn.relu(heat))

@@ -34,11 +34,12 @@ class Linear(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Computes in x's dtype."""
+        """Computes in x's dtype, without the rounding that is an accelerator's default."""
         shape = (x.shape[-1], self.features)
         kernel = self.param("kernel", nn.initializers.zeros, shape, self.param_dtype)
         bias = self.param("bias", nn.initializers.zeros, (self.features,), self.param_dtype)
-        return x @ kernel.astype(x.dtype) + bias.astype(x.dtype)[None]
+        product = jnp.matmul(x, kernel.astype(x.dtype), precision="highest")
+        return product + bias.astype(x.dtype)[None]
 
 
 class BatchNorm(nn.Module):

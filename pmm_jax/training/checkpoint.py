@@ -27,7 +27,8 @@ class Checkpoints:
     only when it is whole.
     """
 
-    def __init__(self, workdir: Path) -> None:
+    def __init__(self, workdir: Path, read_only: bool = False) -> None:
+        """`read_only` leaves alone what a run that is still training is just writing."""
         self._folder = (workdir / "checkpoints").absolute()
         keep = preservation_policy.AnyPreservationPolicy(
             [
@@ -42,7 +43,9 @@ class Checkpoints:
         options = ocp.CheckpointManagerOptions(
             preservation_policy=keep,
             best_fn=lambda metrics: metrics["mAP"],
-            cleanup_tmp_directories=True,
+            cleanup_tmp_directories=not read_only,
+            create=not read_only,
+            read_only=read_only,
         )
         self._manager = ocp.CheckpointManager(self._folder, options=options)
 

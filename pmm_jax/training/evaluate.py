@@ -17,7 +17,7 @@ from pmm_jax.model.pmm import Network, Tree, embed
 from pmm_jax.training.run_log import Display
 from pmm_jax.training.run_weights import restore_run
 from pmm_jax.training.sharding import data_mesh, split_batch
-from pmm_jax.training.workdir import claim, read_config
+from pmm_jax.training.workdir import check_claim, read_config
 
 Embed = Callable[[Tree, Tree, jax.Array], jax.Array]
 """params, stats and images (B, H, W, 3) uint8 to embeddings (B, D)."""
@@ -61,8 +61,8 @@ def evaluate_run(config: Config, workdir: Path, display: Display) -> Ranking:
     Raises:
         UserError: there is no such run or checkpoint, or it is of another config.
     """
-    read_config(workdir)
-    claim(workdir, config)
+    read_config(workdir)  # there must be a run
+    check_claim(workdir, config, free={"data.root"})
     prepare(config.data, display.say)
     _, network, params, stats = restore_run(workdir, config.evaluate.checkpoint, display.say)
     return evaluate(make_embed(network), config, params, stats, display)

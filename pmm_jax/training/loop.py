@@ -30,7 +30,7 @@ from pmm_jax.training.run_log import Display, MetricsFile
 from pmm_jax.training.sharding import data_mesh, replicate, split_batch
 from pmm_jax.training.state import TrainState, new_state
 from pmm_jax.training.step import Metrics, make_step
-from pmm_jax.training.workdir import claim
+from pmm_jax.training.workdir import claim, run_lock
 
 
 def train(config: Config, workdir: Path, profile: bool = False) -> None:
@@ -43,8 +43,9 @@ def train(config: Config, workdir: Path, profile: bool = False) -> None:
     """
     display = Display()
     prepare(config.data, display.say)
-    claim(workdir, config)
     split, sampler = training_data(config)
+    check_test(config)
+    claim(workdir, config, data=split.fingerprint)
     calendar = Calendar(config.train, sampler.steps_per_epoch)
     network = build(config, len(np.unique(split.identities)))
     schedule = learning_rate(config.optim, config.train.epochs, sampler.steps_per_epoch)
@@ -52,7 +53,7 @@ def train(config: Config, workdir: Path, profile: bool = False) -> None:
     mesh = data_mesh(sampler.batch_size)
     step, embed_images = make_step(network, config, transform), make_embed(network)
 
-    with Checkpoints(workdir) as checkpoints, stop_on_signal() as stopping:
+    with run_lock(workdir), Checkpoints(workdir) as checkpoints, stop_on_signal() as stopping:
         done = checkpoints.latest or 0
         state = replicate(mesh, start(network, config, transform, fresh=not done))
         if done:
@@ -94,9 +95,11 @@ def train(config: Config, workdir: Path, profile: bool = False) -> None:
                     log.write(number, epoch, result, "test")
                     display.say(f"epoch {epoch}: Rank-1 {ranking.rank1:.1%}  mAP {ranking.mAP:.1%}")
                     window.restart()
-                if calendar.saves(number) or stopping():
+                # Only where a line was written: its window of averages would be lost.
+                stop = stopping() and calendar.logs(number)
+                if calendar.saves(number) or stop:
                     checkpoints.save(number, state, result)
-                if stopping():
+                if stop:
                     raise Interrupted(number, calendar.steps)
         log.close()
         if done == calendar.steps:
@@ -116,6 +119,17 @@ def training_data(config: Config) -> tuple[Split, IdentitySampler]:
         config.train.seed,
     )
     return split, sampler
+
+
+def check_test(config: Config) -> None:
+    """Find out before the training what would end it at its first evaluation.
+
+    Raises:
+        UserError: no query or gallery, or a batch that the devices can't share.
+    """
+    for name in ("query", "gallery"):
+        open_split(config.data, name)
+    data_mesh(config.evaluate.batch_size)
 
 
 def start(
@@ -169,7 +183,7 @@ class Window:
 
 @contextlib.contextmanager
 def stop_on_signal() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C and SIGTERM let the step under way finish; the function yielded says if one came."""
+    """Ctrl-C and SIGTERM let the run save first; the function yielded says if one came."""
     came: list[int] = []
 
     def note(number: int, _: object) -> None:

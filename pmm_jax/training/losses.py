@@ -38,7 +38,8 @@ def batch_hard_triplet(embeddings: jax.Array, labels: jax.Array) -> jax.Array:
         Scalar.
     """
     squares = jnp.square(embeddings).sum(1)
-    products = embeddings @ embeddings.T
+    # An accelerator's default rounds the factors, and the difference below would keep little.
+    products = jnp.matmul(embeddings, embeddings.T, precision="highest")
     squared = squares[:, None] + squares[None, :] - 2 * products
     distances = jnp.sqrt(jnp.maximum(squared, 1e-12))  # the root's slope at 0 is infinite
     same = labels[:, None] == labels[None, :]

@@ -25,7 +25,7 @@ def restore_run(
         UserError: there is no such run or checkpoint.
     """
     config = read_config(workdir)
-    with Checkpoints(workdir) as checkpoints:
+    with Checkpoints(workdir, read_only=True) as checkpoints:
         step = _choose(checkpoints, workdir, checkpoint)
         network = build(config, checkpoints.identities(step))
         params, stats = checkpoints.restore_weights(step, initialise(network, seed=0))

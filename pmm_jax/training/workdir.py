@@ -1,7 +1,10 @@
-"""A workdir belongs to one config: config.json says which."""
+"""A workdir belongs to one run: config.json says which, and a lock that one process does it."""
 
 import dataclasses
+import fcntl
 import json
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,33 +33,91 @@ _FREE = {
 }
 
 
-def claim(workdir: Path, config: Config) -> None:
-    """Make the workdir this config's, or check that it is.
+def claim(workdir: Path, config: Config, task: str = "train", data: str | None = None) -> None:
+    """Make the workdir this run's, or check that it is.
+
+    Args:
+        workdir: made if need be.
+        config: of the run.
+        task: the command, with what it is told besides the config.
+        data: fingerprint of the prepared data.
+
+    Raises:
+        UserError: it holds another run; the first differing field is named.
+    """
+    check_claim(workdir, config, task, data)
+    path = workdir / "config.json"
+    groups = dataclasses.asdict(config) | {"run": {"task": task, "data": data}}
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(groups, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"--workdir {workdir} can't be written: {error.strerror}") from error
+
+
+def check_claim(
+    workdir: Path,
+    config: Config,
+    task: str = "train",
+    data: str | None = None,
+    free: Set[str] = frozenset(),
+) -> None:
+    """Check that a workdir holds this run or none; nothing is written.
 
     A workdir with neither a logged step nor a checkpoint is anybody's: its run failed on the way.
 
+    Args:
+        workdir, config, task, data: as for `claim`; without `data` any will do.
+        free: dotted fields that may differ, besides those that don't change what is computed.
+
     Raises:
-        UserError: it holds a run of another config; the first differing field is named.
+        UserError: it holds another run; the first differing field is named.
     """
     path = workdir / "config.json"
-    ours = _flat(dataclasses.asdict(config))
     begun = read_metrics(workdir) or any((workdir / "checkpoints").glob("*"))
-    if path.is_file() and begun:
-        try:
-            theirs = _flat(json.loads(path.read_text(encoding="utf-8")))
-        except (json.JSONDecodeError, AttributeError):
-            raise UserError(f"{path} is not a run's config; use another --workdir") from None
-        for name in sorted(set(ours) | set(theirs)):
-            if name not in _FREE and ours.get(name) != theirs.get(name):
-                raise UserError(
-                    f"{workdir} holds a run with {name} {theirs.get(name)}, not "
-                    f"{ours.get(name)}; use another --workdir, or delete that one"
-                )
+    if not path.is_file() or not begun:
+        return
     try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"--workdir {workdir} can't be written: {error.strerror}") from error
+        groups = json.loads(path.read_text(encoding="utf-8"))
+        run = groups.pop("run", {})
+        theirs, their_task, their_data = _flat(groups), run.get("task", "train"), run.get("data")
+    except (json.JSONDecodeError, AttributeError, TypeError):
+        raise UserError(f"{path} is not a run's config; use another --workdir") from None
+    if their_task != task:
+        raise UserError(
+            f"{workdir} holds a run of {their_task}, not of {task}; use another --workdir"
+        )
+    ours = _flat(dataclasses.asdict(config))
+    for name in sorted((set(ours) | set(theirs)) - _FREE - free):
+        if ours.get(name) != theirs.get(name):
+            raise UserError(
+                f"{workdir} holds a run with {name} {theirs.get(name)}, not "
+                f"{ours.get(name)}; use another --workdir"
+            )
+    if data and their_data and data != their_data:
+        raise UserError(
+            f"the images of {config.data.root} are not those that the run in {workdir} began "
+            "with; bring them back, or use another --workdir"
+        )
+
+
+@contextmanager
+def run_lock(workdir: Path) -> Iterator[None]:
+    """Keep a second process from training in a workdir; freed by the system if this one dies.
+
+    Raises:
+        UserError: another process is training there.
+    """
+    with (workdir / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"another process is training in {workdir}; wait for it, or use another --workdir"
+            ) from None
+        except OSError:
+            pass  # a file system without locks
+        yield
 
 
 def read_config(workdir: Path) -> Config:

@@ -1,8 +1,10 @@
 """The command as a user runs it: both trained, evaluated and written down."""
 
 import json
+import os
 import re
-import shutil
+import signal
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +15,10 @@ pytest.importorskip("torch", reason="the baseline is PyTorch (requirements-torch
 
 from pmm_jax.comparison import compare
 from pmm_jax.comparison.page import verdict
+from pmm_jax.comparison.pair import Pair, PairedStep
 from pmm_jax.config import Config
-from pmm_jax.errors import UserError
+from pmm_jax.data.loading import Batch
+from pmm_jax.errors import Interrupted, UserError
 from pmm_jax.training import loop
 from pmm_jax.training.run_log import Display
 
@@ -62,16 +66,40 @@ def test_the_page_asks_for_nothing_from_outside(compared: tuple[Path, dict]) -> 
 def test_the_same_command_goes_on(
     compared: tuple[Path, dict], tiny: Config, tmp_path: Path
 ) -> None:
-    """Stopped after its first epoch, the pair ends where the other one did."""
-    whole, _ = compared
+    """Stopped after its third step, the pair ends where the other one did."""
     workdir = tmp_path / "pair"
-    shutil.copytree(whole, workdir)
-    for path in (workdir / "checkpoints").iterdir():
-        shutil.rmtree(path)
-    for path in workdir.glob("baseline-*.pt"):
-        path.unlink()
-    compare.train_pair(tiny, workdir, "float32", Display())
-    assert steps(workdir) == steps(whole)
+    taken: list[int] = []
+
+    class Stopped(Pair):
+        def run(self, batches: Iterable[Batch], first: int = 1) -> Iterator[PairedStep]:
+            for step in super().run(batches, first):
+                taken.append(step.number)
+                if len(taken) == 3:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                yield step
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compare, "Pair", Stopped)
+        with pytest.raises(Interrupted, match="after step 3 of 6"):
+            compare.train_pair(tiny, workdir, "float32", Display())
+        with (workdir / "steps.jsonl").open("a") as file:
+            file.write('{"step": 4, "ou')  # a kill in the middle of a line
+        with pytest.raises(UserError, match="holds a run of compare --precision float32, not of"):
+            compare.train_pair(tiny, workdir, "float64", Display())
+        compare.train_pair(tiny, workdir, "float32", Display())
+    assert taken == list(range(1, STEPS + 1))
+    assert steps(workdir) == steps(compared[0])
+
+
+def test_it_starts_from_the_weights_that_the_config_names(
+    compared: tuple[Path, dict], tiny: Config, tmp_path: Path
+) -> None:
+    model = replace(tiny.model, weights=str(tmp_path / "none.safetensors"))
+    with pytest.raises(UserError, match=r"none\.safetensors"):
+        compare.train_pair(replace(tiny, model=model), tmp_path / "pair", "float32", Display())
+    model = replace(tiny.model, compute_dtype="bfloat16")
+    with pytest.raises(UserError, match="no bfloat16"):
+        compare.train_pair(replace(tiny, model=model), tmp_path / "pair", "float32", Display())
 
 
 def steps(workdir: Path) -> list[tuple[dict, dict]]:

@@ -256,6 +256,14 @@ def test_one_name_without_a_camera_makes_all_cameras_unknown(tmp_path: Path) -> 
     assert [r.camera for r in found.records()] == [-1, -2, -3]
 
 
+def test_one_split_without_cameras_makes_those_of_the_others_unknown(tmp_path: Path) -> None:
+    """Else a query would be matched with its own camera's images, and figures be too good."""
+    write(tmp_path, "train/a/a_c1_1.jpg", "query/b/b_c1_1.jpg", "gallery/b/IMG_1.jpg")
+    found = folder.scan(tmp_path, 0.5)
+    assert all(r.camera < 0 for split in found.splits.values() for r in split)
+    assert "cameras of all others are ignored" in notes(found)["gallery/b/IMG_1.jpg"]
+
+
 @pytest.mark.parametrize("suffix", ["jpg", "jpeg", "png", "bmp", "webp", "JPG", "PnG"])
 def test_image_suffixes(tmp_path: Path, suffix: str) -> None:
     found = folder.scan(write(tmp_path, f"a/1.{suffix}", f"a/2.{suffix}", "a/3.gif"), 0.0)

@@ -152,7 +152,7 @@ MSMT17 = {
     "list_val.txt": "0000/0000_001_15_0303morning_0008_1.jpg 0\n",
     "list_query.txt": "0000/0000_003_05_0303noon_0101_2.jpg 0\n",
     "list_gallery.txt": (
-        "0000/0000_002_14_0303noon_0018_0.jpg 0\n0001/0001_000_02_0303afternoon_0002_1.jpg 1\n"
+        "0000/0000_002_14_0303noon_0018_0.jpg 0\n0001/0001_000_02_0303afternoon_0002_1_ex.jpg 1\n"
     ),
 }
 

@@ -33,7 +33,7 @@ class Files:
 
 def split(count: int) -> Split:
     labels = np.arange(count) % 5
-    return Split("train", labels, labels, [str(i) for i in range(count)], {}, Files(count))
+    return Split("train", labels, labels, [str(i) for i in range(count)], {}, "f", Files(count))
 
 
 def expected(positions: Iterator[int] | range | np.ndarray) -> np.ndarray:

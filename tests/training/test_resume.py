@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -136,6 +137,40 @@ def test_a_signal_lets_the_step_finish_and_saves_it(
     assert lines(tmp_path)[-1]["step"] == 3
     loop.train(tiny, tmp_path)
     assert_same_run(tiny, whole, tmp_path)
+
+
+def test_a_signal_waits_for_the_line_under_way(
+    tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the means of the next line would leave out the steps before the stop."""
+    config = replace(tiny, train=replace(tiny.train, log_every=2))
+    with monkeypatch.context() as patch:
+        stop = failing_step(3, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        patch.setattr(loop, "make_step", stop)
+        with pytest.raises(Interrupted, match="after step 4 of 6"):
+            loop.train(config, tmp_path)
+
+
+def test_reading_a_run_leaves_alone_what_is_being_written(whole: Path, tmp_path: Path) -> None:
+    workdir = tmp_path / "run"
+    shutil.copytree(whole, workdir)
+    pending = workdir / "checkpoints" / "8.orbax-checkpoint-tmp"
+    pending.mkdir()
+    with Checkpoints(workdir, read_only=True) as checkpoints:
+        assert checkpoints.latest == STEPS
+    assert pending.is_dir()
+
+
+def test_images_that_changed_end_the_run_before_it_goes_on(
+    whole: Path, tiny: Config, tmp_path: Path
+) -> None:
+    workdir = tmp_path / "run"
+    shutil.copytree(whole, workdir)
+    config = json.loads((workdir / "config.json").read_text())
+    config["run"]["data"] = "of other images"
+    (workdir / "config.json").write_text(json.dumps(config))
+    with pytest.raises(loop.UserError, match="are not those that the run"):
+        loop.train(tiny, workdir)
 
 
 def test_a_finished_run_is_only_evaluated_again(

@@ -1,4 +1,4 @@
-"""A workdir belongs to one config."""
+"""A workdir belongs to one run."""
 
 import json
 from dataclasses import replace
@@ -8,7 +8,7 @@ import pytest
 
 from pmm_jax.config import Config, DataConfig, EvaluateConfig, MethodConfig, TrainConfig
 from pmm_jax.errors import UserError
-from pmm_jax.training.workdir import claim
+from pmm_jax.training.workdir import check_claim, claim, run_lock
 
 CONFIG = Config()
 
@@ -101,3 +101,38 @@ def test_a_workdir_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"--workdir .* can't be written"):
         claim(tmp_path / "file", CONFIG)
+
+
+def test_a_run_of_another_command_is_refused(tmp_path: Path) -> None:
+    run_once(tmp_path)
+    with pytest.raises(UserError, match="holds a run of train, not of compare --precision float64"):
+        claim(tmp_path, CONFIG, "compare --precision float64")
+
+
+def test_a_run_on_other_images_is_refused(tmp_path: Path) -> None:
+    run_once(tmp_path)
+    claim(tmp_path, CONFIG, data="a")  # an older run didn't say
+    claim(tmp_path, CONFIG, data="a")
+    with pytest.raises(UserError, match=r"are not those that the run in .* began with"):
+        claim(tmp_path, CONFIG, data="b")
+
+
+def test_checking_writes_nothing_and_may_free_a_field(tmp_path: Path) -> None:
+    run_once(tmp_path)
+    before = (tmp_path / "config.json").read_bytes()
+    moved = replace(CONFIG, data=DataConfig(root="elsewhere"))
+    check_claim(tmp_path, moved, free={"data.root"})
+    assert (tmp_path / "config.json").read_bytes() == before
+    with pytest.raises(UserError, match=r"data\.root"):
+        check_claim(tmp_path, moved)
+
+
+def test_one_process_at_a_time(tmp_path: Path) -> None:
+    with (
+        run_lock(tmp_path),
+        pytest.raises(UserError, match="another process is training in"),
+        run_lock(tmp_path),
+    ):
+        pytest.fail("two processes have the lock")
+    with run_lock(tmp_path):
+        pass  # it is free again

@@ -35,6 +35,7 @@ MARKET_STYLE = re.compile(r"(?P<identity>-1|[^_]+)_c(?P<camera>\d+)(s\d+)?_")
 
 LOOSE = "image outside the identities' folders, skipped"
 NO_MATCH = "name is not like ID_c1_anything.jpg, skipped"
+NO_CAMERA = "name has no camera (ID_c1_...), so the cameras of all others are ignored"
 
 
 def scan(source: Path, train_fraction: float) -> Scan:
@@ -57,17 +58,23 @@ def scan(source: Path, train_fraction: float) -> Scan:
         if folders & {FOLDERS["train"], FOLDERS["gallery"]}:
             entries = _market_style(root, problems)
         elif "gallery" in folders or "query" in folders:
-            entries = [
-                replace(entry, split=split)
-                for split in SPLITS
-                for entry in _identity_folders(root, split, problems)
-            ]
+            entries = _with_cameras(
+                [
+                    replace(entry, split=split)
+                    for split in SPLITS
+                    for entry in _identity_folders(root, split, problems)
+                ],
+                problems,
+            )
         elif "train" in folders and test:
-            train = _identity_folders(root, "train", problems)
-            held_out = query_and_gallery(_identity_folders(root, test, problems))
-            entries = [replace(entry, split="train") for entry in train] + held_out
+            both = _identity_folders(root, "train", problems)
+            both = [replace(entry, split="train") for entry in both]
+            both = _with_cameras(both + _identity_folders(root, test, problems), problems)
+            entries = [entry for entry in both if entry.split]
+            entries += query_and_gallery(entry for entry in both if not entry.split)
         else:
-            entries = divide(_identity_folders(root, "", problems), train_fraction)
+            every = _with_cameras(_identity_folders(root, "", problems), problems)
+            entries = divide(every, train_fraction)
     if not entries:
         fatal = [f"{problem.path}: {problem.reason}" for problem in problems if problem.fatal]
         raise UserError(
@@ -120,7 +127,7 @@ def _list(root: Path, folder: str, problems: list[Problem]) -> list[str]:
 
 
 def _identity_folders(root: Path, folder: str, problems: list[Problem]) -> list[Entry]:
-    """Images of `folder`/ID/; cameras where every name is Market-style, else unknown for all."""
+    """Images of `folder`/ID/, without cameras."""
     if not (root / folder).is_dir():
         return []
     entries: list[Entry] = []
@@ -131,8 +138,18 @@ def _identity_folders(root: Path, folder: str, problems: list[Problem]) -> list[
                 entries += [Entry(image, name) for image in _list(root, path, problems)]
         else:
             problems.append(Problem(path, LOOSE if is_image(name) else NOT_AN_IMAGE, fatal=False))
+    return entries
+
+
+def _with_cameras(entries: list[Entry], problems: list[Problem]) -> list[Entry]:
+    """Cameras where every name of every split is Market-style, else unknown for all.
+
+    Known in one split and not in another, they would let a query find its own camera's images.
+    """
     names = [MARKET_STYLE.match(posixpath.basename(entry.path)) for entry in entries]
-    if not all(names):
-        return entries
-    pairs = zip(entries, names, strict=True)
-    return [replace(entry, camera=int(match["camera"])) for entry, match in pairs if match]
+    pairs = list(zip(entries, names, strict=True))
+    if all(names):
+        return [replace(entry, camera=int(match["camera"])) for entry, match in pairs if match]
+    if any(names):
+        problems += [Problem(e.path, NO_CAMERA, fatal=False) for e, match in pairs if not match]
+    return entries
