@@ -51,7 +51,7 @@ def rank(
     firsts = np.full(len(query), np.nan)
     precisions = np.full(len(query), np.nan)
     for i, one in enumerate(torch.from_numpy(query)):
-        distances = squares - 2 * features @ one
+        distances = squares - 2 * (features @ one)
         order = distances.argsort(stable=True).numpy()
         removed = (gallery_ids == query_ids[i]) & (gallery_cameras == query_cameras[i])
         match = (gallery_ids == query_ids[i])[order][~removed[order]]

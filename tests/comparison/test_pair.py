@@ -96,7 +96,8 @@ def test_the_releases_way_to_the_cam_gives_the_same_gradients() -> None:
 
     images = torch.randn(16, 3, 96, 64, dtype=torch.float64, generator=torch.manual_seed(0))
     labels = torch.arange(4).repeat_interleave(4)
-    negatives = labels.roll(4), labels.roll(8)
+    images_of_others = torch.arange(16)
+    negatives = images_of_others.roll(4), images_of_others.roll(8)
     states = []
     for cam in ("head", "released"):
         torch.manual_seed(1)

@@ -179,7 +179,7 @@ def test_msmt17_lists(tmp_path: Path, train: str, test: str) -> None:
         "query": [Record(f"{test}/0000/0000_003_05_0303noon_0101_2.jpg", 0, 5)],
         "gallery": [
             Record(f"{test}/0000/0000_002_14_0303noon_0018_0.jpg", 0, 14),
-            Record(f"{test}/0001/0001_000_02_0303afternoon_0002_1.jpg", 1, 2),
+            Record(f"{test}/0001/0001_000_02_0303afternoon_0002_1_ex.jpg", 1, 2),
         ],
     }
     assert found.problems == []
