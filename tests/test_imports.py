@@ -17,7 +17,7 @@ PACKAGE = ROOT / "pmm_jax"
 
 LAYERS = [
     {"errors", "host_memory"},
-    {"npz"},
+    {"npz", "file_lock"},
     {"config"},
     {"config_check"},
     {"cli"},

@@ -17,6 +17,7 @@ from pmm_jax.comparison.pair_checkpoint import PairCheckpoints
 from pmm_jax.config import Config
 from pmm_jax.data.loading import image_reader, ordered_batches, train_batches
 from pmm_jax.data.prepare import prepare
+from pmm_jax.data.sampler import IdentitySampler
 from pmm_jax.data.split import Split, open_split
 from pmm_jax.errors import Interrupted, UserError
 from pmm_jax.evaluation import evaluate_embeddings
@@ -71,15 +72,24 @@ def train_pair(config: Config, workdir: Path, precision: Precision, display: Dis
     prepare(config.data, display.say)
     split, sampler = training_data(config)
     check_test(config)
-    claim(workdir, config, f"compare --precision {precision}", split.fingerprint)
+    with run_lock(workdir, display.say):
+        claim(workdir, config, f"compare --precision {precision}", split.fingerprint)
+        return _train_both(config, workdir, precision, split, sampler, display)
+
+
+def _train_both(
+    config: Config,
+    workdir: Path,
+    precision: Precision,
+    split: Split,
+    sampler: IdentitySampler,
+    display: Display,
+) -> dict:
+    """From the last pair of checkpoints, or the start, to what `train_pair` returns."""
     per_epoch, num_ids = sampler.steps_per_epoch, len(np.unique(split.identities))
     total = config.train.epochs * per_epoch
     pair = Pair(config, num_ids, per_epoch, precision)
-    with (
-        run_lock(workdir),
-        PairCheckpoints(workdir, pair) as checkpoints,
-        stop_on_signal() as stopping,
-    ):
+    with PairCheckpoints(workdir, pair) as checkpoints, stop_on_signal() as stopping:
         done = checkpoints.restore()
         with display.bar("decoding", len(split)) as bar:
             read = image_reader(split, config.data, bar.advance)
@@ -88,9 +98,10 @@ def train_pair(config: Config, workdir: Path, precision: Precision, display: Dis
             for step in pair.run(batches, done + 1):
                 checkpoints.log(step)
                 at_end = step.number % (per_epoch * config.train.checkpoint_every) == 0
-                if at_end or step.number == total or stopping():
+                stop = stopping()
+                if at_end or step.number == total or stop:
                     checkpoints.save(step.number)
-                if stopping():
+                if stop:
                     raise Interrupted(step.number, total)
                 bar.advance(
                     1,

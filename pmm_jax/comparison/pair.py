@@ -61,7 +61,6 @@ class Pair:
     ) -> None:
         """`share_blocks` gives our masks to the baseline: what is left is arithmetic alone."""
         self._share_blocks = share_blocks
-        self._config = config
         self._schedule = learning_rate(config.optim, config.train.epochs, steps_per_epoch)
         self._transform = adam(config.optim, self._schedule)
         network = build(config, num_ids, jnp.dtype(precision))
@@ -70,8 +69,7 @@ class Pair:
 
         self.state = jax.device_put(start(self.network, config, self._transform))
         params, stats = self.state.params, self.state.stats
-        self._dtype = torch.float64 if precision == "float64" else torch.float32
-        self.baseline = PMM(config.model, config.method, num_ids).to(self._dtype)
+        self.baseline = PMM(config.model, config.method, num_ids).to(getattr(torch, precision))
         self.baseline.load_state_dict(torch_weights(params, stats))
         self.baseline.train()
         self.optimizer = torch_adam(self.baseline, config.optim)

@@ -7,6 +7,7 @@ import torch
 
 from pmm_jax.comparison.pair import Pair, PairedStep
 from pmm_jax.training.checkpoint import Checkpoints
+from pmm_jax.training.run_log import read_lines
 
 STEPS = "steps.jsonl"
 
@@ -37,7 +38,9 @@ class PairCheckpoints:
         self._previous = done
         kept = [line for line in self.steps() if line["step"] <= done]
         text = "".join(json.dumps(line) + "\n" for line in kept)
-        (self._workdir / STEPS).write_text(text, encoding="utf-8")
+        partial = self._workdir / f"{STEPS}.partial"
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(self._workdir / STEPS)  # whole or not at all: a kill loses no line
         return done
 
     def save(self, step: int) -> None:
@@ -70,16 +73,7 @@ class PairCheckpoints:
 
     def steps(self) -> list[dict]:
         """All lines so far, up to one that a kill cut short."""
-        path = self._workdir / STEPS
-        if not path.is_file():
-            return []
-        steps = []
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                steps.append(json.loads(line))
-            except json.JSONDecodeError:
-                break
-        return steps
+        return read_lines(self._workdir / STEPS)
 
     def _baseline(self, step: int) -> Path:
         return self._workdir / f"baseline-{step}.pt"

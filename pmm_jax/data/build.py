@@ -1,6 +1,5 @@
 """The prepared form: built whole or not at all, by one process, known by its fingerprint."""
 
-import fcntl
 import hashlib
 import json
 import os
@@ -17,6 +16,7 @@ from pmm_jax.data.source import base_folder
 from pmm_jax.data.split import INDEX, read_index
 from pmm_jax.data.verify import one_line
 from pmm_jax.errors import UserError
+from pmm_jax.file_lock import file_lock
 
 FORMAT = 1
 """Of index and records; a change makes prepare build anew."""
@@ -56,19 +56,18 @@ def is_whole(target: Path, fingerprint: str | None = None) -> bool:
 
 @contextmanager
 def build_lock(target: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """Let one process at a time build; the system frees the lock when a process dies."""
+    """Let one process at a time build."""
     lock = target.with_name(target.name + ".lock")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         lock.touch()
     except OSError as error:
         raise UserError(cant_write(target, error)) from error
-    with lock.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"another process is preparing {target}; waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
+
+    def busy() -> None:
+        say(f"another process is preparing {target}; waiting for it")
+
+    with file_lock(lock, busy, say):
         yield
 
 

@@ -45,7 +45,21 @@ def train(config: Config, workdir: Path, profile: bool = False) -> None:
     prepare(config.data, display.say)
     split, sampler = training_data(config)
     check_test(config)
-    claim(workdir, config, data=split.fingerprint)
+    # The lock comes first: a claim that is refused or overtaken must not have written anything.
+    with run_lock(workdir, display.say):
+        claim(workdir, config, data=split.fingerprint)
+        _run(config, workdir, split, sampler, display, profile)
+
+
+def _run(
+    config: Config,
+    workdir: Path,
+    split: Split,
+    sampler: IdentitySampler,
+    display: Display,
+    profile: bool,
+) -> None:
+    """From the last checkpoint, or the start, to the last evaluation."""
     calendar = Calendar(config.train, sampler.steps_per_epoch)
     network = build(config, len(np.unique(split.identities)))
     schedule = learning_rate(config.optim, config.train.epochs, sampler.steps_per_epoch)
@@ -53,7 +67,7 @@ def train(config: Config, workdir: Path, profile: bool = False) -> None:
     mesh = data_mesh(sampler.batch_size)
     step, embed_images = make_step(network, config, transform), make_embed(network)
 
-    with run_lock(workdir), Checkpoints(workdir) as checkpoints, stop_on_signal() as stopping:
+    with Checkpoints(workdir) as checkpoints, stop_on_signal() as stopping:
         done = checkpoints.latest or 0
         state = replicate(mesh, start(network, config, transform, fresh=not done))
         if done:

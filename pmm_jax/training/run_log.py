@@ -45,7 +45,11 @@ class MetricsFile:
 
 def read_metrics(workdir: Path) -> list[dict[str, float]]:
     """All lines of a run so far; a line cut short by a crash is left out."""
-    path = workdir / METRICS
+    return read_lines(workdir / METRICS)
+
+
+def read_lines(path: Path) -> list[dict]:
+    """The lines of a JSONL file, up to one cut short; none where there is no file."""
     lines = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
         try:

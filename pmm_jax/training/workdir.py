@@ -1,9 +1,8 @@
 """A workdir belongs to one run: config.json says which, and a lock that one process does it."""
 
 import dataclasses
-import fcntl
 import json
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from pmm_jax.config import (
     TrainConfig,
 )
 from pmm_jax.errors import UserError
+from pmm_jax.file_lock import file_lock
 from pmm_jax.training.run_log import read_metrics
 
 # These change how a run is done and watched, not what it computes.
@@ -52,7 +52,7 @@ def claim(workdir: Path, config: Config, task: str = "train", data: str | None =
         workdir.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(groups, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        raise UserError(f"--workdir {workdir} can't be written: {error.strerror}") from error
+        raise _cant_write(workdir, error) from error
 
 
 def check_claim(
@@ -102,22 +102,34 @@ def check_claim(
 
 
 @contextmanager
-def run_lock(workdir: Path) -> Iterator[None]:
-    """Keep a second process from training in a workdir; freed by the system if this one dies.
+def run_lock(workdir: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Let one process at a time train in a workdir, which is made if need be.
+
+    Args:
+        workdir: of the run.
+        say: told where the file system has no locks.
 
     Raises:
-        UserError: another process is training there.
+        UserError: another process is training there, or it can't be written.
     """
-    with (workdir / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"another process is training in {workdir}; wait for it, or use another --workdir"
-            ) from None
-        except OSError:
-            pass  # a file system without locks
+    lock = workdir / "lock"
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        lock.touch()
+    except OSError as error:
+        raise _cant_write(workdir, error) from error
+
+    def busy() -> None:
+        raise UserError(
+            f"another process is training in {workdir}; wait for it, or use another --workdir"
+        )
+
+    with file_lock(lock, busy, say):
         yield
+
+
+def _cant_write(workdir: Path, error: OSError) -> UserError:
+    return UserError(f"--workdir {workdir} can't be written: {error.strerror}")
 
 
 def read_config(workdir: Path) -> Config:

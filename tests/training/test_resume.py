@@ -24,6 +24,7 @@ from pmm_jax.training.evaluate import evaluate_run
 from pmm_jax.training.optimizer import adam, learning_rate
 from pmm_jax.training.run_log import Display
 from pmm_jax.training.step import make_step
+from pmm_jax.training.workdir import run_lock
 
 STEPS = 6
 
@@ -171,6 +172,17 @@ def test_images_that_changed_end_the_run_before_it_goes_on(
     (workdir / "config.json").write_text(json.dumps(config))
     with pytest.raises(loop.UserError, match="are not those that the run"):
         loop.train(tiny, workdir)
+
+
+def test_a_second_process_is_refused_before_it_writes(tiny: Config, tmp_path: Path) -> None:
+    """The first one may not have logged a step yet, so the config alone would not hold it off."""
+    (tmp_path / "config.json").write_text("the first one's")
+    with (
+        run_lock(tmp_path, print),
+        pytest.raises(loop.UserError, match="another process is training"),
+    ):
+        loop.train(tiny, tmp_path)
+    assert (tmp_path / "config.json").read_text() == "the first one's"
 
 
 def test_a_finished_run_is_only_evaluated_again(

@@ -128,11 +128,15 @@ def test_checking_writes_nothing_and_may_free_a_field(tmp_path: Path) -> None:
 
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:
+    said: list[str] = []
     with (
-        run_lock(tmp_path),
+        run_lock(tmp_path, said.append),
         pytest.raises(UserError, match="another process is training in"),
-        run_lock(tmp_path),
+        run_lock(tmp_path, said.append),
     ):
         pytest.fail("two processes have the lock")
-    with run_lock(tmp_path):
-        pass  # it is free again
+    entered = []
+    with run_lock(tmp_path, said.append):
+        entered.append("again")
+    assert entered == ["again"]
+    assert said == []
