@@ -45,8 +45,8 @@ def run(arguments: Sequence[str]) -> None:
             arguments, RunOptions, "Evaluate a run; or, with --embeddings FILE.npz, any model."
         )
         # Imported late: ranking saved embeddings needs no jax.
+        from pmm_jax.training.display import Display
         from pmm_jax.training.evaluate import evaluate_run
-        from pmm_jax.training.run_log import Display
 
         as_json = options.json
         ranking = evaluate_run(config, Path(options.workdir), Display(stderr=as_json))

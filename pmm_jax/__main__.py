@@ -24,7 +24,7 @@ def prepare(arguments: Sequence[str]) -> None:
 def synthesize(arguments: Sequence[str]) -> None:
     """Draw a re-ID set of made-up people: synthesize DIR."""
     from pmm_jax.data.synthetic import SyntheticSettings, synthesize
-    from pmm_jax.training.run_log import Display
+    from pmm_jax.training.display import Display
 
     if not {"-h", "--help"} & set(arguments) and (not arguments or arguments[0].startswith("-")):
         raise UserError("synthesize needs a folder: python -m pmm_jax synthesize DIR")
@@ -101,7 +101,7 @@ def compare(arguments: Sequence[str]) -> None:
         raise UserError("compare needs torch: pip install -r requirements-torch.txt") from None
     from pmm_jax.comparison import compare
     from pmm_jax.comparison.page import verdict
-    from pmm_jax.training.run_log import Display
+    from pmm_jax.training.display import Display
 
     workdir, display = Path(options.workdir), Display()
     with jax.enable_x64(options.precision == "float64"):

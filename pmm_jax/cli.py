@@ -37,8 +37,6 @@ def load_config(path: str) -> Config:
         config = runpy.run_path(path).get("config")
     except SyntaxError as error:
         raise UserError(f"{path}, line {error.lineno}: not Python ({error.msg})") from None
-    except (NameError, ImportError, ValueError, AttributeError) as error:
-        raise UserError(f"{path}: {error}") from None
     except TypeError as error:  # a field that no dataclass of config.py has
         name = re.search(
             r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error)
@@ -53,6 +51,9 @@ def load_config(path: str) -> Config:
         raise UserError(
             f"{path}: {name[1]} has no field {name[2]}{_nearest(name[2], fields)}"
         ) from None
+    # A config file is a program of the user's, and can fail in any way.
+    except Exception as error:
+        raise UserError(f"{path}: {type(error).__name__}: {' '.join(str(error).split())}") from None
     if not isinstance(config, Config):
         raise UserError(f"{path}: it must define config = Config(...)")
     return check_types(config)

@@ -27,9 +27,10 @@ from pmm_jax.model.torch_checkpoint import load_state_dict, state_dict
 from pmm_jax.model.weights_file import read_file, write_file
 from pmm_jax.torch_baseline.evaluate import embed, rank
 from pmm_jax.torch_baseline.model import PMM
+from pmm_jax.training.display import Display
 from pmm_jax.training.evaluate import embed_split, make_embed
-from pmm_jax.training.loop import check_test, stop_on_signal, training_data
-from pmm_jax.training.run_log import Display
+from pmm_jax.training.interrupt import stop_on_signal
+from pmm_jax.training.loop import check_test, training_data
 from pmm_jax.training.run_weights import restore_run
 from pmm_jax.training.workdir import check_claim, claim, run_lock
 

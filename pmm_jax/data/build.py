@@ -20,6 +20,8 @@ from pmm_jax.file_lock import file_lock
 
 FORMAT = 1
 """Of index and records; a change makes prepare build anew."""
+NOTES = "notes.txt"
+"""What `prepare` left out or found odd, a line a file, beside the index."""
 
 
 def fingerprint_of(config: DataConfig, found: Scan) -> str:
@@ -102,6 +104,8 @@ def build(config: DataConfig, found: Scan, fingerprint: str, target: Path) -> No
             "names": found.names,
             "splits": {split: _columns(found.splits[split]) for split in SPLITS},
         }
+        notes = "".join(f"{problem.path}: {problem.reason}\n" for problem in found.problems)
+        (partial / NOTES).write_text(notes, encoding="utf-8", errors="backslashreplace")
         (partial / INDEX).write_text(json.dumps(index), encoding="utf-8")
         # Renamed, not deleted first: a deletion cut short could leave an index without records.
         if target.exists():

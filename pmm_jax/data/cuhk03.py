@@ -73,22 +73,25 @@ def read_config(file: Path) -> dict[str, list[Record]]:
     from scipy.io import loadmat
 
     try:
-        config = loadmat(file, squeeze_me=True)
-        names, labels = config["filelist"], config["labels"]
-        rows = {split: np.atleast_1d(config[f"{split}_idx"]) for split in SPLITS}
-    except (OSError, ValueError, KeyError, NotImplementedError) as error:
+        return _records(loadmat(file, squeeze_me=True))
+    # On a damaged file scipy raises many types (MatReadError, zlib.error, TypeError, ...).
+    except Exception as error:
         raise UserError(
             f"{file} is no CUHK03 new-protocol file ({error}); get it from "
             "https://github.com/zhunzhong07/person-re-ranking (evaluation/data/CUHK03)"
         ) from error
+
+
+def _records(config: dict[str, np.ndarray]) -> dict[str, list[Record]]:
+    names, labels = config["filelist"], config["labels"]
     splits: dict[str, list[Record]] = {}
-    for split, chosen in rows.items():
+    for split in SPLITS:
         splits[split] = []
-        for row in chosen.astype(int) - 1:
+        for row in np.atleast_1d(config[f"{split}_idx"]).astype(int) - 1:
             name = str(names[row])
             match = KEY.fullmatch(name)
             if match is None:
-                raise UserError(f"{file} lists {name!r}, which is not like 1_001_1_01.png")
+                raise ValueError(f"it lists {name!r}, which is not like 1_001_1_01.png")
             splits[split].append(Record(name, int(labels[row]), int(match["view"])))
     return splits
 

@@ -1,11 +1,12 @@
 """From a data set on disk to array_record files with an index, which training reads."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pmm_jax.config import DataConfig
-from pmm_jax.data.build import build, build_lock, fingerprint_of, is_whole
+from pmm_jax.data.build import NOTES, build, build_lock, fingerprint_of, is_whole
 from pmm_jax.data.published import PUBLISHED, WHERE
 from pmm_jax.data.records import SPLITS, Scan
 from pmm_jax.data.source import base_folder, scan
@@ -33,7 +34,7 @@ def prepare(config: DataConfig, report: Callable[[str], None] | None = None) -> 
     say = report or (lambda line: None)
     target = prepared_folder(config)
     root = Path(config.root)
-    if not root.exists():
+    if not os.path.exists(root):
         if not is_whole(target):
             raise UserError(f"data.root {root} does not exist; {WHERE[config.name]}")
         say(f"{config.name}: {root} is gone; using what was prepared from it in {target}")
@@ -48,9 +49,11 @@ def prepare(config: DataConfig, report: Callable[[str], None] | None = None) -> 
     with build_lock(target, say):
         # Another process may have built it while this one waited.
         if not is_whole(target, fingerprint):
-            report_notes(found, say)
+            report_notes(found.problems, target / NOTES, say)
             refuse(found.problems, say)
-            check_matches(config, found)
+            alone = check_matches(config, found)
+            report_notes(alone, target / NOTES, say)
+            found.problems.extend(alone)
             say(f"{config.name}: verifying {sum(1 for _ in found.records()):,} images")
             refuse(verify(config, found), say)
             say(f"{config.name}: writing {target}")

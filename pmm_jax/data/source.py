@@ -6,11 +6,25 @@ from pathlib import Path
 from pmm_jax.config import DataConfig
 from pmm_jax.data import cuhk03, folder, layouts
 from pmm_jax.data.records import Scan, file_reader
+from pmm_jax.errors import UserError
 
 
 def scan(config: DataConfig) -> Scan:
-    """Records and problems of the data set that config names; decodes nothing."""
-    root = Path(config.root)
+    """Records and problems of the data set that config names; decodes nothing.
+
+    Raises:
+        UserError: it is missing, empty, or can't be read.
+    """
+    try:
+        return _scan(config, Path(config.root))
+    except OSError as error:
+        raise UserError(
+            f"can't read {error.filename or config.root} ({error.strerror}); check data.root and "
+            "its permissions"
+        ) from error
+
+
+def _scan(config: DataConfig, root: Path) -> Scan:
     match config.name:
         case "market1501":
             return layouts.market1501(root)

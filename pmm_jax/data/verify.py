@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from PIL import Image
 
@@ -13,16 +14,23 @@ from pmm_jax.data.records import Problem, Scan
 from pmm_jax.data.source import image_bytes
 from pmm_jax.errors import UserError
 
+SHOWN = 30
+"""Files of one kind that are listed on the screen; the prepared form's notes have them all."""
+NO_MATCH = "query without a match that counts, left out of Rank-1 and mAP"
 
-def report_notes(found: Scan, say: Callable[[str], None]) -> None:
-    """One line a kind of problem: its count and its first file."""
+
+def report_notes(problems: list[Problem], notes: Path, say: Callable[[str], None]) -> None:
+    """List the files that were left out or are odd, by kind; `notes` will hold the whole list."""
     kinds: dict[str, list[str]] = {}
-    for problem in found.problems:
+    for problem in problems:
         if not problem.fatal:
             kinds.setdefault(problem.reason, []).append(problem.path)
     for reason, paths in kinds.items():
-        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-        say(f"note: {paths[0]}{more}: {reason}")
+        say(f"note: {len(paths):,} x {reason}:")
+        for path in paths[:SHOWN]:
+            say(f"  {printable(path)}")
+        if len(paths) > SHOWN:
+            say(f"  and {len(paths) - SHOWN:,} more, listed in {notes}")
 
 
 def refuse(problems: list[Problem], say: Callable[[str], None]) -> None:
@@ -36,14 +44,19 @@ def refuse(problems: list[Problem], say: Callable[[str], None]) -> None:
     raise UserError(f"{fatal[0].path}: {fatal[0].reason}{more}")
 
 
-def check_matches(config: DataConfig, found: Scan) -> None:
-    """Refuse a set in which the same-camera rule leaves no query a single match."""
+def check_matches(config: DataConfig, found: Scan) -> list[Problem]:
+    """A note for each query that the same-camera rule leaves without a match.
+
+    Raises:
+        UserError: that is so for every query.
+    """
     cameras: dict[int, set[int]] = {}
     for record in found.splits["gallery"]:
         cameras.setdefault(record.identity, set()).add(record.camera)
     queries = found.splits["query"]
-    if not queries or any(cameras.get(q.identity, set()) - {q.camera} for q in queries):
-        return
+    alone = [q for q in queries if not cameras.get(q.identity, set()) - {q.camera}]
+    if len(alone) < len(queries) or not queries:
+        return [Problem(query.path, NO_MATCH, fatal=False) for query in alone]
     seen = next((query for query in queries if query.identity in cameras), None)
     example = found.names.get((seen or queries[0]).identity, str((seen or queries[0]).identity))
     if seen is None:
@@ -75,8 +88,7 @@ def verify(config: DataConfig, found: Scan) -> list[Problem]:
         except FileNotFoundError:
             return Problem(path, "no such image; restore it, or take it off the list", fatal=True)
         except UnicodeEncodeError:
-            shown = path.encode(errors="backslashreplace").decode()
-            return Problem(shown, "file name is not UTF-8; rename it", fatal=True)
+            return Problem(printable(path), "file name is not UTF-8; rename it", fatal=True)
         # PIL's plugins raise many types on damaged input (OSError, SyntaxError, struct.error, ...).
         except Exception as error:
             reason = f"can't be decoded ({one_line(error)}); restore or delete it"
@@ -86,6 +98,11 @@ def verify(config: DataConfig, found: Scan) -> list[Problem]:
     distinct = dict.fromkeys(record.path for record in found.records())
     with ThreadPoolExecutor(config.workers) as pool:
         return [problem for problem in pool.map(check, distinct) if problem]
+
+
+def printable(path: str) -> str:
+    """A file name with what is not UTF-8 written as escapes."""
+    return path.encode(errors="backslashreplace").decode()
 
 
 def one_line(error: Exception) -> str:

@@ -14,7 +14,7 @@ from pmm_jax.data.split import open_split
 from pmm_jax.evaluation import Embeddings, Ranking, evaluate_embeddings
 from pmm_jax.evaluation.embed import embed_batches
 from pmm_jax.model.pmm import Network, Tree, embed
-from pmm_jax.training.run_log import Display
+from pmm_jax.training.display import Display
 from pmm_jax.training.run_weights import restore_run
 from pmm_jax.training.sharding import data_mesh, split_batch
 from pmm_jax.training.workdir import check_claim, read_config

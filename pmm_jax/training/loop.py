@@ -1,13 +1,7 @@
 """The story of a run: batches, step, log, evaluate, save."""
 
-import contextlib
-import math
-import signal
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import jax
 import numpy as np
 import optax
 
@@ -16,20 +10,23 @@ from pmm_jax.data.loading import ReadImages, image_reader, train_batches
 from pmm_jax.data.prepare import prepare
 from pmm_jax.data.sampler import IdentitySampler
 from pmm_jax.data.split import Split, open_split
-from pmm_jax.errors import Interrupted, UserError
+from pmm_jax.errors import Interrupted
 from pmm_jax.evaluation.table import ranking_json, ranking_table
 from pmm_jax.model.initial import initialise
 from pmm_jax.model.pmm import Network, build
 from pmm_jax.model.pretrained import load_resnet50
 from pmm_jax.training.calendar import Calendar
 from pmm_jax.training.checkpoint import Checkpoints
+from pmm_jax.training.display import Display
 from pmm_jax.training.evaluate import evaluate, make_embed
+from pmm_jax.training.interrupt import stop_on_signal
 from pmm_jax.training.optimizer import adam, learning_rate
 from pmm_jax.training.profiling import Tracer
-from pmm_jax.training.run_log import Display, MetricsFile
+from pmm_jax.training.run_log import MetricsFile
 from pmm_jax.training.sharding import data_mesh, replicate, split_batch
 from pmm_jax.training.state import TrainState, new_state
-from pmm_jax.training.step import Metrics, make_step
+from pmm_jax.training.step import make_step
+from pmm_jax.training.window import Window
 from pmm_jax.training.workdir import claim, run_lock
 
 
@@ -81,7 +78,8 @@ def _run(
         )
         log = MetricsFile(workdir, done)
         window = Window(sampler.batch_size)
-        tracer = Tracer(workdir / "profile", done + 1, config.train.profile_steps, profile)
+        to_come = range(done + 1, calendar.steps + 1)
+        tracer = Tracer(workdir / "profile", to_come, config.train.profile_steps, profile)
         with display.bar("training", calendar.steps, done) as bar:
             for number, batch in enumerate(batches, done + 1):
                 tracer.before(number)
@@ -159,58 +157,6 @@ def start(
             config.model.weights, params["trunk"], stats["trunk"]
         )
     return new_state(params, stats, transform)
-
-
-class Window:
-    """The metrics since the last training line; they stay on the device until it is written."""
-
-    def __init__(self, batch_size: int) -> None:
-        self._batch_size = batch_size
-        self.restart()
-
-    def restart(self) -> None:
-        """Begin anew, the clock too."""
-        self._metrics: list[Metrics] = []
-        self._started = time.monotonic()
-
-    def add(self, metrics: Metrics) -> None:
-        """One step's metrics."""
-        self._metrics.append(metrics)
-
-    def close(self, number: int) -> tuple[dict[str, float], float]:
-        """Means over the window and images a second; waits for the device.
-
-        Raises:
-            UserError: the loss is not a finite number.
-        """
-        steps = jax.device_get(self._metrics)
-        means = {name: float(np.mean([step[name] for step in steps])) for name in steps[0]}
-        speed = len(steps) * self._batch_size / (time.monotonic() - self._started)
-        if not math.isfinite(means["loss"]):
-            raise UserError(
-                f"the loss is {means['loss']} at step {number}; lower optim.peak_lr or lengthen "
-                "optim.warmup_epochs, in a new --workdir"
-            )
-        self.restart()
-        return means, speed
-
-
-@contextlib.contextmanager
-def stop_on_signal() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C and SIGTERM let the run save first; the function yielded says if one came."""
-    came: list[int] = []
-
-    def note(number: int, _: object) -> None:
-        if came:  # the second one means it
-            raise KeyboardInterrupt
-        came.append(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(came)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _read_with_progress(split: Split, config: Config, display: Display) -> ReadImages:

@@ -9,21 +9,24 @@ WARM_UP = 10
 
 
 class Tracer:
-    """Records steps first + WARM_UP to first + WARM_UP + count - 1 of a run; or nothing."""
+    """Records `count` steps of a run once it is warm, or its last ones where it is too short."""
 
-    def __init__(self, folder: Path, first: int, count: int, wanted: bool) -> None:
+    def __init__(self, folder: Path, steps: range, count: int, wanted: bool) -> None:
+        """`steps` are the numbers of those still to come; nothing is recorded unless `wanted`."""
         self._folder = folder
-        self._begin = first + WARM_UP if wanted else -1
-        self._end = self._begin + count - 1
+        chosen = steps[WARM_UP : WARM_UP + count]
+        if len(chosen) < count:
+            chosen = steps[-count:]
+        self._steps = chosen if wanted else range(0)
 
     def before(self, number: int) -> None:
         """Call ahead of a step."""
-        if number == self._begin:
+        if self._steps and number == self._steps[0]:
             jax.profiler.start_trace(str(self._folder))
 
     def after(self, number: int, result: object) -> bool:
         """Call with what the step returned; True once the trace has been written."""
-        if self._begin < 0 or number != self._end:
+        if not self._steps or number != self._steps[-1]:
             return False
         jax.block_until_ready(result)
         jax.profiler.stop_trace()

@@ -1,11 +1,8 @@
-"""What a run writes about itself: metrics.jsonl, TensorBoard events, a progress bar."""
+"""What a run writes about itself: metrics.jsonl and TensorBoard events."""
 
 import json
-import time
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from tensorboardX import SummaryWriter
 
 METRICS = "metrics.jsonl"
@@ -57,75 +54,3 @@ def read_lines(path: Path) -> list[dict]:
         except json.JSONDecodeError:
             break
     return lines
-
-
-class Display:
-    """A progress bar on a terminal; elsewhere, such as in a log file, a line now and then."""
-
-    LINE_SECONDS = 30.0
-
-    def __init__(self, stderr: bool = False) -> None:
-        self.console = Console(stderr=stderr)
-        self._last_line = -self.LINE_SECONDS
-
-    def say(self, text: str) -> None:
-        """A line of its own, above the bar."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    def bar(self, what: str, total: int, done: int = 0) -> "Bar":
-        """A context manager that shows how far `what` has come."""
-        return Bar(self, what, total, done)
-
-    def line_is_due(self) -> bool:
-        """True where lines stand in for the bar and the last one is old enough."""
-        now = time.monotonic()
-        if self.console.is_terminal or now - self._last_line < self.LINE_SECONDS:
-            return False
-        self._last_line = now
-        return True
-
-
-class Bar:
-    """One task of a Display."""
-
-    def __init__(self, display: Display, what: str, total: int, done: int) -> None:
-        self._display, self._what, self._total, self._done = display, what, total, done
-        self._start, self._started_at = done, time.monotonic()
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
-            TimeRemainingColumn(),
-            console=display.console,
-            transient=True,
-            disable=not display.console.is_terminal,
-        )
-        self._task = self._progress.add_task(what, total=total, completed=done, note="")
-
-    def __enter__(self) -> "Bar":
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def reach(self, done: int, total: int) -> None:
-        """`done` of `total` are finished."""
-        self._total = total
-        self._progress.update(self._task, total=total)
-        self.advance(done - self._done)
-
-    def advance(self, count: int = 1, note: str | None = None) -> None:
-        """`count` more are done; `note` is shown until the next one."""
-        self._done += count
-        self._progress.advance(self._task, count)
-        if note is not None:
-            self._progress.update(self._task, note=note)
-            if self._display.line_is_due():
-                spent = time.monotonic() - self._started_at
-                left = spent / max(self._done - self._start, 1) * (self._total - self._done)
-                self._display.say(
-                    f"{self._what} {self._done}/{self._total}  {note}  "
-                    f"{left // 60:.0f}:{left % 60:02.0f} left"
-                )

@@ -106,6 +106,7 @@ def test_an_unknown_config_file(refused: Program) -> None:
         ("x = 3\n", ["must define config = Config(...)"]),
         ("config = (\n", ["line 1"]),
         ("import no_such_module\n", ["no_such_module"]),
+        ("1 / 0\n", ["ZeroDivisionError: division by zero"]),
     ],
 )
 def test_a_file_that_is_no_config(refused: Program, content: str, words: list[str]) -> None:

@@ -20,7 +20,7 @@ from pmm_jax.config import Config
 from pmm_jax.data.loading import Batch
 from pmm_jax.errors import Interrupted, UserError
 from pmm_jax.training import loop
-from pmm_jax.training.run_log import Display
+from pmm_jax.training.display import Display
 
 pytestmark = pytest.mark.slow
 STEPS = 6

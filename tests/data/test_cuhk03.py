@@ -151,9 +151,10 @@ def test_files_of_another_kind_are_refused(tmp_path: Path) -> None:
     (tmp_path / "cuhk-03.mat").write_bytes(b"not HDF5")
     with pytest.raises(UserError, match=r"not cuhk-03\.mat as published"):
         cuhk03.reader(tmp_path, "detected")
-    (tmp_path / cuhk03.CONFIGS[0]).write_bytes(b"not MATLAB, and long enough to be looked at" * 9)
-    with pytest.raises(UserError, match="no CUHK03 new-protocol file"):
-        cuhk03.scan(tmp_path, "detected")
+    for content in (b"", b"not MATLAB, and long enough to be looked at" * 9):
+        (tmp_path / cuhk03.CONFIGS[0]).write_bytes(content)
+        with pytest.raises(UserError, match="no CUHK03 new-protocol file"):
+            cuhk03.scan(tmp_path, "detected")
 
 
 @pytest.mark.real_data

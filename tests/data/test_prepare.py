@@ -13,6 +13,7 @@ from PIL import Image
 
 from pmm_jax.config import DataConfig
 from pmm_jax.data import builders
+from pmm_jax.data.build import NOTES
 from pmm_jax.data.prepare import prepare
 from pmm_jax.data.published import PUBLISHED, WHERE
 from pmm_jax.data.split import INDEX, open_split, prepared_folder
@@ -115,7 +116,7 @@ def test_changed_source_is_built_again(market: DataConfig, change: str) -> None:
     else:
         Image.new("RGB", (64, 128)).save(file)
     target = prepare(market)
-    assert {path.name for path in target.iterdir()} == {INDEX, "market1501"}
+    assert {path.name for path in target.iterdir()} == {INDEX, NOTES, "market1501"}
     assert {path.name for path in target.parent.iterdir()} == {target.name, target.name + ".lock"}
     split = open_split(market, "train")
     present = sorted((Path(market.root) / "bounding_box_train").iterdir())

@@ -1,5 +1,6 @@
 """What is refused, noted and summed up before and after a set is prepared."""
 
+import errno
 import os
 import sys
 from dataclasses import replace
@@ -8,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from pmm_jax.config import DataConfig
+from pmm_jax.data import layouts
+from pmm_jax.data.build import NOTES
 from pmm_jax.data.prepare import prepare
 from pmm_jax.data.published import PUBLISHED
-from pmm_jax.data.split import open_split
+from pmm_jax.data.split import open_split, prepared_folder
+from pmm_jax.data.verify import NO_MATCH, SHOWN
 from pmm_jax.errors import UserError
 from tests.data.market_set import MARKET, draw, lines_of, refused
 
@@ -35,13 +39,45 @@ def test_junk_is_not_even_verified(market: DataConfig) -> None:
     prepare(market)
 
 
-def test_notes_name_the_first_and_count_the_rest(market: DataConfig) -> None:
+def test_notes_list_every_file_by_kind(market: DataConfig) -> None:
     for folder in MARKET:
         (Path(market.root) / folder / "Thumbs.db").touch()
-    draw(Path(market.root) / "query" / "1488_c3s3_071344_00.jpg.jpg", 0)
+    draw(Path(market.root) / "query" / "0001_c3s3_071344_00.jpg.jpg", 0)
     lines = lines_of(market)
-    assert "note: bounding_box_train/Thumbs.db and 2 more: not an image, skipped" in lines
-    assert "note: query/1488_c3s3_071344_00.jpg.jpg: name ends in .jpg.jpg, used as it is" in lines
+    first = lines.index("note: 3 x not an image, skipped:")
+    assert lines[first + 1 : first + 4] == [f"  {folder}/Thumbs.db" for folder in MARKET]
+    first = lines.index("note: 1 x name ends in .jpg.jpg, used as it is:")
+    assert lines[first + 1] == "  query/0001_c3s3_071344_00.jpg.jpg"
+
+
+def test_a_long_list_goes_on_in_a_file(market: DataConfig) -> None:
+    for i in range(SHOWN + 2):
+        (Path(market.root) / "query" / f"{i:02}.txt").touch()
+    lines = lines_of(market)
+    notes = prepared_folder(market) / NOTES
+    assert f"  and 2 more, listed in {notes}" in lines
+    listed = notes.read_text().splitlines()
+    assert listed == [f"query/{i:02}.txt: not an image, skipped" for i in range(SHOWN + 2)]
+
+
+def test_queries_without_a_match_are_noted(market: DataConfig) -> None:
+    draw(Path(market.root) / "query" / "1488_c3s3_071344_00.jpg", 0)
+    lines = lines_of(market)
+    first = lines.index(f"note: 1 x {NO_MATCH}:")
+    assert lines[first + 1] == "  query/1488_c3s3_071344_00.jpg"
+
+
+def test_a_folder_that_can_not_be_read_is_named(
+    market: DataConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str) -> list[str]:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(layouts.os, "listdir", refuse)
+    assert refused(market)[0] == (
+        f"can't read {market.root}/bounding_box_train (Permission denied); check data.root and its "
+        "permissions"
+    )
 
 
 def test_listed_files_must_exist(tmp_path: Path) -> None:

@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 
 from pmm_jax.config import Config
-from pmm_jax.errors import Interrupted
+from pmm_jax.errors import Interrupted, UserError
 from pmm_jax.training import loop
 from pmm_jax.training.checkpoint import Checkpoints
+from pmm_jax.training.display import Display
 from pmm_jax.training.evaluate import evaluate_run
 from pmm_jax.training.optimizer import adam, learning_rate
-from pmm_jax.training.run_log import Display
 from pmm_jax.training.step import make_step
 from pmm_jax.training.workdir import run_lock
 
@@ -170,7 +170,7 @@ def test_images_that_changed_end_the_run_before_it_goes_on(
     config = json.loads((workdir / "config.json").read_text())
     config["run"]["data"] = "of other images"
     (workdir / "config.json").write_text(json.dumps(config))
-    with pytest.raises(loop.UserError, match="are not those that the run"):
+    with pytest.raises(UserError, match="are not those that the run"):
         loop.train(tiny, workdir)
 
 
@@ -179,7 +179,7 @@ def test_a_second_process_is_refused_before_it_writes(tiny: Config, tmp_path: Pa
     (tmp_path / "config.json").write_text("the first one's")
     with (
         run_lock(tmp_path, print),
-        pytest.raises(loop.UserError, match="another process is training"),
+        pytest.raises(UserError, match="another process is training"),
     ):
         loop.train(tiny, tmp_path)
     assert (tmp_path / "config.json").read_text() == "the first one's"
@@ -217,7 +217,7 @@ def test_a_loss_that_is_no_number_ends_the_run(
         return run
 
     monkeypatch.setattr(loop, "make_step", make)
-    with pytest.raises(loop.UserError, match=r"loss is nan at step 1; lower optim\.peak_lr"):
+    with pytest.raises(UserError, match=r"loss is nan at step 1; lower optim\.peak_lr"):
         loop.train(tiny, tmp_path)
     with Checkpoints(tmp_path) as checkpoints:
         assert checkpoints.latest is None
