@@ -1,6 +1,7 @@
 """The whole comparison: train both, or take two trained ones, and evaluate them side by side."""
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 
 from pmm_jax.comparison.memory import peak_memory
 from pmm_jax.comparison.page import EARLY, write_page
-from pmm_jax.comparison.pair import Pair, Precision, normalised, torch_weights
+from pmm_jax.comparison.pair import Pair, PairedStep, Precision, normalised, torch_weights
 from pmm_jax.comparison.pair_checkpoint import PairCheckpoints
 from pmm_jax.config import Config
 from pmm_jax.data.loading import image_reader, ordered_batches, train_batches
@@ -98,6 +99,7 @@ def _train_both(
         with display.bar("training both", total, done) as bar:
             for step in pair.run(batches, done + 1):
                 checkpoints.log(step)
+                _check_finite(step)
                 at_end = step.number % (per_epoch * config.train.checkpoint_every) == 0
                 stop = stopping()
                 if at_end or step.number == total or stop:
@@ -118,6 +120,8 @@ def _train_both(
     )
     result = _evaluate(config, pair.network, params, stats, pair.baseline, display)
     del pair
+    if jax.default_backend() != "cpu":
+        display.say("PyTorch ran on the CPU and pmm_jax did not: times don't compare")
     display.say("measuring memory, a process each")
     return result | {
         "precision": precision,
@@ -128,6 +132,15 @@ def _train_both(
             side: peak_memory(side, workdir, num_ids, precision) for side in ("ours", "baseline")
         },
     }
+
+
+def _check_finite(step: PairedStep) -> None:
+    for side, losses in (("ours", step.ours), ("PyTorch's", step.baseline)):
+        if not math.isfinite(losses["loss"]):
+            raise UserError(
+                f"{side} loss is {losses['loss']} at step {step.number}; lower optim.peak_lr or "
+                "lengthen optim.warmup_epochs, in a new --workdir"
+            )
 
 
 def against(config: Config, workdir: Path, checkpoint: Path, display: Display) -> dict:

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from pmm_jax.comparison.pair import Pair, PairedStep
+from pmm_jax.errors import UserError
 from pmm_jax.training.checkpoint import Checkpoints
 from pmm_jax.training.run_log import read_lines
 
@@ -28,11 +29,21 @@ class PairCheckpoints:
         self._ours.__exit__(*exception)
 
     def restore(self) -> int:
-        """Put both sides where they were; the steps already taken."""
+        """Put both sides where they were; the steps already taken.
+
+        Raises:
+            UserError: the baseline's half of the checkpoint can't be read.
+        """
         done = self._ours.latest or 0
         if done:
             self._pair.state = self._ours.restore(done, self._pair.state)
-            saved = torch.load(self._baseline(done), weights_only=True)
+            try:
+                saved = torch.load(self._baseline(done), weights_only=True)
+            except (OSError, RuntimeError) as error:  # gone, or cut short
+                raise UserError(
+                    f"can't read {self._baseline(done)}, PyTorch's half of the checkpoint "
+                    f"({str(error).splitlines()[0]}); compare in a new --workdir"
+                ) from error
             self._pair.baseline.load_state_dict(saved["model"])
             self._pair.optimizer.load_state_dict(saved["optimizer"])
         self._previous = done

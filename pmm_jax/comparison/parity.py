@@ -124,7 +124,10 @@ def _map(name: str, maps: dict[str, jax.Array], ref: dict[str, np.ndarray]) -> Q
 def _gradients(gradient: Tree, ref: dict[str, np.ndarray]) -> Iterator[Quantity]:
     ours = _by_name(gradient)
     names = ref["grad_names"].tolist()
-    yield _same_names("gradients", names, list(ours))
+    same = _same_names("gradients", names, list(ours))
+    yield same
+    if not same.agrees:
+        return  # sizes can't be compared by name
     norms = np.array([np.linalg.norm(ours[name]) for name in names])
     sums = np.array([ours[name].sum() for name in names])
     sizes = np.array([ours[name].size for name in names])
@@ -146,7 +149,10 @@ def _losses(number: int, losses: list[jax.Array], ref: dict[str, np.ndarray]) ->
 def _state(number: int, state: TrainState, ref: dict[str, np.ndarray]) -> Iterator[Quantity]:
     ours = _by_name(state.params) | _by_name(state.stats)
     names = ref[f"step{number}_state_names"].tolist()
-    yield _same_names(f"step {number + 1}: state", names, list(ours))
+    same = _same_names(f"step {number + 1}: state", names, list(ours))
+    yield same
+    if not same.agrees:
+        return
     running = np.array(["running" in name for name in names])
     norms = np.array([np.linalg.norm(ours[name]) for name in names])
     relative = np.abs(norms / ref[f"step{number}_state_norm"] - 1)

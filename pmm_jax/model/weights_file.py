@@ -1,5 +1,6 @@
 """Tensors of a weights file, by name, without executing what the file may hold."""
 
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,8 @@ REVISION = "aa6c2d36d56bc0209040c02b5a7b7d7bf11d57b8"
 FILE = "model.safetensors"
 
 ENDINGS = (".safetensors", ".pth", ".pt", ".pth.tar")
+SAFE_TORCH = (2, 6)
+"""CVE-2025-32434: older ones could be made to execute code by torch.load(weights_only=True)."""
 MEND = "give --model.weights FILE or --model.weights scratch"
 
 
@@ -61,6 +64,8 @@ def write_file(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
     """
     if not path.name.endswith(ENDINGS):
         raise UserError(f"{path}: its name must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}")
+    from safetensors import SafetensorError
+
     partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,7 +81,8 @@ def write_file(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
             values = {name: torch.from_numpy(np.array(value)) for name, value in tensors.items()}
             torch.save({"state_dict": values}, partial)
         partial.replace(path)
-    except (OSError, RuntimeError) as error:
+    # For a full disk torch raises RuntimeError, safetensors an error of its own.
+    except (OSError, RuntimeError, SafetensorError) as error:
         partial.unlink(missing_ok=True)
         raise UserError(f"can't write {path}: {_first_line(error)}") from error
 
@@ -88,6 +94,12 @@ def _torch(purpose: str) -> Any:
         raise UserError(
             f"{purpose} needs torch; install torch, or convert the file to .safetensors"
         ) from error
+    release = tuple(int(part) for part in re.findall(r"\d+", torch.__version__)[:2])
+    if release < SAFE_TORCH:
+        raise UserError(
+            f"{purpose} needs torch {SAFE_TORCH[0]}.{SAFE_TORCH[1]} or newer, not "
+            f"{torch.__version__}: before it, even weights_only=True ran code from a file"
+        )
     return torch
 
 

@@ -1,9 +1,9 @@
 """What a run writes about itself: metrics.jsonl and TensorBoard events."""
 
 import json
+import sys
 from pathlib import Path
-
-from tensorboardX import SummaryWriter
+from typing import Any
 
 METRICS = "metrics.jsonl"
 
@@ -22,7 +22,7 @@ class MetricsFile:
         temporary = self._path.with_suffix(".tmp")
         temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
         temporary.replace(self._path)
-        self._events = SummaryWriter(str(workdir), purge_step=resumed_step + 1)
+        self._events = _summary_writer()(str(workdir), purge_step=resumed_step + 1)
 
     def write(self, step: int, epoch: int, values: dict[str, float], group: str) -> None:
         """Add a line; `group` is its TensorBoard heading."""
@@ -38,6 +38,23 @@ class MetricsFile:
     def close(self) -> None:
         """Flush everything."""
         self._events.close()
+
+
+def _summary_writer() -> Any:
+    """tensorboardX's SummaryWriter, which would import torch (seconds, 300 MB) where it is found.
+
+    Scalars need none of it, and a run must not depend on whether torch is installed.
+    """
+    if "torch" in sys.modules:
+        from tensorboardX import SummaryWriter
+
+        return SummaryWriter
+    sys.modules["torch"] = None  # type: ignore[assignment]  # `import torch` raises ImportError
+    try:
+        from tensorboardX import SummaryWriter
+    finally:
+        del sys.modules["torch"]
+    return SummaryWriter
 
 
 def read_metrics(workdir: Path) -> list[dict[str, float]]:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -119,6 +120,29 @@ def test_a_run_against_a_checkpoint(
     # The run drew what the pair drew, so it is the pair's own side again, up to rounding.
     assert result["ours"]["mAP"] == pytest.approx(compared[1]["ours"]["mAP"], abs=0.05)
     assert (workdir / "comparison.html").read_text().count("<svg role=") == 1
+
+
+def test_a_pair_without_its_other_half_says_so(
+    compared: tuple[Path, dict], tiny: Config, tmp_path: Path
+) -> None:
+    workdir = tmp_path / "pair"
+    shutil.copytree(compared[0], workdir)
+    for half in workdir.glob("baseline-*.pt"):
+        half.unlink()
+    with pytest.raises(UserError, match="PyTorch's half of the checkpoint"):
+        compare.train_pair(tiny, workdir, "float32", Display())
+
+
+def test_a_loss_that_is_no_number_ends_it(tiny: Config, tmp_path: Path) -> None:
+    class Broken(Pair):
+        def run(self, batches: Iterable[Batch], first: int = 1) -> Iterator[PairedStep]:
+            for step in super().run(batches, first):
+                yield replace(step, baseline=step.baseline | {"loss": float("nan")})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compare, "Pair", Broken)
+        with pytest.raises(UserError, match="PyTorch's loss is nan at step 1; lower"):
+            compare.train_pair(tiny, tmp_path / "pair", "float32", Display())
 
 
 def test_other_methods_and_checkpoints_are_refused(
