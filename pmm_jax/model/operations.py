@@ -59,9 +59,52 @@ def _stem_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
     # the first cell meets a row of zeros.
     taps = jnp.pad(kernel, ((1, 0), (1, 0), (0, 0), (0, 0)))
     taps = taps.reshape(4, 2, 4, 2, c, -1).transpose(0, 2, 1, 3, 4, 5).reshape(4, 4, 4 * c, -1)
+    return _cell_conv(cells, taps)
+
+
+def _stock_cell_conv(cells: jax.Array, taps: jax.Array) -> jax.Array:
     return lax.conv_general_dilated(
         cells, taps, (1, 1), [(2, 1), (2, 1)], dimension_numbers=_LAYOUT
     )
+
+
+@jax.custom_vjp
+def _cell_conv(cells: jax.Array, taps: jax.Array) -> jax.Array:
+    """The stem's convolution, whose weight gradient is summed over parts of the batch.
+
+    XLA gives that one operation a single thread and most of a step's tail; parts run side by side.
+    """
+    return _stock_cell_conv(cells, taps)
+
+
+def _cell_conv_forward(
+    cells: jax.Array, taps: jax.Array
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return _stock_cell_conv(cells, taps), (cells, taps)
+
+
+def _cell_conv_backward(
+    saved: tuple[jax.Array, jax.Array], grad: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    cells, taps = saved
+    # Dropped by XLA where nobody asks for the images' gradient.
+    (grad_cells,) = jax.vjp(lambda cells: _stock_cell_conv(cells, taps), cells)[1](grad)
+    count = cells.shape[0]
+    parts = next(parts for parts in (4, 2, 1) if count % parts == 0)
+    # Every parts-th image, not a run of them: a batch split over devices stays where it is.
+    cells = cells.reshape(count // parts, parts, *cells.shape[1:])
+    grad = grad.reshape(count // parts, parts, *grad.shape[1:])
+
+    def part(i: int) -> jax.Array:
+        return jax.vjp(lambda taps: _stock_cell_conv(cells[:, i], taps), taps)[1](grad[:, i])[0]
+
+    grad_taps = part(0)
+    for i in range(1, parts):
+        grad_taps += part(i)
+    return grad_cells, grad_taps
+
+
+_cell_conv.defvjp(_cell_conv_forward, _cell_conv_backward)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))

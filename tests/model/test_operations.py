@@ -67,7 +67,8 @@ CONVOLUTIONS = [
 
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(("size", "stride", "height", "width"), CONVOLUTIONS)
-def test_convolution(size: int, stride: int, height: int, width: int) -> None:
+@pytest.mark.parametrize("count", [2, 3, 8])
+def test_convolution(size: int, stride: int, height: int, width: int, count: int) -> None:
     pad = (size - 1) // 2
 
     def stock(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -82,7 +83,7 @@ def test_convolution(size: int, stride: int, height: int, width: int) -> None:
     def ours(x: jax.Array, kernel: jax.Array) -> jax.Array:
         return operations.conv(x, kernel, stride)
 
-    assert_same(ours, stock, draw(2, height, width, 3), draw(size, size, 3, 5, seed=1))
+    assert_same(ours, stock, draw(count, height, width, 3), draw(size, size, 3, 5, seed=1))
 
 
 def naive_conv(x: np.ndarray, kernel: np.ndarray, stride: int) -> np.ndarray:
