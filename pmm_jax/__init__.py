@@ -5,6 +5,7 @@ model = pmm_jax.load_torch("FILE.pth.tar")  # a checkpoint of the PyTorch releas
 embeddings = model.embed(["a.jpg", "b.jpg"])
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ __all__ = ["Model", "load", "load_torch"]
 
 def __getattr__(name: str) -> Any:
     # Late, because ranking saved embeddings and reading configs need no jax.
+    if name == "evaluation":
+        return import_module("pmm_jax.evaluation")
     if name in __all__:
         from pmm_jax import api
 

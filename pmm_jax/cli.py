@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import difflib
+import errno
 import io
 import re
 import runpy
@@ -41,13 +42,10 @@ def load_config(path: str) -> Config:
         name = re.search(
             r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error)
         )
-        if name is None:
+        groups = {group.__name__: group for group in (Config, *_groups().values())}
+        if name is None or name[1] not in groups:
             raise UserError(f"{path}: {error}") from None
-        fields = next(
-            [f.name for f in dataclasses.fields(group)]
-            for group in (Config, *_groups().values())
-            if group.__name__ == name[1]
-        )
+        fields = [f.name for f in dataclasses.fields(groups[name[1]])]
         raise UserError(
             f"{path}: {name[1]} has no field {name[2]}{_nearest(name[2], fields)}"
         ) from None
@@ -113,6 +111,16 @@ def main(program: Callable[[Sequence[str]], None]) -> None:
         program(sys.argv[1:])
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        print(
+            f"error: no room left on the disk{where}; free some, and the same command goes on from "
+            "the last checkpoint",
+            file=sys.stderr,
+        )
         sys.exit(2)
     except Interrupted as end:
         print(f"{end}; the same command goes on from there", file=sys.stderr)

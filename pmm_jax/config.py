@@ -32,8 +32,11 @@ class DataConfig:
     """Chance that an image is mirrored."""
     crop_padding: int = 0
     """Zero pixels padded on each side before a random crop back to size; 0 turns it off."""
+    color_jitter: float = 0.0
+    """Each image's brightness, contrast and saturation are multiplied by factors drawn from 1 minus
+    to 1 plus this; 0 turns it off (the release has none)."""
     erase_probability: float = 0.5
-    """Chance that one square of an image is set to the data set mean (0 once normalised)."""
+    """Chance that one square of an image is set to ImageNet's mean colour (0 once normalised)."""
     erase_size: int = 64
     """Side in pixels of the erased square."""
     memory_gib: float = 8.0

@@ -17,6 +17,24 @@ def feature_map_size(image_size: tuple[int, int]) -> tuple[int, int]:
 
 def check(config: Config) -> Config:
     """The config itself, or a UserError that names the first field that can't work and its mend."""
+    if config.method.name == "pmm":
+        _check_blocks(config)
+    if min(config.data.image_size) < STRIDE:
+        raise UserError(
+            f"data.image_size {config.data.image_size} leaves no feature map; use at least "
+            f"{STRIDE} x {STRIDE}"
+        )
+    if config.data.erase_probability and config.data.erase_size > min(config.data.image_size):
+        raise UserError(
+            f"data.erase_size {config.data.erase_size} is larger than the image "
+            f"{config.data.image_size[0]}x{config.data.image_size[1]}; "
+            f"use at most {min(config.data.image_size)}"
+        )
+    _check_ranges(config)
+    return config
+
+
+def _check_blocks(config: Config) -> None:
     for axis, size, block in zip(
         ("height", "width"), config.data.image_size, config.method.block, strict=True
     ):
@@ -37,14 +55,6 @@ def check(config: Config) -> Config:
             f"method.top_k {config.method.top_k} must lie between 1 and {blocks}, "
             f"the blocks of a {rows}x{columns} map; lower it, or use smaller blocks"
         )
-    if config.data.erase_size > min(config.data.image_size):
-        raise UserError(
-            f"data.erase_size {config.data.erase_size} is larger than the image "
-            f"{config.data.image_size[0]}x{config.data.image_size[1]}; "
-            f"use at most {min(config.data.image_size)}"
-        )
-    _check_ranges(config)
-    return config
 
 
 def check_types(config: Config) -> Config:
@@ -110,6 +120,7 @@ def _check_ranges(config: Config) -> None:
             raise UserError(f"{name} is {value}; it must be at least {least:g}")
     fractions = {
         "data.flip_probability": config.data.flip_probability,
+        "data.color_jitter": config.data.color_jitter,
         "data.erase_probability": config.data.erase_probability,
         "data.train_fraction": config.data.train_fraction,
         "method.label_smoothing": config.method.label_smoothing,
@@ -119,3 +130,8 @@ def _check_ranges(config: Config) -> None:
             raise UserError(f"{name} is {value}; it must lie between 0 and 1")
     if not all(0 <= beta < 1 for beta in config.optim.betas):
         raise UserError(f"optim.betas are {config.optim.betas}; each must be 0 or more, below 1")
+    if not config.optim.eps > 0:
+        raise UserError(f"optim.eps is {config.optim.eps}; it must be above 0")
+    first, second = config.optim.decay_epochs
+    if not 0 < first <= second:
+        raise UserError(f"optim.decay_epochs are {first} and {second}; they must ascend from 1")

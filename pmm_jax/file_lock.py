@@ -24,7 +24,8 @@ def file_lock(path: Path, busy: Callable[[], None], say: Callable[[str], None]) 
     Raises:
         UserError: the system can't say whether the lock is free.
     """
-    with path.open() as file:
+    # Opened for writing: NFS gives no exclusive lock on a file that is only read.
+    with path.open("r+") as file:
         try:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

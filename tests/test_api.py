@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -75,9 +77,15 @@ def test_a_bare_trunk_embeds_by_the_mean_of_its_map(tmp_path: Path) -> None:
 
 def test_bad_images_are_refused(model: Model, tmp_path: Path) -> None:
     (tmp_path / "torn.jpg").write_bytes(b"\xff\xd8\xff")
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "broken.png")
+    content = (tmp_path / "broken.png").read_bytes()
+    last = content.rindex(b"IDAT")  # for a damaged chunk's name PIL raises SyntaxError
+    (tmp_path / "broken.png").write_bytes(content[:last] + b"\0" * 4 + content[last + 4 :])
     for given, reason in [
         ([tmp_path / "none.jpg"], "none.jpg: No such file"),
         ([tmp_path / "torn.jpg"], "torn.jpg: it is no whole image"),
+        ([tmp_path / "broken.png"], "broken.png: it is no whole image"),
         ([np.zeros((64, 32, 3), np.float32)], "type float32"),
         ([np.zeros((64, 32), np.uint8)], "shape (64, 32)"),
         ([7], "int is no image"),
@@ -104,3 +112,9 @@ def test_unwritable_paths_and_other_endings_are_refused(model: Model, tmp_path: 
         model.save(tmp_path / "file" / "model.safetensors")
     with pytest.raises(UserError, match="must end in"):
         model.save(tmp_path / "model.npz")
+
+
+def test_evaluation_is_there_after_the_import() -> None:
+    code = "import pmm_jax; print(pmm_jax.evaluation.evaluate_distances.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "evaluate_distances\n"

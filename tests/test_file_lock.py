@@ -31,6 +31,19 @@ def test_a_file_system_without_locks_is_told_of(
     assert said[1:] == ["inside"]
 
 
+def test_the_lock_is_asked_for_on_a_file_open_for_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over NFS an exclusive lock needs that; elsewhere nothing would show its absence."""
+    monkeypatch.setattr(file_lock.fcntl, "flock", lambda file, _: modes.append(file.writable()))
+    modes: list[bool] = []
+    (tmp_path / "lock").write_text("content")
+    with file_lock.file_lock(tmp_path / "lock", pytest.fail, pytest.fail):
+        pass
+    assert modes == [True]
+    assert (tmp_path / "lock").read_text() == "content"
+
+
 def test_any_other_failure_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answer(monkeypatch, errno.EIO)
     (tmp_path / "lock").touch()

@@ -71,7 +71,7 @@ def train_pair(config: Config, workdir: Path, precision: Precision, display: Dis
             "compare has no bfloat16; set model.compute_dtype to float32 (--precision chooses "
             "between float32 and float64)"
         )
-    prepare(config.data, display.say)
+    prepare(config.data, display.say, brief=True)
     split, sampler = training_data(config)
     check_test(config)
     with run_lock(workdir, display.say):
@@ -154,7 +154,7 @@ def against(config: Config, workdir: Path, checkpoint: Path, display: Display) -
     if theirs.kind != "pmm":
         raise UserError(f"{checkpoint} holds {theirs.kind}; --against takes a PMM checkpoint")
     check_claim(workdir, config, free={"data.root"})
-    prepare(config.data, display.say)
+    prepare(config.data, display.say, brief=True)
     _, network, params, stats = restore_run(workdir, config.evaluate.checkpoint, display.say)
     model = PMM(theirs.model, config.method, theirs.num_ids)
     model.load_state_dict(torch_weights(theirs.params, theirs.stats))

@@ -1,4 +1,4 @@
-"""Augmentation on the device: crop, flip, normalise, erase one square, in one jitted function."""
+"""Augmentation on the device: crop, flip, jitter, normalise, erase; one jitted function."""
 
 import jax
 import jax.numpy as jnp
@@ -11,14 +11,18 @@ MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 STD = np.array([0.229, 0.224, 0.225], np.float32)
 
 
+# Weight of red, green and blue in brightness (ITU-R 601, as PIL's and torchvision's grey).
+GREY = np.array([0.299, 0.587, 0.114], np.float32)
+
+
 def normalise(images: jax.Array) -> jax.Array:
-    """uint8 (N, H, W, 3) RGB to float32, each channel with ImageNet's mean 0 and deviation 1."""
+    """(N, H, W, 3) RGB, 0 to 255, to float32, each channel with ImageNet's mean 0, deviation 1."""
     scale, shift = 1 / (255 * STD), -MEAN / STD
     return images.astype(jnp.float32) * scale[None, None, None] + shift[None, None, None]
 
 
 def augment(key: jax.Array, images: jax.Array, data: DataConfig) -> jax.Array:
-    """Random crop of the padded image, flip, normalisation, one erased square.
+    """Random crop of the padded image, flip, colour jitter, normalisation, one erased square.
 
     The square is erased after normalisation, to 0, as in the release.
 
@@ -35,6 +39,9 @@ def augment(key: jax.Array, images: jax.Array, data: DataConfig) -> jax.Array:
         images = _pad_and_crop(crop_key, images, data.crop_padding)
     flipped = jax.random.bernoulli(flip_key, data.flip_probability, images.shape[:1])
     images = jnp.where(flipped[:, None, None, None], images[:, :, ::-1], images)
+    if data.color_jitter:
+        # A key of its own, so that the other draws are what they are without jitter.
+        images = jitter_colors(jax.random.fold_in(key, 0), images, data.color_jitter)
     square = _square(erase_key, images.shape, data.erase_size, data.erase_probability)
     return jnp.where(square[..., None], 0.0, normalise(images))
 
@@ -48,6 +55,34 @@ def _pad_and_crop(key: jax.Array, images: jax.Array, padding: int) -> jax.Array:
         return jax.lax.dynamic_slice(image, (corner[0], corner[1], 0), (h, w, c))
 
     return jax.vmap(crop)(padded, corners)
+
+
+def jitter_colors(key: jax.Array, images: jax.Array, strength: float) -> jax.Array:
+    """Brightness, contrast and saturation of each image times factors from 1 - to 1 + strength.
+
+    torchvision's ColorJitter in a fixed order and without hue: scale towards black, then towards
+    the image's mean grey, then every pixel towards its own grey; clipped after each.
+
+    Args:
+        key: random key.
+        images: (N, H, W, 3) uint8.
+        strength: 0 to 1.
+
+    Returns:
+        (N, H, W, 3) float32, from 0 to 255.
+    """
+    shape = (3, images.shape[0], 1, 1, 1)
+    factors = jax.random.uniform(key, shape, minval=1 - strength, maxval=1 + strength)
+    brightness, contrast, saturation = factors
+    pixels = jnp.clip(images.astype(jnp.float32) * brightness, 0, 255)
+    mean = _grey(pixels).mean((1, 2), keepdims=True)
+    pixels = jnp.clip(mean + (pixels - mean) * contrast, 0, 255)
+    grey = _grey(pixels)
+    return jnp.clip(grey + (pixels - grey) * saturation, 0, 255)
+
+
+def _grey(pixels: jax.Array) -> jax.Array:
+    return (pixels * GREY[None, None, None]).sum(-1, keepdims=True)
 
 
 def _square(key: jax.Array, shape: tuple[int, ...], size: int, probability: float) -> jax.Array:

@@ -1,4 +1,4 @@
-"""The prepared form: built whole or not at all, by one process, known by its fingerprint."""
+"""The prepared form: built whole or not at all, by one process; its source is known by a stamp."""
 
 import hashlib
 import json
@@ -12,48 +12,64 @@ from typing import Any
 from pmm_jax.config import DataConfig
 from pmm_jax.data import cuhk03
 from pmm_jax.data.records import SPLITS, Record, Scan
-from pmm_jax.data.source import base_folder
+from pmm_jax.data.source import base_folder, image_bytes
 from pmm_jax.data.split import INDEX, read_index
-from pmm_jax.data.verify import one_line
+from pmm_jax.data.verify import one_line, printable
 from pmm_jax.errors import UserError
 from pmm_jax.file_lock import file_lock
 
-FORMAT = 1
+FORMAT = 2
 """Of index and records; a change makes prepare build anew."""
-NOTES = "notes.txt"
-"""What `prepare` left out or found odd, a line a file, beside the index."""
 
 
-def fingerprint_of(config: DataConfig, found: Scan) -> str:
-    """Hash of every record's split, name, labels and size in bytes: what a rebuild depends on."""
+def stamp_of(config: DataConfig, found: Scan) -> str:
+    """Hash of every record's split, name, labels, size and time of change; reads no image.
+
+    Another stamp makes `prepare` build anew.
+    """
     digest = hashlib.sha256(f"format {FORMAT}\n".encode())
     base = base_folder(config)
     for name in cuhk03.MAT_FILES:
-        digest.update(f"{name} {_size(base / name)}\n".encode())
-    for split in SPLITS:
-        for record in found.splits[split]:
-            size = _size(f"{base}/{record.path}")
-            line = f"{split} {record.path} {record.identity} {record.camera} {size}\n"
-            digest.update(line.encode(errors="backslashreplace"))
+        digest.update(f"{name} {_state_of(base / name)}\n".encode())
+    for split, record in found.labelled():
+        digest.update(f"{_line(split, record)} {_state_of(f'{base}/{record.path}')}\n".encode())
     return digest.hexdigest()
 
 
-def _size(path: str | Path) -> int:
+def fingerprint_of(config: DataConfig, found: Scan) -> str:
+    """Hash of every record's split, name, labels and image: what a run's numbers depend on.
+
+    A copy of a set has the set's fingerprint, though not its stamp.
+    """
+    digest, read = hashlib.sha256(), image_bytes(config)
+    for split, record in found.labelled():
+        image = hashlib.sha256(read(record.path)).hexdigest()
+        digest.update(f"{_line(split, record)} {image}\n".encode())
+    return digest.hexdigest()
+
+
+def _line(split: str, record: Record) -> str:
+    return f"{split} {printable(record.path)} {record.identity} {record.camera}"
+
+
+def _state_of(path: str | Path) -> str:
     try:
-        return os.stat(path).st_size
+        state = os.stat(path)
     except OSError:
-        return -1
+        return "-"
+    return f"{state.st_size} {state.st_mtime_ns}"
 
 
-def is_whole(target: Path, fingerprint: str | None = None) -> bool:
-    """Whether the prepared form is complete, and of this fingerprint if one is given."""
+def is_whole(target: Path, stamp: str | None = None) -> bool:
+    """Whether the prepared form is complete, and of this stamp if one is given."""
     try:
         index = read_index(target)
     except UserError:
         return False
-    if index is None or fingerprint not in (None, index["fingerprint"]):
+    if index is None or stamp not in (None, index.get("stamp")):
         return False
-    return all(_size(target / name) == size for name, size in index["files"].items())
+    files = ((target / name, size) for name, size in index["files"].items())
+    return all(file.is_file() and file.stat().st_size == size for file, size in files)
 
 
 @contextmanager
@@ -81,7 +97,7 @@ def cant_write(target: Path, error: OSError) -> str:
     )
 
 
-def build(config: DataConfig, found: Scan, fingerprint: str, target: Path) -> None:
+def build(config: DataConfig, found: Scan, stamp: str, target: Path) -> None:
     """Build beside the target and move it into place whole."""
     # Imported here: a prepared set is found without the half second that tfds takes.
     from pmm_jax.data import builders
@@ -95,7 +111,8 @@ def build(config: DataConfig, found: Scan, fingerprint: str, target: Path) -> No
         index = {
             "dataset": config.name,
             "root": os.path.abspath(config.root),
-            "fingerprint": fingerprint,
+            "stamp": stamp,
+            "fingerprint": fingerprint_of(config, found),
             "records": records.relative_to(partial).as_posix(),
             "files": {
                 file.relative_to(partial).as_posix(): file.stat().st_size
@@ -104,8 +121,6 @@ def build(config: DataConfig, found: Scan, fingerprint: str, target: Path) -> No
             "names": found.names,
             "splits": {split: _columns(found.splits[split]) for split in SPLITS},
         }
-        notes = "".join(f"{problem.path}: {problem.reason}\n" for problem in found.problems)
-        (partial / NOTES).write_text(notes, encoding="utf-8", errors="backslashreplace")
         (partial / INDEX).write_text(json.dumps(index), encoding="utf-8")
         # Renamed, not deleted first: a deletion cut short could leave an index without records.
         if target.exists():

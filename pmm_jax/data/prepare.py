@@ -6,24 +6,27 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pmm_jax.config import DataConfig
-from pmm_jax.data.build import NOTES, build, build_lock, fingerprint_of, is_whole
+from pmm_jax.data.build import build, build_lock, cant_write, is_whole, stamp_of
 from pmm_jax.data.published import PUBLISHED, WHERE
 from pmm_jax.data.records import SPLITS, Scan
 from pmm_jax.data.source import base_folder, scan
 from pmm_jax.data.split import prepared_folder
-from pmm_jax.data.verify import check_matches, refuse, report_notes, verify
+from pmm_jax.data.verify import check_matches, printable, refuse, report_notes, verify
 from pmm_jax.errors import UserError
 
 SYNTHETIC = "synthetic.json"
 """Marks a root that our synthesizer wrote; the published counts say nothing about it."""
 
 
-def prepare(config: DataConfig, report: Callable[[str], None] | None = None) -> Path:
+def prepare(
+    config: DataConfig, report: Callable[[str], None] | None = None, brief: bool = False
+) -> Path:
     """Scan, verify and build a data set, unless that was done and its source is unchanged.
 
     Args:
       config: which data set, where it lies, and where its prepared form goes.
       report: called with each line that tells the user what is found and done.
+      brief: of a set that was prepared before, say only that; else what it holds, too.
 
     Returns:
       The folder that `open_split` reads.
@@ -42,25 +45,44 @@ def prepare(config: DataConfig, report: Callable[[str], None] | None = None) -> 
     if root.is_file() and config.name != "folder":
         raise UserError(f"data.root {root} is a file, not a folder; {WHERE[config.name]}")
     found = scan(config)
-    fingerprint = fingerprint_of(config, found)
-    if is_whole(target, fingerprint):
+    stamp = stamp_of(config, found)
+    if is_whole(target, stamp):
         say(f"{config.name}: prepared in {target}, source unchanged")
-        return target
-    with build_lock(target, say):
-        # Another process may have built it while this one waited.
-        if not is_whole(target, fingerprint):
-            report_notes(found.problems, target / NOTES, say)
-            refuse(found.problems, say)
-            alone = check_matches(config, found)
-            report_notes(alone, target / NOTES, say)
-            found.problems.extend(alone)
-            say(f"{config.name}: verifying {sum(1 for _ in found.records()):,} images")
-            refuse(verify(config, found), say)
-            say(f"{config.name}: writing {target}")
-            build(config, found, fingerprint, target)
+        if brief:
+            return target
+        report_notes(found.problems + check_matches(config, found), _notes(target), say)
+    else:
+        with build_lock(target, say):
+            # Another process may have built it while this one waited.
+            if not is_whole(target, stamp):
+                _check(config, found, _notes(target), say)
+                say(f"{config.name}: writing {target}")
+                build(config, found, stamp, target)
     for line in _summary(config, found):
         say(line)
     return target
+
+
+def _notes(target: Path) -> Path:
+    """The list of all that was left out or odd; beside the prepared form, which may not come."""
+    return target.with_name(f"{target.name}.notes.txt")
+
+
+def _check(config: DataConfig, found: Scan, notes: Path, say: Callable[[str], None]) -> None:
+    """Tell of everything odd in one list, unreadable images too; refuse what can't be used."""
+    say(f"{config.name}: verifying {sum(1 for _ in found.records()):,} images")
+    problems = found.problems + verify(config, found)
+    unusable = any(problem.fatal for problem in problems)
+    problems += [] if unusable else check_matches(config, found)
+    try:
+        notes.write_text(
+            "".join(f"{printable(problem.path)}: {problem.reason}\n" for problem in problems),
+            encoding="utf-8",
+        )
+    except OSError as error:
+        raise UserError(cant_write(notes, error)) from error
+    report_notes(problems, notes, say)
+    refuse(problems, say)
 
 
 def _summary(config: DataConfig, found: Scan) -> Iterator[str]:

@@ -50,7 +50,11 @@ class Scan:
 
     def records(self) -> Iterable[Record]:
         """All records, train first."""
-        return (record for split in SPLITS for record in self.splits[split])
+        return (record for _, record in self.labelled())
+
+    def labelled(self) -> Iterable[tuple[str, Record]]:
+        """All records with the name of their split, train first."""
+        return ((split, record) for split in SPLITS for record in self.splits[split])
 
 
 def is_image(name: str) -> bool:

@@ -15,12 +15,12 @@ from pmm_jax.data.source import image_bytes
 from pmm_jax.errors import UserError
 
 SHOWN = 30
-"""Files of one kind that are listed on the screen; the prepared form's notes have them all."""
+"""Files of one kind that are listed on the screen; a file has them all."""
 NO_MATCH = "query without a match that counts, left out of Rank-1 and mAP"
 
 
 def report_notes(problems: list[Problem], notes: Path, say: Callable[[str], None]) -> None:
-    """List the files that were left out or are odd, by kind; `notes` will hold the whole list."""
+    """List the files that were left out or are odd, by kind; `notes` holds the whole list."""
     kinds: dict[str, list[str]] = {}
     for problem in problems:
         if not problem.fatal:

@@ -63,6 +63,6 @@ def evaluate_run(config: Config, workdir: Path, display: Display) -> Ranking:
     """
     read_config(workdir)  # there must be a run
     check_claim(workdir, config, free={"data.root"})
-    prepare(config.data, display.say)
+    prepare(config.data, display.say, brief=True)
     _, network, params, stats = restore_run(workdir, config.evaluate.checkpoint, display.say)
     return evaluate(make_embed(network), config, params, stats, display)

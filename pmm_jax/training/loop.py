@@ -22,7 +22,7 @@ from pmm_jax.training.evaluate import evaluate, make_embed
 from pmm_jax.training.interrupt import stop_on_signal
 from pmm_jax.training.optimizer import adam, learning_rate
 from pmm_jax.training.profiling import Tracer
-from pmm_jax.training.run_log import MetricsFile
+from pmm_jax.training.run_log import BEFORE, MetricsFile, read_metrics
 from pmm_jax.training.sharding import data_mesh, replicate, split_batch
 from pmm_jax.training.state import TrainState, new_state
 from pmm_jax.training.step import make_step
@@ -39,7 +39,7 @@ def train(config: Config, workdir: Path, profile: bool = False) -> None:
         profile: record a jax profiler trace of a few steps under workdir/profile.
     """
     display = Display()
-    prepare(config.data, display.say)
+    prepare(config.data, display.say, brief=True)
     split, sampler = training_data(config)
     check_test(config)
     # The lock comes first: a claim that is refused or overtaken must not have written anything.
@@ -70,6 +70,11 @@ def _run(
         if done:
             state = checkpoints.restore(done, state)
             display.say(f"going on after step {done} of {calendar.steps}")
+        elif read_metrics(workdir):
+            display.say(
+                f"{workdir} has no checkpoint: training starts again from its first step, and the "
+                f"lines logged before move to {BEFORE}"
+            )
         batches = train_batches(
             _read_with_progress(split, config, display),
             sampler,

@@ -13,8 +13,8 @@ def learning_rate(optim: OptimConfig, epochs: int, steps_per_epoch: int) -> opta
     """Learning rate of a step, counted from 0.
 
     `step` is the release's: with e = 1, 2, ... the epoch, peak / 10 * (e // stair + 1) up to
-    warmup_epochs (1e-4 to 1e-3 in ten stairs), then the peak, a tenth of it from decay_epochs[0]
-    and a hundredth from decay_epochs[1].
+    warmup_epochs (1e-4 to 1e-3 in ten stairs) but never above the peak, then the peak, a tenth of
+    it from decay_epochs[0] and a hundredth from decay_epochs[1].
 
     `cosine` climbs linearly over warmup_epochs, then falls along a half cosine, to 0 just
     after the last step.
@@ -23,7 +23,7 @@ def learning_rate(optim: OptimConfig, epochs: int, steps_per_epoch: int) -> opta
 
     def stairs(step: jax.Array) -> jax.Array:
         epoch = step // steps_per_epoch + 1
-        climbing = 0.1 * (epoch // optim.warmup_stair + 1)
+        climbing = jnp.minimum(0.1 * (epoch // optim.warmup_stair + 1), 1.0)
         factor = jnp.where(epoch < second, 0.1, 0.01)
         factor = jnp.where(epoch < first, 1.0, factor)
         return optim.peak_lr * jnp.where(epoch <= optim.warmup_epochs, climbing, factor)

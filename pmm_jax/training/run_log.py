@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 METRICS = "metrics.jsonl"
+BEFORE = "metrics-before.jsonl"
 
 
 class MetricsFile:
@@ -17,6 +18,11 @@ class MetricsFile:
 
     def __init__(self, workdir: Path, resumed_step: int) -> None:
         self._path = workdir / METRICS
+        if not resumed_step and read_metrics(workdir):
+            # Its checkpoints are gone, or it stopped before the first: what it logged is kept.
+            with (workdir / BEFORE).open("a", encoding="utf-8") as file:
+                file.write(self._path.read_text(encoding="utf-8"))
+            self._path.unlink()
         kept = [line for line in read_metrics(workdir) if line["step"] <= resumed_step]
         # Lines past the checkpoint will be written again, by the same steps.
         temporary = self._path.with_suffix(".tmp")

@@ -15,7 +15,7 @@ def data_mesh(batch_size: int) -> jax.sharding.Mesh:
     """All devices in one axis.
 
     Everything is written in the global view, so BatchNorm, hard mining and negatives see the whole
-    batch and the number of devices does not change the numbers.
+    batch and the number of devices changes the numbers by rounding alone.
 
     Raises:
         UserError: the batch does not divide by the devices.

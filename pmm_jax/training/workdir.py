@@ -50,7 +50,9 @@ def claim(workdir: Path, config: Config, task: str = "train", data: str | None =
     groups = dataclasses.asdict(config) | {"run": {"task": task, "data": data}}
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(groups, indent=2) + "\n", encoding="utf-8")
+        partial = workdir / "config.json.partial"
+        partial.write_text(json.dumps(groups, indent=2) + "\n", encoding="utf-8")
+        partial.replace(path)  # a full disk must not cost the run its config
     except OSError as error:
         raise _cant_write(workdir, error) from error
 

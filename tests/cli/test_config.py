@@ -107,6 +107,11 @@ def test_an_unknown_config_file(refused: Program) -> None:
         ("config = (\n", ["line 1"]),
         ("import no_such_module\n", ["no_such_module"]),
         ("1 / 0\n", ["ZeroDivisionError: division by zero"]),
+        ("class A: pass\nA(x=3)\n", ["A() takes no arguments"]),
+        (
+            "class A:\n    def __init__(self): ...\nA(x=3)\n",
+            ["unexpected keyword argument 'x'"],
+        ),
     ],
 )
 def test_a_file_that_is_no_config(refused: Program, content: str, words: list[str]) -> None:
@@ -127,6 +132,9 @@ def test_a_file_that_is_no_config(refused: Program, content: str, words: list[st
         (["--method.top-k", "33"], ["method.top_k 33", "between 1 and 32", "24x8"]),
         (["--method.top-k", "0"], ["method.top_k 0", "between 1 and 32"]),
         (["--data.erase-size", "129"], ["data.erase_size 129", "at most 128"]),
+        (["--optim.eps", "0"], ["optim.eps is 0.0", "above 0"]),
+        (["--optim.decay-epochs", "300", "200"], ["300 and 200", "ascend"]),
+        (["--data.image-size", "96", "8", "--method.name", "baseline"], ["(96, 8)", "16 x 16"]),
         (["--train.epochs", "0"], ["train.epochs is 0", "at least 1"]),
         (["--optim.peak-lr", "nan"], ["optim.peak_lr is nan"]),
         (["--data.flip-probability", "1.5"], ["data.flip_probability is 1.5", "between 0 and 1"]),
@@ -137,6 +145,13 @@ def test_numbers_that_do_not_fit(refused: Program, arguments: list[str], words: 
     line = refused("train.py", "--config", config_file(), *arguments)
     for word in words:
         assert word in line
+
+
+def test_a_method_without_blocks_takes_any_size(refused: Program) -> None:
+    free = ["--method.name", "baseline", "--data.image-size", "250", "100", "--data.erase-size"]
+    rest = ["120", "--data.erase-probability", "0", "--data.root", "nowhere"]
+    line = refused("train.py", "--config", config_file(), *free, *rest)
+    assert "data.root nowhere does not exist" in line
 
 
 def test_all_blocks_and_the_whole_width_are_allowed(refused: Program) -> None:

@@ -1,5 +1,7 @@
 """Data and runs that can't be used: one line, exit code 2, never a traceback."""
 
+import errno
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -78,6 +80,20 @@ def test_evaluating_where_no_run_is(refused: Program, tiny: Config) -> None:
     assert "run has no latest checkpoint yet" in refused(
         "eval.py", "--config", written(tiny), "--workdir", "run"
     )
+
+
+def test_a_full_disk(refused: Program, tiny: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    def train(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "run/metrics.jsonl")
+
+    monkeypatch.setattr("pmm_jax.training.loop.train", train)
+    line = refused("train.py", "--config", written(tiny))
+    assert "no room left on the disk (run/metrics.jsonl); free some" in line
+
+
+def test_made_up_people_where_no_folder_can_be(refused: Program) -> None:
+    Path("file").touch()
+    assert "file/x" in refused("pmm_jax", "synthesize", "file/x")
 
 
 def test_embeddings_that_are_not_there(refused: Program) -> None:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pmm_jax.config import DataConfig
-from pmm_jax.data.augment import augment, normalise
+from pmm_jax.data.augment import augment, jitter_colors, normalise
 
 N, H, W = 64, 12, 8
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -151,3 +151,45 @@ def test_the_key_decides() -> None:
     first, again, other = (run(draw(), seed, **fields) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
+
+
+def naive_jitter(image: np.ndarray, factors: tuple[float, float, float]) -> np.ndarray:
+    """One image, pixel by pixel, in float64."""
+    brightness, contrast, saturation = factors
+    weights = (0.299, 0.587, 0.114)
+
+    def clip(value: float) -> float:
+        return min(max(value, 0.0), 255.0)
+
+    def grey(pixel: list[float]) -> float:
+        return sum(w * v for w, v in zip(weights, pixel, strict=True))
+
+    rows = [[[clip(v * brightness) for v in pixel] for pixel in row] for row in image.tolist()]
+    mean = sum(grey(pixel) for row in rows for pixel in row) / (len(rows) * len(rows[0]))
+    rows = [[[clip(mean + (v - mean) * contrast) for v in pixel] for pixel in row] for row in rows]
+    return np.array(
+        [
+            [[clip(grey(pixel) + (v - grey(pixel)) * saturation) for v in pixel] for pixel in row]
+            for row in rows
+        ]
+    )
+
+
+def test_jitter_against_a_naive_one() -> None:
+    key, strength, images = jax.random.key(3), 0.4, draw()[:5]
+    found = np.asarray(jitter_colors(key, jnp.asarray(images), strength))
+    drawn = jax.random.uniform(key, (3, 5, 1, 1, 1), minval=0.6, maxval=1.4)
+    factors = np.asarray(drawn, np.float64).reshape(3, 5)
+    for i in range(5):
+        expected = naive_jitter(images[i], tuple(factors[:, i]))
+        np.testing.assert_allclose(found[i], expected, rtol=1e-5, atol=1e-3)
+    assert len({round(float(factor), 6) for factor in factors.ravel()}) == 15
+    assert found.min() >= 0
+    assert found.max() <= 255
+
+
+def test_jitter_leaves_the_other_draws_alone() -> None:
+    fields = {"flip_probability": 0.5, "erase_probability": 0.5, "erase_size": 4, "crop_padding": 2}
+    plain, jittered = run(draw(), **fields), run(draw(), **fields, color_jitter=1e-6)
+    np.testing.assert_allclose(plain, jittered, atol=1e-3)
+    assert np.abs(run(draw(), **fields, color_jitter=0.3) - plain).max() > 0.1

@@ -7,6 +7,7 @@ import pytest
 
 from pmm_jax.data import folder
 from pmm_jax.data.folder.table import LISTED_TWICE
+from pmm_jax.data.layouts import JUNK_OUTSIDE_GALLERY
 from pmm_jax.data.records import Scan
 from pmm_jax.errors import UserError
 
@@ -105,9 +106,29 @@ def test_unknown_cameras_are_negative_and_unique_to_the_image(tmp_path: Path) ->
     assert rows(found, "train") == [("c.jpg", "y", -3)]
 
 
-def test_an_empty_camera_cell_is_an_unknown_camera(tmp_path: Path) -> None:
-    found = folder.scan(write_table(tmp_path, "a.jpg,x,5,query", "b.jpg,x,,gallery"), 0.5)
-    assert [r.camera for r in found.records()] == [5, -1]
+def test_an_empty_camera_cell_makes_all_cameras_unknown(tmp_path: Path) -> None:
+    """Else a query without a camera would find itself in the gallery, where it has one."""
+    lines = ["a.jpg,x,,query", "a.jpg,x,1,gallery", "b.jpg,x,2,gallery"]
+    found = folder.scan(write_table(tmp_path, *lines), 0.5)
+    assert rows(found, "query") == [("a.jpg", "x", -1)]
+    assert rows(found, "gallery") == [("a.jpg", "x", -1), ("b.jpg", "x", -2)]
+    assert "all cameras are ignored" in notes(found)["a.jpg"]
+
+
+def test_training_images_need_no_camera(tmp_path: Path) -> None:
+    lines = ["a.jpg,x,5,query", "b.jpg,x,6,gallery", "c.jpg,y,,train"]
+    found = folder.scan(write_table(tmp_path, *lines), 0.5)
+    assert [r.camera for r in found.records()] == [-1, 5, 6]
+    assert not notes(found)
+
+
+def test_identity_minus_one_is_dropped_from_tables_and_folders(tmp_path: Path) -> None:
+    lines = ["j.jpg,-1,1,gallery", "t.jpg,-1,1,train", "q.jpg,x,1,query", "g.jpg,x,2,gallery"]
+    found = folder.scan(write_table(tmp_path, *lines), 0.5)
+    assert [r.path for r in found.records()] == ["q.jpg", "g.jpg"]
+    assert notes(found) == {"t.jpg": JUNK_OUTSIDE_GALLERY}
+    write(tmp_path / "own", "-1/j.jpg", "x/1.jpg", "x/2.jpg")
+    assert set(folder.scan(tmp_path / "own", 0.0).names.values()) == {"x"}
 
 
 @pytest.mark.parametrize("path", ["../out.jpg", "a/../../out.jpg", "/etc/out.jpg", "link.jpg"])
@@ -261,7 +282,7 @@ def test_one_split_without_cameras_makes_those_of_the_others_unknown(tmp_path: P
     write(tmp_path, "train/a/a_c1_1.jpg", "query/b/b_c1_1.jpg", "gallery/b/IMG_1.jpg")
     found = folder.scan(tmp_path, 0.5)
     assert all(r.camera < 0 for split in found.splits.values() for r in split)
-    assert "cameras of all others are ignored" in notes(found)["gallery/b/IMG_1.jpg"]
+    assert "all cameras are ignored" in notes(found)["gallery/b/IMG_1.jpg"]
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "jpeg", "png", "bmp", "webp", "JPG", "PnG"])

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,7 +14,6 @@ from PIL import Image
 
 from pmm_jax.config import DataConfig
 from pmm_jax.data import builders
-from pmm_jax.data.build import NOTES
 from pmm_jax.data.prepare import prepare
 from pmm_jax.data.published import PUBLISHED, WHERE
 from pmm_jax.data.split import INDEX, open_split, prepared_folder
@@ -102,6 +102,38 @@ def test_unchanged_source_is_not_built_again(
     assert "source unchanged" in lines_of(market)[0]
 
 
+def test_asked_for_it_tells_again_what_a_prepared_set_holds(market: DataConfig) -> None:
+    (Path(market.root) / "query" / "Thumbs.db").touch()
+    first = lines_of(market)
+    again = lines_of(market)
+    assert again[1:] == [line for line in first if not line.startswith("market1501:")]
+    said: list[str] = []
+    prepare(market, said.append, brief=True)
+    assert said == again[:1]
+
+
+def test_another_image_of_the_same_size_is_built_again(market: DataConfig) -> None:
+    file = Path(market.root) / "query" / "0001_c1s1_001051_00.bmp"
+    draw(file, 0)
+    prepare(market)
+    before = open_split(market, "query").fingerprint
+    draw(file, 1)
+    os.utime(file, ns=(1, 1))
+    prepare(market)
+    split = open_split(market, "query")
+    assert split.fingerprint != before
+    assert file.read_bytes() in [split.read(i) for i in range(len(split))]
+
+
+def test_a_copy_of_a_set_has_its_fingerprint(market: DataConfig) -> None:
+    prepare(market)
+    before = open_split(market, "query").fingerprint
+    for file in Path(market.root).rglob("*.jpg"):
+        os.utime(file, ns=(1, 1))
+    prepare(market)
+    assert open_split(market, "query").fingerprint == before
+
+
 @pytest.mark.parametrize("change", ["added", "removed", "renamed", "resized"])
 def test_changed_source_is_built_again(market: DataConfig, change: str) -> None:
     prepare(market)
@@ -116,8 +148,9 @@ def test_changed_source_is_built_again(market: DataConfig, change: str) -> None:
     else:
         Image.new("RGB", (64, 128)).save(file)
     target = prepare(market)
-    assert {path.name for path in target.iterdir()} == {INDEX, NOTES, "market1501"}
-    assert {path.name for path in target.parent.iterdir()} == {target.name, target.name + ".lock"}
+    assert {path.name for path in target.iterdir()} == {INDEX, "market1501"}
+    beside = {target.name + end for end in ("", ".lock", ".notes.txt")}
+    assert {path.name for path in target.parent.iterdir()} == beside
     split = open_split(market, "train")
     present = sorted((Path(market.root) / "bounding_box_train").iterdir())
     assert [split.read(i) for i in range(len(split))] == [f.read_bytes() for f in present]
@@ -183,7 +216,7 @@ def test_interrupted_build_is_not_taken_as_good(
     prepare(market)
     assert len(open_split(market, "gallery")) == 3
     left = {path.name for path in Path(market.prepared).iterdir()}
-    assert left == {prepared_folder(market).name, prepared_folder(market).name + ".lock"}
+    assert left == {prepared_folder(market).name + end for end in ("", ".lock", ".notes.txt")}
 
 
 def test_failed_rebuild_keeps_the_old_form(market: DataConfig) -> None:

@@ -10,7 +10,6 @@ import pytest
 
 from pmm_jax.config import DataConfig
 from pmm_jax.data import layouts
-from pmm_jax.data.build import NOTES
 from pmm_jax.data.prepare import prepare
 from pmm_jax.data.published import PUBLISHED
 from pmm_jax.data.split import open_split, prepared_folder
@@ -54,10 +53,23 @@ def test_a_long_list_goes_on_in_a_file(market: DataConfig) -> None:
     for i in range(SHOWN + 2):
         (Path(market.root) / "query" / f"{i:02}.txt").touch()
     lines = lines_of(market)
-    notes = prepared_folder(market) / NOTES
+    notes = prepared_folder(market).with_suffix(".notes.txt")
     assert f"  and 2 more, listed in {notes}" in lines
     listed = notes.read_text().splitlines()
     assert listed == [f"query/{i:02}.txt: not an image, skipped" for i in range(SHOWN + 2)]
+
+
+def test_a_refused_set_has_its_whole_list(market: DataConfig) -> None:
+    """Unreadable and misnamed files stand in one list, also where nothing is prepared."""
+    for i in range(SHOWN + 2):
+        (Path(market.root) / "query" / f"{i:02}.txt").touch()
+    (Path(market.root) / "query" / MARKET["query"][0]).write_bytes(b"")
+    _, lines = refused(market)
+    notes = prepared_folder(market).with_suffix(".notes.txt")
+    assert f"  and 2 more, listed in {notes}" in lines
+    listed = notes.read_text().splitlines()
+    assert len(listed) == SHOWN + 3
+    assert "can't be decoded" in listed[-1]
 
 
 def test_queries_without_a_match_are_noted(market: DataConfig) -> None:

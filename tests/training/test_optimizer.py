@@ -39,6 +39,14 @@ def test_stairs_scale_with_the_peak_and_move_with_their_fields() -> None:
     np.testing.assert_allclose(rates, expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("field", [{"warmup_stair": 2}, {"warmup_epochs": 100}])
+def test_stairs_never_climb_above_the_peak(field: dict) -> None:
+    optim = OptimConfig(**field)
+    rate = learning_rate(optim, epochs=400, steps_per_epoch=1)
+    rates = np.asarray(jax.vmap(rate)(jnp.arange(400)))
+    assert rates.max() == np.float32(optim.peak_lr)
+
+
 def naive_cosine(step: int, warmup: int, total: int, peak: float) -> float:
     if step < warmup:
         return peak * (step + 1) / warmup

@@ -127,6 +127,15 @@ def test_checking_writes_nothing_and_may_free_a_field(tmp_path: Path) -> None:
         check_claim(tmp_path, moved)
 
 
+def test_a_write_that_fails_leaves_the_config_there_was(tmp_path: Path) -> None:
+    claim(tmp_path, Config())
+    before = (tmp_path / "config.json").read_text()
+    (tmp_path / "config.json.partial").mkdir()
+    with pytest.raises(UserError, match="can't be written"):
+        claim(tmp_path, Config())
+    assert (tmp_path / "config.json").read_text() == before
+
+
 def test_one_process_at_a_time(tmp_path: Path) -> None:
     said: list[str] = []
     with (

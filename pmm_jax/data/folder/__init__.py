@@ -35,7 +35,8 @@ MARKET_STYLE = re.compile(r"(?P<identity>-1|[^_]+)_c(?P<camera>\d+)(s\d+)?_")
 
 LOOSE = "image outside the identities' folders, skipped"
 NO_MATCH = "name is not like ID_c1_anything.jpg, skipped"
-NO_CAMERA = "name has no camera (ID_c1_...), so the cameras of all others are ignored"
+NO_CAMERA = "has no camera (in its name, ID_c1_..., or its CSV line), so all cameras are ignored"
+JUNK_NAME = "-1"
 
 
 def scan(source: Path, train_fraction: float) -> Scan:
@@ -51,7 +52,7 @@ def scan(source: Path, train_fraction: float) -> Scan:
     problems: list[Problem] = []
     root = source.parent if source.is_file() else source
     if source.is_file():
-        entries = read_table(source, problems)
+        entries = _cameras_of_all_or_none(read_table(source, problems), problems)
     else:
         folders = {item.name for item in root.iterdir() if item.is_dir()}
         test = next((name for name in ("test", "val") if name in folders), None)
@@ -69,12 +70,14 @@ def scan(source: Path, train_fraction: float) -> Scan:
         elif "train" in folders and test:
             both = _identity_folders(root, "train", problems)
             both = [replace(entry, split="train") for entry in both]
-            both = _with_cameras(both + _identity_folders(root, test, problems), problems)
+            both = _without_junk(both + _identity_folders(root, test, problems), problems)
+            both = _with_cameras(both, problems)
             entries = [entry for entry in both if entry.split]
             entries += query_and_gallery(entry for entry in both if not entry.split)
         else:
-            every = _with_cameras(_identity_folders(root, "", problems), problems)
-            entries = divide(every, train_fraction)
+            every = _without_junk(_identity_folders(root, "", problems), problems)
+            entries = divide(_with_cameras(every, problems), train_fraction)
+    entries = _without_junk(entries, problems)
     if not entries:
         fatal = [f"{problem.path}: {problem.reason}" for problem in problems if problem.fatal]
         raise UserError(
@@ -105,11 +108,20 @@ def _market_style(root: Path, problems: list[Problem]) -> list[Entry]:
             match = MARKET_STYLE.match(posixpath.basename(path))
             if match is None:
                 problems.append(Problem(path, NO_MATCH, fatal=False))
-            elif match["identity"] != "-1":
+            else:
                 entries.append(Entry(path, match["identity"], int(match["camera"]), split))
-            elif split != "gallery":
-                problems.append(Problem(path, JUNK_OUTSIDE_GALLERY, fatal=False))
     return entries
+
+
+def _without_junk(entries: list[Entry], problems: list[Problem]) -> list[Entry]:
+    """All but identity -1: boxes that are neither a person of the set nor a distractor."""
+    junk = [entry for entry in entries if entry.identity == JUNK_NAME]
+    problems += [
+        Problem(entry.path, JUNK_OUTSIDE_GALLERY, fatal=False)
+        for entry in junk
+        if entry.split != "gallery"
+    ]
+    return [entry for entry in entries if entry.identity != JUNK_NAME]
 
 
 def _list(root: Path, folder: str, problems: list[Problem]) -> list[str]:
@@ -142,14 +154,22 @@ def _identity_folders(root: Path, folder: str, problems: list[Problem]) -> list[
 
 
 def _with_cameras(entries: list[Entry], problems: list[Problem]) -> list[Entry]:
-    """Cameras where every name of every split is Market-style, else unknown for all.
+    """Cameras from Market-style names, `ID_c1_...`."""
+    named = []
+    for entry in entries:
+        match = MARKET_STYLE.match(posixpath.basename(entry.path))
+        named.append(replace(entry, camera=int(match["camera"])) if match else entry)
+    return _cameras_of_all_or_none(named, problems)
 
-    Known in one split and not in another, they would let a query find its own camera's images.
+
+def _cameras_of_all_or_none(entries: list[Entry], problems: list[Problem]) -> list[Entry]:
+    """The cameras where every image of query and gallery has one, else unknown for all.
+
+    Known of some images only, they would let a query find its own camera's images, and itself.
     """
-    names = [MARKET_STYLE.match(posixpath.basename(entry.path)) for entry in entries]
-    pairs = list(zip(entries, names, strict=True))
-    if all(names):
-        return [replace(entry, camera=int(match["camera"])) for entry, match in pairs if match]
-    if any(names):
-        problems += [Problem(e.path, NO_CAMERA, fatal=False) for e, match in pairs if not match]
-    return entries
+    ranked = [entry for entry in entries if entry.split != "train"]
+    without = [entry for entry in ranked if entry.camera is None]
+    if not without or len(without) == len(ranked):
+        return entries
+    problems += [Problem(entry.path, NO_CAMERA, fatal=False) for entry in without]
+    return [replace(entry, camera=None) for entry in entries]

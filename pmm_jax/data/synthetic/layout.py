@@ -55,15 +55,18 @@ def synthesize(
         Number of images in the set.
 
     Raises:
-        UserError: root holds anything but a set of these settings.
+        UserError: root holds anything but a set of these settings, or can't be written.
     """
     planned = list(plan(settings))
     state = {"drawing_version": _DRAWING_VERSION, "settings": asdict(settings)}
     if _finished(root, state):
         return len(planned)
-    for folder in (TRAIN, QUERY, GALLERY):
-        (root / folder).mkdir(parents=True, exist_ok=True)
-    _mark(root, {**state, "finished": False})
+    try:
+        for folder in (TRAIN, QUERY, GALLERY):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+        _mark(root, {**state, "finished": False})
+    except OSError as error:
+        raise UserError(f"can't write {root} ({error.strerror}); name another folder") from error
     with _mapper(workers) as mapper:
         for done, _ in enumerate(mapper(partial(_draw, root), planned), start=1):
             if progress is not None:
