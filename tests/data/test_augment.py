@@ -189,7 +189,8 @@ def test_jitter_against_a_naive_one() -> None:
 
 
 def test_jitter_leaves_the_other_draws_alone() -> None:
-    fields = {"flip_probability": 0.5, "erase_probability": 0.5, "erase_size": 4, "crop_padding": 2}
+    fields: dict[str, Any] = {"flip_probability": 0.5, "erase_size": 4, "crop_padding": 2}
+    fields["erase_probability"] = 0.5
     plain, jittered = run(draw(), **fields), run(draw(), **fields, color_jitter=1e-6)
     np.testing.assert_allclose(plain, jittered, atol=1e-3)
     assert np.abs(run(draw(), **fields, color_jitter=0.3) - plain).max() > 0.1
