@@ -82,8 +82,7 @@ class Model:
         if isinstance(image, str | PathLike):
             try:
                 return decode(Path(image).read_bytes(), self.image_size)
-            # PIL's plugins raise many types on damaged input (SyntaxError, struct.error, ...).
-            except Exception as error:
+            except OSError as error:
                 reason = getattr(error, "strerror", None) or "it is no whole image"
                 raise UserError(f"can't read image {image}: {reason}") from error
         if isinstance(image, np.ndarray):

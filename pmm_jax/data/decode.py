@@ -25,8 +25,13 @@ def decode(encoded: bytes, image_size: tuple[int, int]) -> np.ndarray:
     Raises:
       OSError: the bytes are no whole image.
     """
-    with Image.open(io.BytesIO(encoded)) as image:
-        resized = to_rgb(image).resize((image_size[1], image_size[0]), Image.Resampling.BILINEAR)
+    size = (image_size[1], image_size[0])
+    try:
+        with Image.open(io.BytesIO(encoded)) as image:
+            resized = to_rgb(image).resize(size, Image.Resampling.BILINEAR)
+    # PIL's plugins raise many types on damaged input (SyntaxError, struct.error, ...).
+    except Exception as error:
+        raise OSError(f"no whole image ({error})") from error
     return np.asarray(resized, dtype=np.uint8)
 
 

@@ -1,0 +1,115 @@
+"""Images of your own, listed in a CSV file."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pmm_jax.data import folder
+from pmm_jax.data.folder.table import LISTED_TWICE
+from pmm_jax.data.layouts import JUNK_OUTSIDE_GALLERY
+from pmm_jax.errors import UserError
+from tests.data.own_set import fatal, notes, rows, write, write_table
+
+
+def test_table_with_cameras(tmp_path: Path) -> None:
+    table = write_table(
+        tmp_path,
+        "a/1.jpg,bob,3,Train",
+        "./a//2.jpg,zoe,0,QUERY",
+        f"{tmp_path}/a/3.jpg,zoe,12,gallery",
+    )
+    found = folder.scan(table, 0.5)
+    assert rows(found, "train") == [("a/1.jpg", "bob", 3)]
+    assert rows(found, "query") == [("a/2.jpg", "zoe", 0)]
+    assert rows(found, "gallery") == [("a/3.jpg", "zoe", 12)]
+    assert found.problems == []
+
+
+def test_named_cameras_are_numbered_in_sorted_order(tmp_path: Path) -> None:
+    table = write_table(tmp_path, "1.jpg,a,roof,train", "2.jpg,a,gate,query", "3.jpg,a,7,gallery")
+    found = folder.scan(table, 0.5)
+    assert [r.camera for r in found.records()] == [2, 1, 0]
+
+
+@pytest.mark.parametrize("header", ["path,id,camera,split", " Path ,ID,Camera,SPLIT"])
+def test_table_of_excel_with_byte_order_mark_and_any_case(tmp_path: Path, header: str) -> None:
+    table = write_table(tmp_path, "1.jpg,a,1,query", "2.jpg,a,2,gallery", header=header)
+    table.write_bytes(b"\xef\xbb\xbf" + table.read_bytes().replace(b"\n", b"\r\n"))
+    assert rows(folder.scan(table, 0.5), "query") == [("1.jpg", "a", 1)]
+
+
+def test_unknown_cameras_are_negative_and_unique_to_the_image(tmp_path: Path) -> None:
+    lines = ["b.jpg,x,query", "a.jpg,x,gallery", "b.jpg,x,gallery", "c.jpg,y,train"]
+    found = folder.scan(write_table(tmp_path, *lines, header="path,id,split"), 0.5)
+    assert rows(found, "query") == [("b.jpg", "x", -2)]
+    assert rows(found, "gallery") == [("a.jpg", "x", -1), ("b.jpg", "x", -2)]
+    assert rows(found, "train") == [("c.jpg", "y", -3)]
+
+
+def test_an_empty_camera_cell_makes_all_cameras_unknown(tmp_path: Path) -> None:
+    """Else a query without a camera would find itself in the gallery, where it has one."""
+    lines = ["a.jpg,x,,query", "a.jpg,x,1,gallery", "b.jpg,x,2,gallery"]
+    found = folder.scan(write_table(tmp_path, *lines), 0.5)
+    assert rows(found, "query") == [("a.jpg", "x", -1)]
+    assert rows(found, "gallery") == [("a.jpg", "x", -1), ("b.jpg", "x", -2)]
+    assert "all cameras are ignored" in notes(found)["a.jpg"]
+
+
+def test_training_images_need_no_camera(tmp_path: Path) -> None:
+    lines = ["a.jpg,x,5,query", "b.jpg,x,6,gallery", "c.jpg,y,,train"]
+    found = folder.scan(write_table(tmp_path, *lines), 0.5)
+    assert [r.camera for r in found.records()] == [-1, 5, 6]
+    assert not notes(found)
+
+
+def test_identity_minus_one_is_dropped_from_tables_and_folders(tmp_path: Path) -> None:
+    lines = ["j.jpg,-1,1,gallery", "t.jpg,-1,1,train", "q.jpg,x,1,query", "g.jpg,x,2,gallery"]
+    found = folder.scan(write_table(tmp_path, *lines), 0.5)
+    assert [r.path for r in found.records()] == ["q.jpg", "g.jpg"]
+    assert notes(found) == {"t.jpg": JUNK_OUTSIDE_GALLERY}
+    write(tmp_path / "own", "-1/j.jpg", "x/1.jpg", "x/2.jpg")
+    assert set(folder.scan(tmp_path / "own", 0.0).names.values()) == {"x"}
+
+
+@pytest.mark.parametrize("path", ["../out.jpg", "a/../../out.jpg", "/etc/out.jpg", "link.jpg"])
+def test_paths_out_of_the_table_s_folder_are_fatal(tmp_path: Path, path: str) -> None:
+    write(tmp_path, "out.jpg")
+    table = write_table(tmp_path / "set", "in.jpg,a,1,query", f"{path},a,2,gallery")
+    os.symlink(tmp_path / "out.jpg", tmp_path / "set" / "link.jpg")
+    found = folder.scan(table, 0.5)
+    (reason,) = fatal(found).values()
+    assert "leads out of the data set's folder" in reason
+    assert rows(found, "gallery") == []
+
+
+@pytest.mark.parametrize(
+    ("line", "where", "reason"),
+    [
+        ("b.jpg,a,1,tset", "set.csv:4", "split 'tset' is none of train, query, gallery"),
+        (",a,1,train", "set.csv:4", "lacks its path or id"),
+        ("b.jpg,,1,train", "set.csv:4", "lacks its path or id"),
+        ("q.jpg,b,1,train", "set.csv:4", "listed as identity a and as b"),
+        ("b.jpg", "set.csv:4", "lacks its path or id"),
+    ],
+)
+def test_faulty_lines_are_fatal_and_numbered(
+    tmp_path: Path, line: str, where: str, reason: str
+) -> None:
+    found = folder.scan(write_table(tmp_path, "q.jpg,a,1,query", "g.jpg,a,2,gallery", line), 0.5)
+    assert reason in fatal(found)[where]
+
+
+def test_a_line_given_twice_counts_once(tmp_path: Path) -> None:
+    lines = ["q.jpg,a,1,query", "g.jpg,a,2,gallery", "g.jpg,a,2,gallery"]
+    found = folder.scan(write_table(tmp_path, *lines), 0.5)
+    assert len(found.splits["gallery"]) == 1
+    assert notes(found) == {"g.jpg": LISTED_TWICE}
+
+
+def test_missing_columns_and_other_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no column split .*\(path;id\)|no column path"):
+        folder.scan(write_table(tmp_path, "a;b", header="path;id"), 0.5)
+    (tmp_path / "set.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match="no UTF-8 CSV"):
+        folder.scan(tmp_path / "set.csv", 0.5)
