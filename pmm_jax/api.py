@@ -33,14 +33,21 @@ class Model:
         self.stats = stats
         self.image_size = image_size
         self._embed = make_embed(network)
+        self._embed_both = make_embed(network, flip_average=True)
 
-    def embed(self, images: Sequence[AnyImage] | np.ndarray, batch_size: int = 64) -> np.ndarray:
+    def embed(
+        self,
+        images: Sequence[AnyImage] | np.ndarray,
+        batch_size: int = 64,
+        flip_average: bool = False,
+    ) -> np.ndarray:
         """The descriptor of each image, for comparison by Euclidean distance.
 
         Args:
             images: paths, PIL images or uint8 RGB arrays, of any size; or one (N, H, W, 3) array.
                 They are resized to `image_size`, bilinearly.
             batch_size: images embedded at once.
+            flip_average: give the mean of an image's embedding and its mirror image's.
 
         Returns:
             (N, D) float32, not normalised: 1536 for the paper's network.
@@ -62,8 +69,9 @@ class Model:
                 batch[: len(some)] = some
                 yield batch, len(some)
 
+        run = self._embed_both if flip_average else self._embed
         return embed_batches(
-            lambda batch: self._embed(self.params, self.stats, jax.device_put(batch)), batches()
+            lambda batch: run(self.params, self.stats, jax.device_put(batch)), batches()
         )
 
     def state_dict(self) -> Tensors:

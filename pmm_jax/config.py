@@ -130,6 +130,8 @@ class EvaluateConfig:
     """Images embedded at once."""
     checkpoint: Literal["latest", "best"] = "latest"
     """Which checkpoint eval.py reads; best is by mAP, on the same query and gallery."""
+    flip_average: bool = False
+    """Average each image's embedding with its mirror image's, for twice the embedding time."""
     chunk: int = 256
     """Queries whose distances to the gallery are held at once."""
 

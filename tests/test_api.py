@@ -49,6 +49,14 @@ def test_the_batch_size_changes_nothing(model: Model) -> None:
     )
 
 
+def test_flip_averaging_is_the_mean_with_the_mirror_image(model: Model) -> None:
+    arrays = pictures(3)
+    mean = (model.embed(arrays) + model.embed(arrays[:, :, ::-1])) / 2
+    averaged = model.embed(arrays, flip_average=True)
+    np.testing.assert_allclose(averaged, mean, rtol=1e-5, atol=1e-6)
+    assert np.abs(averaged - model.embed(arrays)).max() > 1e-3
+
+
 def test_other_sizes_and_modes_are_resized(model: Model) -> None:
     image = Image.new("L", (50, 170), 128)
     resized = np.full((64, 32, 3), 128, np.uint8)

@@ -29,7 +29,7 @@ from pmm_jax.model.weights_file import read_file, write_file
 from pmm_jax.torch_baseline.evaluate import embed, rank
 from pmm_jax.torch_baseline.model import PMM
 from pmm_jax.training.display import Display
-from pmm_jax.training.evaluate import embed_split, make_embed
+from pmm_jax.training.evaluate import FREE, embed_split, make_embed
 from pmm_jax.training.interrupt import stop_on_signal
 from pmm_jax.training.loop import check_test, training_data
 from pmm_jax.training.run_weights import restore_run
@@ -153,7 +153,7 @@ def against(config: Config, workdir: Path, checkpoint: Path, display: Display) -
     theirs = load_state_dict(str(checkpoint), tensors)
     if theirs.kind != "pmm":
         raise UserError(f"{checkpoint} holds {theirs.kind}; --against takes a PMM checkpoint")
-    check_claim(workdir, config, free={"data.root"})
+    check_claim(workdir, config, free=FREE)
     prepare(config.data, display.say, brief=True)
     _, network, params, stats = restore_run(workdir, config.evaluate.checkpoint, display.say)
     model = PMM(theirs.model, config.method, theirs.num_ids)
@@ -164,7 +164,7 @@ def against(config: Config, workdir: Path, checkpoint: Path, display: Display) -
 def _evaluate(
     config: Config, network: Network, params: Tree, stats: Tree, baseline: PMM, display: Display
 ) -> dict:
-    embed_images = make_embed(network)
+    embed_images = make_embed(network, config.evaluate.flip_average)
     query, gallery = (
         embed_split(embed_images, config, params, stats, name, display)
         for name in ("query", "gallery")
@@ -203,7 +203,7 @@ def _baseline_features(model: PMM, config: Config, split: Split, display: Displa
                 yield images, count
                 bar.advance(count)
 
-        return embed(model, counted())
+        return embed(model, counted(), config.evaluate.flip_average)
 
 
 def _hits(side: Side) -> np.ndarray:

@@ -8,12 +8,15 @@ import torch
 from pmm_jax.torch_baseline.model import PMM
 
 
-def embed(model: PMM, batches: Iterable[tuple[np.ndarray, int]]) -> np.ndarray:
+def embed(
+    model: PMM, batches: Iterable[tuple[np.ndarray, int]], flip_average: bool = False
+) -> np.ndarray:
     """Embeddings (M, 3 * embedding_size) float32.
 
     Args:
         model: left in the mode that it was in.
         batches: normalised images (B, H, W, 3), and how many of each batch count.
+        flip_average: give the mean of an image's embedding and its mirror image's.
     """
     training, rows = model.training, []
     kind = next(model.parameters()).dtype
@@ -21,7 +24,10 @@ def embed(model: PMM, batches: Iterable[tuple[np.ndarray, int]]) -> np.ndarray:
     with torch.no_grad():
         for images, count in batches:
             x = torch.from_numpy(images).to(kind).permute(0, 3, 1, 2).contiguous()
-            rows.append(model(x).float().numpy()[:count])
+            features = model(x)
+            if flip_average:
+                features = (features + model(x.flip(3))) / 2
+            rows.append(features.float().numpy()[:count])
     model.train(training)
     return np.concatenate(rows)
 

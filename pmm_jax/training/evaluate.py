@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from pmm_jax.config import Config
@@ -22,10 +23,27 @@ from pmm_jax.training.workdir import check_claim, read_config
 Embed = Callable[[Tree, Tree, jax.Array], jax.Array]
 """params, stats and images (B, H, W, 3) uint8 to embeddings (B, D)."""
 
+FREE = frozenset({"data.root", "evaluate.flip_average"})
+"""Fields in which an evaluation may differ from its run: the images may have moved."""
 
-def make_embed(network: Network) -> Embed:
-    """The jitted embedding function, uint8 images in."""
-    return jax.jit(lambda params, stats, images: embed(network, params, stats, normalise(images)))
+
+def make_embed(network: Network, flip_average: bool = False) -> Embed:
+    """The jitted embedding function, uint8 images in.
+
+    Args:
+        network: what embeds.
+        flip_average: give the mean of an image's embedding and its mirror image's.
+    """
+
+    def run(params: Tree, stats: Tree, images: jax.Array) -> jax.Array:
+        if not flip_average:
+            return embed(network, params, stats, normalise(images))
+        # Each image beside its mirror image, so that the pairs stay on the image's device.
+        pairs = jnp.stack([images, images[:, :, ::-1]], axis=1)
+        embeddings = embed(network, params, stats, normalise(pairs.reshape(-1, *images.shape[1:])))
+        return embeddings.reshape(len(images), 2, -1).mean(1)
+
+    return jax.jit(run)
 
 
 def embed_split(
@@ -62,7 +80,8 @@ def evaluate_run(config: Config, workdir: Path, display: Display) -> Ranking:
         UserError: there is no such run or checkpoint, or it is of another config.
     """
     read_config(workdir)  # there must be a run
-    check_claim(workdir, config, free={"data.root"})
+    check_claim(workdir, config, free=FREE)
     prepare(config.data, display.say, brief=True)
     _, network, params, stats = restore_run(workdir, config.evaluate.checkpoint, display.say)
-    return evaluate(make_embed(network), config, params, stats, display)
+    embed_images = make_embed(network, config.evaluate.flip_average)
+    return evaluate(embed_images, config, params, stats, display)

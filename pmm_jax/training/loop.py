@@ -62,7 +62,8 @@ def _run(
     schedule = learning_rate(config.optim, config.train.epochs, sampler.steps_per_epoch)
     transform = adam(config.optim, schedule)
     mesh = data_mesh(sampler.batch_size)
-    step, embed_images = make_step(network, config, transform), make_embed(network)
+    step = make_step(network, config, transform)
+    embed_images = make_embed(network, config.evaluate.flip_average)
 
     with Checkpoints(workdir) as checkpoints, stop_on_signal() as stopping:
         done = checkpoints.latest or 0

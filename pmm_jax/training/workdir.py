@@ -90,6 +90,8 @@ def check_claim(
             f"{workdir} holds a run of {their_task}, not of {task}; use another --workdir"
         )
     ours = _flat(dataclasses.asdict(config))
+    # A field that is younger than the run had its default, as read_config takes it.
+    theirs = _flat(dataclasses.asdict(Config())) | theirs
     for name in sorted((set(ours) | set(theirs)) - _FREE - free):
         if ours.get(name) != theirs.get(name):
             raise UserError(

@@ -77,18 +77,18 @@ def test_weights_statistics_and_embeddings_agree_after_two_steps() -> None:
 
     pair, _ = trained(2, "float64")
     ours = state_dict(pair.state.params, pair.state.stats)
-    theirs = pair.baseline.state_dict()
-    assert list(ours) == list(theirs)  # the order too
-    for name, value in theirs.items():
+    baseline = pair.baseline.state_dict()
+    assert list(ours) == list(baseline)  # the order too
+    for name, value in baseline.items():
         if not name.endswith("num_batches_tracked"):
             np.testing.assert_allclose(ours[name], value.numpy(), rtol=1e-6, atol=1e-9)
     images = next(batches(1)).images
-    embeddings = make_embed(pair.network)(
-        pair.state.params, pair.state.stats, jax.numpy.asarray(images)
-    )
-    np.testing.assert_allclose(
-        embeddings, embed(pair.baseline, normalised([(images, 16)])), rtol=1e-4, atol=1e-5
-    )
+    for flip_average in (False, True):
+        embeddings = make_embed(pair.network, flip_average)(
+            pair.state.params, pair.state.stats, jax.numpy.asarray(images)
+        )
+        theirs = embed(pair.baseline, normalised([(images, 16)]), flip_average)
+        np.testing.assert_allclose(embeddings, theirs, rtol=1e-4, atol=1e-5)
 
 
 def test_the_releases_way_to_the_cam_gives_the_same_gradients() -> None:

@@ -204,6 +204,14 @@ def test_evaluating_the_run_repeats_its_numbers(whole: Path, tiny: Config, which
     assert ranking.rank1 == pytest.approx(logged["rank1"], abs=1e-6)
 
 
+def test_an_evaluation_may_average_with_mirror_images(whole: Path, tiny: Config) -> None:
+    config = replace(tiny, evaluate=replace(tiny.evaluate, flip_average=True))
+    ranking, plain = (evaluate_run(c, whole, Display()) for c in (config, tiny))
+    assert ranking.mAP != plain.mAP
+    with pytest.raises(UserError, match=r"evaluate\.flip_average"):
+        loop.train(config, whole)
+
+
 def test_a_loss_that_is_no_number_ends_the_run(
     tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -79,13 +79,13 @@ def test_fields_that_change_no_result_may_change(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "config.json").read_text())["data"]["workers"] == 5
 
 
-def test_a_field_that_only_one_side_knows_is_named(tmp_path: Path) -> None:
+def test_a_field_that_only_the_run_knows_is_named(tmp_path: Path) -> None:
     run_once(tmp_path)
     path = tmp_path / "config.json"
     saved = json.loads(path.read_text())
-    del saved["method"]["label_smoothing"]
+    saved["method"]["gone"] = 3
     path.write_text(json.dumps(saved))
-    with pytest.raises(UserError, match=r"method\.label_smoothing None, not 0\.1"):
+    with pytest.raises(UserError, match=r"method\.gone 3, not None"):
         claim(tmp_path, CONFIG)
 
 
@@ -107,6 +107,17 @@ def test_a_run_of_another_command_is_refused(tmp_path: Path) -> None:
     run_once(tmp_path)
     with pytest.raises(UserError, match="holds a run of train, not of compare --precision float64"):
         claim(tmp_path, CONFIG, "compare --precision float64")
+
+
+def test_a_field_that_is_younger_than_the_run_had_its_default(tmp_path: Path) -> None:
+    run_once(tmp_path)
+    path = tmp_path / "config.json"
+    groups = json.loads(path.read_text())
+    del groups["evaluate"]["flip_average"]
+    path.write_text(json.dumps(groups))
+    check_claim(tmp_path, CONFIG)
+    with pytest.raises(UserError, match=r"evaluate\.flip_average False, not True"):
+        check_claim(tmp_path, replace(CONFIG, evaluate=EvaluateConfig(flip_average=True)))
 
 
 def test_a_run_on_other_images_is_refused(tmp_path: Path) -> None:
