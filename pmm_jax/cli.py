@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import tyro
 
+from pmm_jax.compile_cache import keep_compiled_programs
 from pmm_jax.config import Config
 from pmm_jax.config_check import check, check_types
 from pmm_jax.errors import Interrupted, UserError
@@ -107,6 +108,7 @@ def parse_run(arguments: Sequence[str], options: type[R], description: str) -> t
 def main(program: Callable[[Sequence[str]], None]) -> None:
     """Run an entry point: a UserError becomes one line on standard error and exit code 2."""
     keep_freed_memory()
+    keep_compiled_programs()
     try:
         program(sys.argv[1:])
     except UserError as error:

@@ -87,7 +87,7 @@ def _run(
         to_come = range(done + 1, calendar.steps + 1)
         tracer = Tracer(workdir / "profile", to_come, config.train.profile_steps, profile)
         with display.bar("training", calendar.steps, done) as bar:
-            for number, batch in enumerate(batches, done + 1):
+            for number, batch in enumerate(window.waiting(batches), done + 1):
                 tracer.before(number)
                 state, metrics = step(state, *(split_batch(mesh, array) for array in batch))
                 window.add(metrics)
@@ -96,13 +96,13 @@ def _run(
 
                 epoch, note = calendar.epoch(number), None
                 if calendar.logs(number):
-                    means, speed = window.close(number)
+                    means, pace = window.close(number)
                     rate = float(schedule(np.int32(number - 1)))
                     log.write(number, epoch, {**means, "learning_rate": rate}, "train")
-                    log.write_events(number, {"images_per_second": speed}, "speed")
+                    log.write_events(number, pace._asdict(), "speed")
                     note = (
                         f"epoch {epoch}  loss {means['loss']:.3f}  "
-                        f"accuracy {means['accuracy']:.1%}  {speed:.0f} images/s"
+                        f"accuracy {means['accuracy']:.1%}  {pace.images_per_second:.0f} images/s"
                     )
                 bar.advance(1, note)
 
@@ -120,6 +120,8 @@ def _run(
                 if stop:
                     raise Interrupted(number, calendar.steps)
         log.close()
+        if done < calendar.steps:
+            display.say(f"waited for data {window.data_wait:.1%} of the training time")
         if done == calendar.steps:
             display.say("the run is finished; evaluating its last checkpoint")
             ranking = evaluate(embed_images, config, state.params, state.stats, display)

@@ -1,7 +1,9 @@
-"""The averages of one training line."""
+"""The averages of one training line, and how long the run waited for its data."""
 
 import math
 import time
+from collections.abc import Iterator
+from typing import NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -9,36 +11,66 @@ import numpy as np
 from pmm_jax.errors import UserError
 from pmm_jax.training.step import Metrics
 
+T = TypeVar("T")
+
+
+class Pace(NamedTuple):
+    """How fast the steps of a window went."""
+
+    images_per_second: float
+    data_wait: float
+    """Share of the time in which the host waited for batches; the device may have been busy."""
+
 
 class Window:
     """The metrics since the last training line; they stay on the device until it is written."""
 
     def __init__(self, batch_size: int) -> None:
         self._batch_size = batch_size
+        self._total_seconds = self._total_waited = 0.0
         self.restart()
 
     def restart(self) -> None:
         """Begin anew, the clock too."""
         self._metrics: list[Metrics] = []
+        self._waited = 0.0
         self._started = time.monotonic()
+
+    def waiting(self, batches: Iterator[T]) -> Iterator[T]:
+        """The batches, with the time that each is waited for counted."""
+        while True:
+            asked = time.monotonic()
+            batch = next(batches, None)
+            self._waited += time.monotonic() - asked
+            if batch is None:
+                return
+            yield batch
+
+    @property
+    def data_wait(self) -> float:
+        """Share of the time in all closed windows in which the host waited for batches."""
+        return self._total_waited / max(self._total_seconds, 1e-9)
 
     def add(self, metrics: Metrics) -> None:
         """One step's metrics."""
         self._metrics.append(metrics)
 
-    def close(self, number: int) -> tuple[dict[str, float], float]:
-        """Means over the window and images a second; waits for the device.
+    def close(self, number: int) -> tuple[dict[str, float], Pace]:
+        """Means over the window, and its pace; waits for the device.
 
         Raises:
             UserError: the loss is not a finite number.
         """
         steps = jax.device_get(self._metrics)
         means = {name: float(np.mean([step[name] for step in steps])) for name in steps[0]}
-        speed = len(steps) * self._batch_size / (time.monotonic() - self._started)
+        seconds = time.monotonic() - self._started
+        pace = Pace(len(steps) * self._batch_size / seconds, self._waited / seconds)
+        self._total_seconds += seconds
+        self._total_waited += self._waited
         if not math.isfinite(means["loss"]):
             raise UserError(
                 f"the loss is {means['loss']} at step {number}; lower optim.peak_lr or lengthen "
                 "optim.warmup_epochs, in a new --workdir"
             )
         self.restart()
-        return means, speed
+        return means, pace
