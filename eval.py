@@ -13,10 +13,11 @@ from pmm_jax.cli import main, parse, parse_run
 from pmm_jax.config import Config
 from pmm_jax.evaluation import evaluate_embeddings, load_features
 from pmm_jax.evaluation.table import ranking_json, ranking_table
+from pmm_jax.launch import Launch
 
 
 @dataclass(frozen=True)
-class RunOptions(Config):
+class RunOptions(Config, Launch):
     """What eval.py takes for a run, besides the config's own fields."""
 
     workdir: str = "runs/latest"
@@ -47,9 +48,14 @@ def run(arguments: Sequence[str]) -> None:
         # Imported late: ranking saved embeddings needs no jax.
         from pmm_jax.training.display import Display
         from pmm_jax.training.evaluate import evaluate_run
+        from pmm_jax.training.processes import is_first, join
 
+        join(options)
         as_json = options.json
-        ranking = evaluate_run(config, Path(options.workdir), Display(stderr=as_json))
+        display = Display(stderr=as_json, quiet=not is_first())
+        ranking = evaluate_run(config, Path(options.workdir), display)
+        if not is_first():
+            return
     print(json.dumps(ranking_json(ranking)) if as_json else ranking_table(ranking))
 
 

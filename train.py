@@ -6,10 +6,11 @@ from pathlib import Path
 
 from pmm_jax.cli import main, parse_run
 from pmm_jax.config import Config
+from pmm_jax.launch import Launch
 
 
 @dataclass(frozen=True)
-class Options(Config):
+class Options(Config, Launch):
     """What train.py takes besides the config's own fields."""
 
     workdir: str = "runs/latest"
@@ -22,7 +23,9 @@ def run(arguments: Sequence[str]) -> None:
     """Parse, train."""
     config, options = parse_run(arguments, Options, "Train a re-identification model.")
     from pmm_jax.training.loop import train
+    from pmm_jax.training.processes import join
 
+    join(options)
     train(config, Path(options.workdir), options.profile)
 
 

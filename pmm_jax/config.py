@@ -61,6 +61,9 @@ class ModelConfig:
     zero_last_scale: bool = False
     """Start each residual block's last BatchNorm scale at 0, the part block's too, so that the
     block starts as the identity: helps training from scratch."""
+    remat: bool = False
+    """Keep only each residual block's input for the backward pass and compute its inside again:
+    less memory, about a third more time."""
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of activations; parameters, statistics and losses stay float32."""
 
@@ -75,6 +78,10 @@ class MethodConfig:
     """K: highest-ranked blocks that are replaced (paper: 3 Market, 6 Duke, 8 CUHK03)."""
     block: tuple[int, int] = (3, 2)
     """Height and width of a block in cells of the feature map."""
+    negatives: Literal["shard", "batch"] = "shard"
+    """Where an image's negative comes from: the images on its own device, so that no feature map
+    crosses devices (the whole batch where a device has one identity), or always the whole batch.
+    The same on one device."""
     cumulative: bool = False
     """Stage III starts from stage II's mixed map (the paper's words) instead of the clean map
     (the release)."""
@@ -98,6 +105,11 @@ class OptimConfig:
     """First epochs (counted from 1) at which `step` divides the rate by 10, and again by 10."""
     weight_decay: float = 5e-4
     """L2 coefficient, added to the gradient of every parameter."""
+    decoupled_decay: float = 0.0
+    """AdamW's decay in place of it: a step takes learning rate x this of every kernel, nothing of
+    biases and BatchNorm."""
+    shard_moments: bool = False
+    """Split Adam's moments over the devices (ZeRO, stage 1): less memory, one more transfer."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Adam's decay of the first and second moment."""
     eps: float = 1e-8

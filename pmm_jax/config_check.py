@@ -106,6 +106,7 @@ def _check_ranges(config: Config) -> None:
         "optim.warmup_epochs": (config.optim.warmup_epochs, 0),
         "optim.warmup_stair": (config.optim.warmup_stair, 1),
         "optim.weight_decay": (config.optim.weight_decay, 0),
+        "optim.decoupled_decay": (config.optim.decoupled_decay, 0),
         "train.epochs": (config.train.epochs, 1),
         "train.seed": (config.train.seed, 0),
         "train.log_every": (config.train.log_every, 1),

@@ -16,9 +16,9 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "pmm_jax"
 
 LAYERS = [
-    {"errors", "host_memory"},
+    {"errors", "host_memory", "compile_cache"},
     {"npz", "file_lock"},
-    {"config"},
+    {"config", "launch"},
     {"config_check"},
     {"cli"},
     {"mixing"},

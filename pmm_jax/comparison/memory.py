@@ -89,7 +89,7 @@ def _baseline(config: Config, num_ids: int, precision: str) -> None:
         train_step(model, optimizer, 1e-4, images, labels, (negatives, negatives))
 
 
-def _peak() -> int:
+def peak() -> int:
     """Bytes that this process held at most.
 
     Linux counts in ru_maxrss what the parent held when it started us, so its own file comes first.
@@ -105,4 +105,4 @@ def _peak() -> int:
 if __name__ == "__main__":
     side, folder, identities, kind = sys.argv[1:]
     {"ours": _ours, "baseline": _baseline}[side](read_config(Path(folder)), int(identities), kind)
-    print(_peak())
+    print(peak())

@@ -19,9 +19,9 @@ class Batch(NamedTuple):
     """A training batch on the host."""
 
     images: np.ndarray
-    """(P * K, H, W, 3) uint8."""
+    """(P * K, H, W, 3) uint8, or the rows of them that were asked for."""
     labels: np.ndarray
-    """(P * K,) int32 classes."""
+    """(P * K,) int32 classes, likewise."""
 
 
 def image_reader(
@@ -42,15 +42,28 @@ def image_reader(
 
 
 def train_batches(
-    read: ReadImages, sampler: IdentitySampler, steps: range, workers: int
+    read: ReadImages,
+    sampler: IdentitySampler,
+    steps: range,
+    workers: int,
+    rows: np.ndarray | None = None,
 ) -> Iterator[Batch]:
     """The batches of those steps, in order, made ahead by worker threads.
 
     Batch i depends on the seed and i alone, so a resumed run needs no other data position.
+
+    Args:
+        read: images by position.
+        sampler: positions by step.
+        steps: from 0.
+        workers: threads.
+        rows: the rows of each batch to read, where other processes read the others.
     """
 
     def load(step: int) -> Batch:
         positions = sampler.batch(step)
+        if rows is not None:
+            positions = positions[rows]
         return Batch(read(positions), sampler.labels[positions].astype(np.int32))
 
     dataset = grain.MapDataset.range(steps.start, steps.stop).map(load)
@@ -59,21 +72,28 @@ def train_batches(
 
 
 def ordered_batches(
-    split: Split, data: DataConfig, batch_size: int
+    split: Split, data: DataConfig, batch_size: int, rows: np.ndarray | None = None
 ) -> Iterator[tuple[np.ndarray, int]]:
     """A split from first to last image, in batches of one shape.
 
+    Args:
+        split: what is read.
+        data: the images' size, and the worker threads.
+        batch_size: images a batch.
+        rows: the rows of each batch to read, where other processes read the others; else all.
+
     Yields:
-        Images (batch_size, H, W, 3) uint8, the last batch filled up with zeros, and how many of
-        them are the split's.
+        Images (rows, H, W, 3) uint8, the last batch filled up with zeros, and how many of the
+        whole batch are the split's.
     """
+    wanted = np.arange(batch_size) if rows is None else rows
 
     def load(start: int) -> tuple[np.ndarray, int]:
-        positions = range(start, min(start + batch_size, len(split)))
-        images = np.zeros((batch_size, *data.image_size, 3), np.uint8)
-        for row, i in enumerate(positions):
-            images[row] = decode(split.read(i), data.image_size)
-        return images, len(positions)
+        count = min(batch_size, len(split) - start)
+        images = np.zeros((len(wanted), *data.image_size, 3), np.uint8)
+        for place, row in enumerate(wanted[wanted < count]):
+            images[place] = decode(split.read(start + int(row)), data.image_size)
+        return images, count
 
     dataset = grain.MapDataset.range(0, len(split), batch_size).map(load)
     options = grain.ReadOptions(num_threads=data.workers, prefetch_buffer_size=2 * data.workers)

@@ -4,32 +4,46 @@ import jax
 import jax.numpy as jnp
 
 
-def draw_negatives(key: jax.Array, labels: jax.Array) -> jax.Array:
-    """For each image, one image of another identity, uniformly over the batch.
+def draw_negatives(key: jax.Array, labels: jax.Array, shards: int = 1) -> jax.Array:
+    """For each image, one image of another identity, uniformly over the batch or its shard.
 
     The release counts on batches ordered in groups of four; labels need no order.
 
     Args:
         key: random key.
-        labels: (N,) int, two identities or more.
+        labels: (N,) int, two identities or more in each shard.
+        shards: equal parts of the batch, in order, that draw among themselves; 1 is the whole.
 
     Returns:
         (N,) int32, positions in the batch.
     """
-    ranks = jax.random.uniform(key, (labels.shape[0], labels.shape[0]))
+    count = labels.shape[0]
+    ranks = jax.random.uniform(key, (count, count))
+    shard = jnp.arange(count) // (count // shards)
     negative = labels[:, None] != labels[None, :]
+    negative &= shard[:, None] == shard[None, :]
     return jnp.where(negative, ranks, -1.0).argmax(1).astype(jnp.int32)
 
 
-def hard_mix(feature_map: jax.Array, negatives: jax.Array, keep: jax.Array) -> jax.Array:
+def hard_mix(
+    feature_map: jax.Array, negatives: jax.Array, keep: jax.Array, shards: int = 1
+) -> jax.Array:
     """M * anchor + (1 - M) * negative, at the same place; the label stays the anchor's.
 
     Args:
         feature_map: (N, H, W, C).
         negatives: (N,) int, positions in the batch.
         keep: (N, H, W) bool, the mask M.
+        shards: that the negatives were drawn in. A shard's maps are looked up in the shard, so
+            where each lies on a device of its own none crosses to another.
 
     Returns:
         (N, H, W, C).
     """
-    return jnp.where(keep[..., None], feature_map, feature_map[negatives])
+    if shards == 1:
+        return jnp.where(keep[..., None], feature_map, feature_map[negatives])
+    size = feature_map.shape[0] // shards
+    maps = feature_map.reshape(shards, size, *feature_map.shape[1:])
+    within = (negatives % size).reshape(shards, size)
+    mixed_in = jax.vmap(lambda maps, chosen: maps[chosen])(maps, within)
+    return jnp.where(keep[..., None], feature_map, mixed_in.reshape(feature_map.shape))

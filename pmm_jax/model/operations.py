@@ -5,6 +5,9 @@ weight gradient and scatters for max pooling's, so there the same mathematics is
 comparisons (docs/architecture.md has the measurements). Arrays are NHWC, kernels HWIO.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 
 import jax
@@ -14,8 +17,21 @@ from jax import lax
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
+_forms: ContextVar[str | None] = ContextVar("forms", default=None)
+
+
+@contextmanager
+def forms_for(platform: str) -> Iterator[None]:
+    """Trace for another platform than the one at hand: to lower a program for it, or read it."""
+    token = _forms.set(platform)
+    try:
+        yield
+    finally:
+        _forms.reset(token)
+
+
 def _on_cpu() -> bool:
-    return jax.default_backend() == "cpu"
+    return (_forms.get() or jax.default_backend()) == "cpu"
 
 
 def conv(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:

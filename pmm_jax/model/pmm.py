@@ -67,7 +67,9 @@ def assemble(
     def head(pooling: Literal["average", "max"], size: int = model.embedding_size) -> StageHead:
         return StageHead(num_ids, pooling, size, param_dtype)
 
-    parts: dict[str, nn.Module] = {"trunk": ResNet(model.depth, model.width, param_dtype)}
+    parts: dict[str, nn.Module] = {
+        "trunk": ResNet(model.depth, model.width, model.remat, param_dtype)
+    }
     if kind != "trunk":
         parts["stage1"] = head("average")
     if kind in ("pmm", "bdb"):
@@ -115,6 +117,7 @@ def train_forward(
     images: jax.Array,
     labels: jax.Array,
     negatives: tuple[jax.Array, jax.Array],
+    shards: int = 1,
 ) -> tuple[StageOutputs, Tree]:
     """All stages in training mode, each fed what its predecessor's CAM leaves (Figure 2).
 
@@ -123,6 +126,7 @@ def train_forward(
         images: (N, H, W, 3), normalised.
         labels: (N,) int, 0 to identities - 1.
         negatives: for stage II and stage III, (N,) int, the image mixed into each anchor.
+        shards: parts of the batch that the negatives were drawn in (`draw_negatives`).
 
     Returns:
         The outputs, and the statistics after this batch.
@@ -159,14 +163,15 @@ def train_forward(
 
     heat1 = heat_of("stage1", feature_map)
     keep2 = keep_mask(heat1, block, top_k)
-    mixed2 = hard_mix(part_map, negatives[0], keep2)
+    mixed2 = hard_mix(part_map, negatives[0], keep2, shards)
     stage2 = run("stage2", mixed2)
 
     heat2 = heat_of("stage2", mixed2)
     keep3 = keep_mask(heat2, block, top_k)
     # The release mixes into the clean map, so stage I's blocks come back; the paper's words
     # suppress cumulatively.
-    mixed3 = hard_mix(mixed2 if config.method.cumulative else part_map, negatives[1], keep3)
+    base = mixed2 if config.method.cumulative else part_map
+    mixed3 = hard_mix(base, negatives[1], keep3, shards)
     stage3 = run("stage3", mixed3)
 
     outputs = StageOutputs(

@@ -53,6 +53,7 @@ class ResNet(nn.Module):
 
     depth: tuple[int, ...] = (3, 4, 6, 3)
     width: float = 1.0
+    remat: bool = False
     param_dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -61,10 +62,12 @@ class ResNet(nn.Module):
         x = Conv(scaled(64, self.width), 7, 2, param_dtype=self.param_dtype, name="conv1")(x)
         x = nn.relu(BatchNorm(param_dtype=self.param_dtype, name="bn1")(x, train))
         x = operations.max_pool(x)
+        # `train` is argument 2, counting self.
+        block_type = nn.remat(Bottleneck, static_argnums=(2,)) if self.remat else Bottleneck
         for layer, blocks in enumerate(self.depth):
             planes = scaled(LAYER_WIDTHS[layer], self.width)
             for block in range(blocks):
-                x = Bottleneck(
+                x = block_type(
                     planes,
                     LAYER_STRIDES[layer] if block == 0 else 1,
                     downsample=block == 0,

@@ -8,8 +8,23 @@ from pmm_jax.torch_baseline.losses import batch_hard_triplet, smoothed_cross_ent
 from pmm_jax.torch_baseline.model import PMM
 
 
-def adam(model: PMM, optim: OptimConfig) -> torch.optim.Adam:
-    """Adam with L2 in the gradient; the caller sets each step's learning rate."""
+def adam(model: PMM, optim: OptimConfig) -> torch.optim.Optimizer:
+    """Adam with L2 in the gradient, or AdamW with decay of the kernels alone.
+
+    The caller sets each step's learning rate.
+    """
+    if optim.decoupled_decay:
+        kernels = [p for p in model.parameters() if p.ndim > 1]
+        others = [p for p in model.parameters() if p.ndim <= 1]
+        return torch.optim.AdamW(
+            [
+                {"params": kernels, "weight_decay": optim.decoupled_decay},
+                {"params": others, "weight_decay": 0.0},
+            ],
+            optim.peak_lr,
+            optim.betas,
+            optim.eps,
+        )
     return torch.optim.Adam(
         model.parameters(), optim.peak_lr, optim.betas, optim.eps, optim.weight_decay
     )

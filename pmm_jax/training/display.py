@@ -11,8 +11,8 @@ class Display:
 
     LINE_SECONDS = 30.0
 
-    def __init__(self, stderr: bool = False) -> None:
-        self.console = Console(stderr=stderr)
+    def __init__(self, stderr: bool = False, quiet: bool = False) -> None:
+        self.console = Console(stderr=stderr, quiet=quiet)
         self._last_line = -self.LINE_SECONDS
 
     def say(self, text: str) -> None:

@@ -17,7 +17,7 @@ from pmm_jax.evaluation.embed import embed_batches
 from pmm_jax.model.pmm import Network, Tree, embed
 from pmm_jax.training.display import Display
 from pmm_jax.training.run_weights import restore_run
-from pmm_jax.training.sharding import data_mesh, split_batch
+from pmm_jax.training.sharding import data_mesh, local_rows, place, split_batch, whole
 from pmm_jax.training.workdir import check_claim, read_config
 
 Embed = Callable[[Tree, Tree, jax.Array], jax.Array]
@@ -27,12 +27,15 @@ FREE = frozenset({"data.root", "evaluate.flip_average"})
 """Fields in which an evaluation may differ from its run: the images may have moved."""
 
 
-def make_embed(network: Network, flip_average: bool = False) -> Embed:
+def make_embed(
+    network: Network, flip_average: bool = False, mesh: jax.sharding.Mesh | None = None
+) -> Embed:
     """The jitted embedding function, uint8 images in.
 
     Args:
         network: what embeds.
         flip_average: give the mean of an image's embedding and its mirror image's.
+        mesh: devices that the images are split over; each gets all embeddings of the batch.
     """
 
     def run(params: Tree, stats: Tree, images: jax.Array) -> jax.Array:
@@ -43,7 +46,7 @@ def make_embed(network: Network, flip_average: bool = False) -> Embed:
         embeddings = embed(network, params, stats, normalise(pairs.reshape(-1, *images.shape[1:])))
         return embeddings.reshape(len(images), 2, -1).mean(1)
 
-    return jax.jit(run)
+    return jax.jit(run) if mesh is None else jax.jit(run, out_shardings=whole(mesh))
 
 
 def embed_split(
@@ -51,12 +54,13 @@ def embed_split(
 ) -> Embeddings:
     """The embeddings of a whole split: `train`, `query` or `gallery`."""
     split = open_split(config.data, name)
-    mesh = data_mesh(config.evaluate.batch_size)
+    size = config.evaluate.batch_size
+    mesh = data_mesh(size)
 
     def run(images: np.ndarray) -> jax.Array:
-        return embed_images(params, stats, split_batch(mesh, images))
+        return embed_images(params, stats, split_batch(mesh, images, size))
 
-    batches = ordered_batches(split, config.data, config.evaluate.batch_size)
+    batches = ordered_batches(split, config.data, size, local_rows(mesh, size))
     with display.bar(f"embedding {name}", len(split)) as bar:
         features = embed_batches(run, batches, bar.advance)
     return Embeddings(features, split.identities, split.cameras)
@@ -83,5 +87,7 @@ def evaluate_run(config: Config, workdir: Path, display: Display) -> Ranking:
     check_claim(workdir, config, free=FREE)
     prepare(config.data, display.say, brief=True)
     _, network, params, stats = restore_run(workdir, config.evaluate.checkpoint, display.say)
-    embed_images = make_embed(network, config.evaluate.flip_average)
+    mesh = data_mesh(config.evaluate.batch_size)
+    params, stats = place((params, stats), whole(mesh))
+    embed_images = make_embed(network, config.evaluate.flip_average, mesh)
     return evaluate(embed_images, config, params, stats, display)

@@ -1,5 +1,6 @@
 """The story of a run: batches, step, log, evaluate, save."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,10 @@ from pmm_jax.training.display import Display
 from pmm_jax.training.evaluate import evaluate, make_embed
 from pmm_jax.training.interrupt import stop_on_signal
 from pmm_jax.training.optimizer import adam, learning_rate
+from pmm_jax.training.processes import any_of, check_same, is_first, together
 from pmm_jax.training.profiling import Tracer
 from pmm_jax.training.run_log import BEFORE, MetricsFile, read_metrics
-from pmm_jax.training.sharding import data_mesh, replicate, split_batch
+from pmm_jax.training.sharding import data_mesh, local_rows, place, split_batch, state_sharding
 from pmm_jax.training.state import TrainState, new_state
 from pmm_jax.training.step import make_step
 from pmm_jax.training.window import Window
@@ -38,13 +40,25 @@ def train(config: Config, workdir: Path, profile: bool = False) -> None:
         workdir: holds all of the run; made if need be.
         profile: record a jax profiler trace of a few steps under workdir/profile.
     """
-    display = Display()
-    prepare(config.data, display.say, brief=True)
+    display = Display(quiet=not is_first())
+
+    def check() -> None:
+        prepare(config.data, display.say, brief=True)
+        training_data(config)
+        check_test(config)
+
+    together(check)
     split, sampler = training_data(config)
-    check_test(config)
-    # The lock comes first: a claim that is refused or overtaken must not have written anything.
-    with run_lock(workdir, display.say):
-        claim(workdir, config, data=split.fingerprint)
+    check_same("images", split.fingerprint)
+    with ExitStack() as stack:
+
+        def own() -> None:
+            # The lock comes first: a claim that is refused or overtaken must write nothing.
+            if is_first():
+                stack.enter_context(run_lock(workdir, display.say))
+                claim(workdir, config, data=split.fingerprint)
+
+        together(own)
         _run(config, workdir, split, sampler, display, profile)
 
 
@@ -62,12 +76,14 @@ def _run(
     schedule = learning_rate(config.optim, config.train.epochs, sampler.steps_per_epoch)
     transform = adam(config.optim, schedule)
     mesh = data_mesh(sampler.batch_size)
-    step = make_step(network, config, transform)
-    embed_images = make_embed(network, config.evaluate.flip_average)
+    rows = local_rows(mesh, sampler.batch_size)
+    embed_images = make_embed(network, config.evaluate.flip_average, mesh)
 
     with Checkpoints(workdir) as checkpoints, stop_on_signal() as stopping:
         done = checkpoints.latest or 0
-        state = replicate(mesh, start(network, config, transform, fresh=not done))
+        state = start(network, config, transform, fresh=not done)
+        state = place(state, state_sharding(mesh, state, config.optim.shard_moments))
+        step = make_step(network, config, transform, state)
         if done:
             state = checkpoints.restore(done, state)
             display.say(f"going on after step {done} of {calendar.steps}")
@@ -81,15 +97,18 @@ def _run(
             sampler,
             range(done, calendar.steps),
             config.data.workers,
+            rows,
         )
-        log = MetricsFile(workdir, done)
+        log = MetricsFile(workdir, done, writes=is_first())
         window = Window(sampler.batch_size)
         to_come = range(done + 1, calendar.steps + 1)
         tracer = Tracer(workdir / "profile", to_come, config.train.profile_steps, profile)
         with display.bar("training", calendar.steps, done) as bar:
             for number, batch in enumerate(window.waiting(batches), done + 1):
                 tracer.before(number)
-                state, metrics = step(state, *(split_batch(mesh, array) for array in batch))
+                state, metrics = step(
+                    state, *(split_batch(mesh, array, sampler.batch_size) for array in batch)
+                )
                 window.add(metrics)
                 if tracer.after(number, state):
                     display.say(f"profiler trace written under {workdir / 'profile'}")
@@ -114,7 +133,7 @@ def _run(
                     display.say(f"epoch {epoch}: Rank-1 {ranking.rank1:.1%}  mAP {ranking.mAP:.1%}")
                     window.restart()
                 # Only where a line was written: its window of averages would be lost.
-                stop = stopping() and calendar.logs(number)
+                stop = calendar.logs(number) and any_of(stopping())
                 if calendar.saves(number) or stop:
                     checkpoints.save(number, state, result)
                 if stop:

@@ -1,4 +1,4 @@
-"""Adam with L2 in the gradient, and the learning rate by epoch."""
+"""Adam with L2 in the gradient or decoupled decay, and the learning rate by epoch."""
 
 import math
 
@@ -39,9 +39,15 @@ def learning_rate(optim: OptimConfig, epochs: int, steps_per_epoch: int) -> opta
 
 
 def adam(optim: OptimConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
-    """PyTorch's Adam(weight_decay=...): L2 joins the gradient before the moments (not AdamW)."""
-    return optax.chain(
-        optax.add_decayed_weights(optim.weight_decay),
-        optax.scale_by_adam(*optim.betas, eps=optim.eps),
-        optax.scale_by_learning_rate(schedule),
+    """PyTorch's Adam(weight_decay=...): L2 joins the gradient before the moments.
+
+    With decoupled_decay it is AdamW (Loshchilov and Hutter, 2019) on the kernels instead.
+    """
+    moments = optax.scale_by_adam(*optim.betas, eps=optim.eps)
+    rate = optax.scale_by_learning_rate(schedule)
+    if not optim.decoupled_decay:
+        return optax.chain(optax.add_decayed_weights(optim.weight_decay), moments, rate)
+    decay = optax.add_decayed_weights(
+        optim.decoupled_decay, mask=lambda tree: jax.tree.map(lambda x: x.ndim > 1, tree)
     )
+    return optax.chain(moments, decay, rate)

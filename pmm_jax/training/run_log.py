@@ -16,7 +16,11 @@ class MetricsFile:
     to TensorBoard and to the progress bar.
     """
 
-    def __init__(self, workdir: Path, resumed_step: int) -> None:
+    def __init__(self, workdir: Path, resumed_step: int, writes: bool = True) -> None:
+        """Where several processes share a run, only one of them `writes`."""
+        self._writes = writes
+        if not writes:
+            return
         self._path = workdir / METRICS
         if not resumed_step and read_metrics(workdir):
             # Its checkpoints are gone, or it stopped before the first: what it logged is kept.
@@ -32,18 +36,23 @@ class MetricsFile:
 
     def write(self, step: int, epoch: int, values: dict[str, float], group: str) -> None:
         """Add a line; `group` is its TensorBoard heading."""
+        if not self._writes:
+            return
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, "epoch": epoch, **values}) + "\n")
         self.write_events(step, values, group)
 
     def write_events(self, step: int, values: dict[str, float], group: str) -> None:
         """TensorBoard alone."""
+        if not self._writes:
+            return
         for name, value in values.items():
             self._events.add_scalar(f"{group}/{name}", value, step)
 
     def close(self) -> None:
         """Flush everything."""
-        self._events.close()
+        if self._writes:
+            self._events.close()
 
 
 def _summary_writer() -> Any:

@@ -1,4 +1,8 @@
-"""One mesh axis, `data`: batches are split over it, the state is on every device."""
+"""One mesh axis, `data`: batches are split over all devices, and the state is on every one.
+
+Everything is written in the global view, so BatchNorm, hard mining and negatives see the whole
+batch, and the number of devices changes the numbers by rounding alone.
+"""
 
 from typing import TypeVar
 
@@ -7,15 +11,14 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from pmm_jax.errors import UserError
+from pmm_jax.training.state import TrainState
 
 T = TypeVar("T")
+AXIS = "data"
 
 
 def data_mesh(batch_size: int) -> jax.sharding.Mesh:
-    """All devices in one axis.
-
-    Everything is written in the global view, so BatchNorm, hard mining and negatives see the whole
-    batch and the number of devices changes the numbers by rounding alone.
+    """All devices of all processes in one axis.
 
     Raises:
         UserError: the batch does not divide by the devices.
@@ -27,14 +30,67 @@ def data_mesh(batch_size: int) -> jax.sharding.Mesh:
             "data.identities_per_batch, data.images_per_identity or evaluate.batch_size"
         )
     # Explicit axes, the default, refuse the reshapes of block ranking and BatchNorm.
-    return jax.make_mesh((count,), ("data",), axis_types=(AxisType.Auto,))
+    return jax.make_mesh((count,), (AXIS,), axis_types=(AxisType.Auto,))
 
 
-def replicate(mesh: jax.sharding.Mesh, tree: T) -> T:
-    """The tree on every device of the mesh."""
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+def split(mesh: jax.sharding.Mesh) -> NamedSharding:
+    """First axis over the devices."""
+    return NamedSharding(mesh, PartitionSpec(AXIS))
 
 
-def split_batch(mesh: jax.sharding.Mesh, array: np.ndarray) -> jax.Array:
-    """A host array with its first axis split over the devices."""
-    return jax.device_put(array, NamedSharding(mesh, PartitionSpec("data")))
+def whole(mesh: jax.sharding.Mesh) -> NamedSharding:
+    """On every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def state_sharding(mesh: jax.sharding.Mesh, state: TrainState, spread: bool) -> TrainState:
+    """Where each array of the state lies, as a tree of its shape.
+
+    Args:
+        mesh: the devices.
+        state: arrays or their shapes.
+        spread: split the optimiser's moments over the devices (ZeRO, stage 1: Rajbhandari et al.
+            2020), each along its longest axis that divides. XLA then updates each part where it
+            lies, and gathers the new parameters.
+    """
+
+    def moment(array: jax.Array) -> NamedSharding:
+        axes = [i for i in range(array.ndim) if array.shape[i] % mesh.size == 0]
+        if not spread or not axes:
+            return whole(mesh)
+        longest = max(axes, key=lambda i: array.shape[i])
+        return NamedSharding(mesh, PartitionSpec(*(None,) * longest, AXIS))
+
+    everywhere = jax.tree.map(lambda _: whole(mesh), state)
+    return everywhere.replace(optimizer=jax.tree.map(moment, state.optimizer))
+
+
+def place(tree: T, sharding: NamedSharding | T) -> T:
+    """A tree that every process holds whole, moved to where `sharding` says (one for all, or a
+    tree of them)."""
+
+    def move(array: jax.Array, target: NamedSharding) -> jax.Array:
+        host = np.asarray(array)
+        return jax.make_array_from_callback(host.shape, target, lambda index: host[index])
+
+    if isinstance(sharding, NamedSharding):
+        return jax.tree.map(lambda array: move(array, sharding), tree)
+    return jax.tree.map(move, tree, sharding)
+
+
+def local_rows(mesh: jax.sharding.Mesh, batch_size: int) -> np.ndarray:
+    """The rows of a batch that this process's devices hold, ascending: what it has to read."""
+    indices = split(mesh).addressable_devices_indices_map((batch_size,)).values()
+    return np.sort(np.concatenate([np.arange(batch_size)[index] for index in indices]))
+
+
+def split_batch(mesh: jax.sharding.Mesh, local: np.ndarray, batch_size: int) -> jax.Array:
+    """A batch split over the devices, from the rows of it that `local_rows` names."""
+    if len(local) == batch_size:
+        return jax.device_put(local, split(mesh))
+    rows = local_rows(mesh, batch_size)
+
+    def part(index: tuple[slice, ...]) -> np.ndarray:
+        return local[np.searchsorted(rows, np.arange(batch_size)[index[0]])]
+
+    return jax.make_array_from_callback((batch_size, *local.shape[1:]), split(mesh), part)

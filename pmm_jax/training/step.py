@@ -12,6 +12,7 @@ from pmm_jax.data.augment import augment
 from pmm_jax.mixing import draw_negatives
 from pmm_jax.model.pmm import Network, StageOutputs, Tree, train_forward
 from pmm_jax.training.losses import batch_hard_triplet, smoothed_cross_entropy
+from pmm_jax.training.sharding import split, whole
 from pmm_jax.training.state import TrainState
 
 Metrics = dict[str, jax.Array]
@@ -35,6 +36,7 @@ def loss_and_gradient(
     images: jax.Array,
     labels: jax.Array,
     negatives: tuple[jax.Array, jax.Array],
+    shards: int = 1,
 ) -> tuple[Metrics, Tree, Tree, StageOutputs]:
     """One forward and one backward of a batch, without its random part.
 
@@ -43,6 +45,7 @@ def loss_and_gradient(
         images: (N, H, W, 3), normalised and augmented.
         labels: (N,) int.
         negatives: for stages II and III, (N,) int.
+        shards: parts of the batch that they were drawn in.
 
     Returns:
         The sum `loss`, every stage's `triplet*` and `cross_entropy*`, and `accuracy`: the share of
@@ -52,7 +55,7 @@ def loss_and_gradient(
 
     def loss_of(params: Tree) -> tuple[jax.Array, Any]:
         outputs, new_stats = train_forward(
-            network, config, params, stats, images, labels, negatives
+            network, config, params, stats, images, labels, negatives, shards
         )
         triplets, entropies = stage_losses(outputs, labels, config.method.label_smoothing)
         metrics = {f"triplet{i}": value for i, value in enumerate(triplets, 1)}
@@ -82,19 +85,25 @@ def apply_step(
     images: jax.Array,
     labels: jax.Array,
     negatives: tuple[jax.Array, jax.Array],
+    shards: int = 1,
 ) -> tuple[TrainState, Metrics]:
     """The step without its random part: images already augmented, negatives already drawn.
 
     Arguments and metrics are those of `loss_and_gradient`.
     """
     metrics, gradient, stats, _ = loss_and_gradient(
-        network, config, state.params, state.stats, images, labels, negatives
+        network, config, state.params, state.stats, images, labels, negatives, shards
     )
     return apply_gradient(transform, state, gradient, stats), metrics
 
 
 def draw(
-    data: DataConfig, root: jax.Array, step: jax.Array, images: jax.Array, labels: jax.Array
+    data: DataConfig,
+    root: jax.Array,
+    step: jax.Array,
+    images: jax.Array,
+    labels: jax.Array,
+    shards: int = 1,
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     """The random part of a step: its augmented images, and the negatives of stages II and III.
 
@@ -104,22 +113,54 @@ def draw(
         step: scalar int32, counted from 0.
         images: (N, H, W, 3) uint8.
         labels: (N,) int.
+        shards: parts of the batch that draw negatives among themselves.
     """
     augment_key, key2, key3 = jax.random.split(jax.random.fold_in(root, step), 3)
-    negatives = draw_negatives(key2, labels), draw_negatives(key3, labels)
+    negatives = draw_negatives(key2, labels, shards), draw_negatives(key3, labels, shards)
     return augment(augment_key, images, data), negatives
 
 
-def make_step(network: Network, config: Config, transform: optax.GradientTransformation) -> Step:
-    """The jitted training step: (state, uint8 images, labels) to (state, metrics).
+def negative_shards(config: Config, devices: int) -> int:
+    """Parts of a batch that draw negatives among themselves, by method.negatives.
+
+    A batch lists its identities one after the other, so that a device's part holds two of them
+    where it has more images than one identity does.
+    """
+    per_device = config.data.identities_per_batch * config.data.images_per_identity // devices
+    local = config.method.negatives == "shard" and per_device > config.data.images_per_identity
+    return devices if local else 1
+
+
+def jit_step(
+    network: Network, config: Config, transform: optax.GradientTransformation, state: TrainState
+) -> jax.stages.Wrapped:
+    """The training step before compilation: (state, uint8 images, labels) to (state, metrics).
 
     All randomness comes from (seed, step), so a resumed run repeats what it would have done. The
     state is donated: its old buffers are gone after the call.
+
+    Args:
+        network, config, transform: what is trained, and how.
+        state: placed on a mesh (sharding.py), or its shapes with their shardings.
     """
     root = jax.random.key(config.train.seed)
+    mesh = state.step.sharding.mesh
+    shards = negative_shards(config, mesh.size)
 
     def step(state: TrainState, images: jax.Array, labels: jax.Array) -> tuple[TrainState, Metrics]:
-        images, negatives = draw(config.data, root, state.step, images, labels)
-        return apply_step(network, config, transform, state, images, labels, negatives)
+        images, negatives = draw(config.data, root, state.step, images, labels, shards)
+        return apply_step(network, config, transform, state, images, labels, negatives, shards)
 
-    return jax.jit(step, donate_argnums=0)
+    after = jax.tree.map(lambda array: array.sharding, state), whole(mesh)
+    return jax.jit(step, donate_argnums=0, out_shardings=after)
+
+
+def make_step(
+    network: Network, config: Config, transform: optax.GradientTransformation, state: TrainState
+) -> Step:
+    """`jit_step`, compiled: whatever comes later, it never compiles again."""
+    mesh, data = state.step.sharding.mesh, config.data
+    count = data.identities_per_batch * data.images_per_identity
+    images = jax.ShapeDtypeStruct((count, *data.image_size, 3), jnp.uint8, sharding=split(mesh))
+    labels = jax.ShapeDtypeStruct((count,), jnp.int32, sharding=split(mesh))
+    return jit_step(network, config, transform, state).lower(state, images, labels).compile()

@@ -30,6 +30,8 @@ _FREE = {
     "evaluate.batch_size",
     "evaluate.checkpoint",
     "evaluate.chunk",
+    "optim.shard_moments",
+    "model.remat",
 }
 
 
@@ -144,15 +146,7 @@ def read_config(workdir: Path) -> Config:
     """
     path = workdir / "config.json"
     try:
-        groups = json.loads(path.read_text(encoding="utf-8"))
-        return Config(
-            data=DataConfig(**_tuples(groups["data"])),
-            model=ModelConfig(**_tuples(groups["model"])),
-            method=MethodConfig(**_tuples(groups["method"])),
-            optim=OptimConfig(**_tuples(groups["optim"])),
-            train=TrainConfig(**_tuples(groups["train"])),
-            evaluate=EvaluateConfig(**_tuples(groups["evaluate"])),
-        )
+        return parse_config(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{workdir} holds no run; train one first, or check the folder") from None
     except OSError as error:
@@ -161,6 +155,23 @@ def read_config(workdir: Path) -> Config:
         raise UserError(
             f"{path} is not a run's config, or one of another version ({error})"
         ) from error
+
+
+def parse_config(text: str) -> Config:
+    """The config that json.dumps(dataclasses.asdict(config)) wrote.
+
+    Raises:
+        ValueError, KeyError, TypeError: it is none.
+    """
+    groups = json.loads(text)
+    return Config(
+        data=DataConfig(**_tuples(groups["data"])),
+        model=ModelConfig(**_tuples(groups["model"])),
+        method=MethodConfig(**_tuples(groups["method"])),
+        optim=OptimConfig(**_tuples(groups["optim"])),
+        train=TrainConfig(**_tuples(groups["train"])),
+        evaluate=EvaluateConfig(**_tuples(groups["evaluate"])),
+    )
 
 
 def _tuples(fields: dict[str, Any]) -> dict[str, Any]:

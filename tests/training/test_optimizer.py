@@ -78,8 +78,9 @@ def test_cosine_starts_above_0_peaks_once_and_ends_at_0() -> None:
     assert np.abs(np.diff(rates)).max() < 0.011  # no jump, at the peak least of all
 
 
-def test_adam_with_l2_against_a_naive_one() -> None:
-    optim = OptimConfig(weight_decay=0.03, betas=(0.8, 0.95), eps=1e-3)
+@pytest.mark.parametrize("decoupled", [0.0, 0.2])
+def test_adam_and_adamw_against_naive_ones(decoupled: float) -> None:
+    optim = OptimConfig(weight_decay=0.03, decoupled_decay=decoupled, betas=(0.8, 0.95), eps=1e-3)
     rates = [0.5, 0.1, 0.2, 0.05]
     rng = np.random.default_rng(0)
     start = {"kernel": rng.standard_normal((3, 2)), "bias": rng.standard_normal(2)}
@@ -90,11 +91,13 @@ def test_adam_with_l2_against_a_naive_one() -> None:
     second = {name: np.zeros_like(p) for name, p in start.items()}
     for t, (rate, grad) in enumerate(zip(rates, grads, strict=True), 1):
         for name, p in naive.items():
-            g = grad[name] + 0.03 * p  # joins the moments: Adam with L2, not AdamW
+            # L2 joins the moments; decoupled decay doesn't, takes its place, and spares biases.
+            g = grad[name] if decoupled else grad[name] + 0.03 * p
+            kept = 1 - rate * decoupled * (name == "kernel")
             first[name] = 0.8 * first[name] + 0.2 * g
             second[name] = 0.95 * second[name] + 0.05 * g * g
             unbiased = first[name] / (1 - 0.8**t), second[name] / (1 - 0.95**t)
-            naive[name] = p - rate * unbiased[0] / (np.sqrt(unbiased[1]) + 1e-3)
+            naive[name] = kept * p - rate * unbiased[0] / (np.sqrt(unbiased[1]) + 1e-3)
 
     with jax.enable_x64(True):
         transform = adam(optim, lambda step: jnp.asarray(rates)[step])

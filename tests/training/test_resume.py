@@ -83,7 +83,9 @@ def test_another_seed_gives_another_run(whole: Path, tiny: Config, tmp_path: Pat
     with pytest.MonkeyPatch.context() as patch:
         # The seed of the step is compiled into it; batches and weights are enough to differ here.
         patch.setattr(
-            loop, "make_step", lambda network, _, transform: make_step(network, tiny, transform)
+            loop,
+            "make_step",
+            lambda network, _, transform, state: make_step(network, tiny, transform, state),
         )
         loop.train(config, tmp_path)
     assert lines(tmp_path)[0]["loss"] != lines(whole)[0]["loss"]

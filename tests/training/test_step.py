@@ -16,6 +16,7 @@ from pmm_jax.mixing import draw_negatives
 from pmm_jax.model.initial import initialise
 from pmm_jax.model.pmm import Network, build, train_forward
 from pmm_jax.training.optimizer import adam, learning_rate
+from pmm_jax.training.sharding import data_mesh, place, split_batch, whole
 from pmm_jax.training.state import TrainState, new_state
 from pmm_jax.training.step import Step, make_step
 from tests.training.naive_forward import (
@@ -30,22 +31,23 @@ def prepare(config: Config) -> tuple[Network, optax.GradientTransformation, Trai
     network = build(config, IDS)
     transform = adam(config.optim, learning_rate(config.optim, config.train.epochs, 2))
     state = new_state(*initialise(network, config.train.seed), transform)
-    return network, transform, jax.tree.map(jnp.array, state)
+    return network, transform, place(state, whole(data_mesh(N)))
 
 
 @pytest.fixture(scope="module")
 def step(tiny: Config) -> Step:
-    network, transform, _ = prepare(tiny)
-    return make_step(network, tiny, transform)
+    network, transform, state = prepare(tiny)
+    return make_step(network, tiny, transform, state)
 
 
 def take(step: Step, config: Config, seeds: list[int], start: int = 0) -> tuple[Any, list[Any]]:
     """Steps from a fresh state whose counter stands at `start`, one for each seed of images."""
     _, _, state = prepare(config)
-    state = replace(state, step=jnp.int32(start))
+    state = replace(state, step=place(jnp.int32(start), whole(data_mesh(N))))
     metrics = []
     for seed in seeds:
-        state, found = step(state, jnp.asarray(images(seed)), jnp.asarray(LABELS))
+        batch = (split_batch(data_mesh(N), array, N) for array in (images(seed), LABELS))
+        state, found = step(state, *batch)
         metrics.append(jax.device_get(found))
     return jax.device_get(state), metrics
 

@@ -1,0 +1,44 @@
+"""What a device can do at best: measured by a matrix product, and as its maker states it."""
+
+import time
+
+SIZE = 4096
+"""Rows and columns of the product."""
+ROUNDS = 5
+
+# FLOP/s of dense matrix products, from the makers' data sheets: (bfloat16, float32 by TF32 where
+# there is one). A TPU has no float32 rate of its own.
+STATED = {
+    "NVIDIA A100": (312e12, 156e12),
+    "NVIDIA H100": (989e12, 494e12),
+    "TPU v4": (275e12, None),
+    "TPU v5 lite": (197e12, None),
+    "TPU v5e": (197e12, None),
+    "TPU v5p": (459e12, None),
+    "TPU v6 lite": (918e12, None),
+}
+
+
+def matmul_rate() -> float:
+    """FLOP/s of the fastest of a few float32 products on the default device."""
+    import jax
+    import jax.numpy as jnp
+
+    size = SIZE if jax.default_backend() != "cpu" else SIZE // 2
+    a = jnp.ones((size, size), jnp.float32)
+    product = jax.jit(lambda a, b: a @ b)
+    product(a, a).block_until_ready()
+    fastest = float("inf")
+    for _ in range(ROUNDS):
+        started = time.perf_counter()
+        product(a, a).block_until_ready()
+        fastest = min(fastest, time.perf_counter() - started)
+    return 2 * size**3 / fastest
+
+
+def stated_peak(device_kind: str, dtype: str) -> float | None:
+    """FLOP/s by the data sheet, None for a device that the table doesn't have."""
+    for name, (half, single) in STATED.items():
+        if device_kind.startswith(name):
+            return half if dtype == "bfloat16" else single
+    return None

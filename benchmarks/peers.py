@@ -1,0 +1,183 @@
+"""The training steps that benchmarks.step times, each in a process of its own that waits its turn.
+
+Run by benchmarks.step: python -m benchmarks.peers NAME CONFIG IDENTITIES, CONFIG as JSON. Every
+line on standard input asks for one step; the answer is its seconds. At the end of input it prints
+the peak memory, the device's own where it has its own, else the process's.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pmm_jax.comparison.memory import peak
+from pmm_jax.config import Config
+from pmm_jax.training.workdir import parse_config
+
+OURS = ("pmm_jax", "pmm_jax without CAM", "pmm_jax stage I alone")
+TORCH = ("PyTorch as released", "PyTorch through the heads")
+
+
+class Ready(NamedTuple):
+    """A step to be called, and what is known about it."""
+
+    step: Callable[[], None]
+    facts: dict[str, Any]
+    memory: Callable[[], int] = peak
+    """Peak memory so far, in bytes."""
+
+
+class Batch(NamedTuple):
+    """Made-up inputs, the same for every peer."""
+
+    images: np.ndarray
+    """(N, H, W, 3) float32, standard normal."""
+    labels: np.ndarray
+    """(N,) int64."""
+    negatives: np.ndarray
+    """(N,) int64."""
+
+
+def batch_of(config: Config) -> Batch:
+    """Inputs of the config's sizes."""
+    rng = np.random.default_rng(0)
+    identities, each = config.data.identities_per_batch, config.data.images_per_identity
+    labels = np.repeat(np.arange(identities), each)
+    images = rng.standard_normal((len(labels), *config.data.image_size, 3), np.float32)
+    return Batch(images, labels, np.roll(np.arange(len(labels)), each))
+
+
+def ours(name: str, config: Config, num_ids: int) -> Ready:
+    """The jitted step without its random part, as the PyTorch peers have it."""
+    from pmm_jax.host_memory import keep_freed_memory
+
+    keep_freed_memory()
+    import jax
+
+    from pmm_jax.model.initial import initialise
+    from pmm_jax.model.pmm import build
+    from pmm_jax.training.optimizer import adam
+    from pmm_jax.training.state import new_state
+    from pmm_jax.training.step import apply_step
+
+    if name == "pmm_jax without CAM":
+        # No block is replaced, so XLA drops the CAMs, the ranking and the mixing.
+        config = replace(config, method=replace(config.method, top_k=0))
+    if name == "pmm_jax stage I alone":
+        config = replace(config, method=replace(config.method, name="baseline"))
+    network = build(config, num_ids)
+    transform = adam(config.optim, lambda _: 1e-4)
+    batch = jax.device_put(batch_of(config))
+    state = jax.device_put(new_state(*initialise(network, 0), transform))
+    compiled = (
+        jax.jit(
+            lambda state, images, labels, negatives: apply_step(
+                network, config, transform, state, images, labels, (negatives, negatives)
+            ),
+            donate_argnums=0,
+        )
+        .lower(state, *batch)
+        .compile()
+    )
+
+    def step() -> None:
+        nonlocal state
+        state, metrics = compiled(state, *batch)
+        jax.block_until_ready((state, metrics))
+
+    device = jax.devices()[0]
+    costs = compiled.cost_analysis() or {}
+    facts = {"flop": costs.get("flops"), "bytes": costs.get("bytes accessed")}
+    facts |= {"device": device.device_kind, "jax": jax.__version__}
+    on_device = device.memory_stats()
+    if not on_device:
+        return Ready(step, facts)
+    return Ready(step, facts, lambda: device.memory_stats()["peak_bytes_in_use"])
+
+
+def theirs(name: str, config: Config, num_ids: int) -> Ready:
+    """The PyTorch baseline's step."""
+    import torch
+
+    from pmm_jax.torch_baseline.model import PMM
+    from pmm_jax.torch_baseline.step import adam, train_step
+
+    cam = "released" if name == "PyTorch as released" else "head"
+    torch.manual_seed(0)
+    model = PMM(config.model, config.method, num_ids, cam).train()
+    optimizer = adam(model, config.optim)
+    images, labels, negatives = (torch.from_numpy(array) for array in batch_of(config))
+    images = images.permute(0, 3, 1, 2).contiguous()
+
+    def step() -> None:
+        train_step(model, optimizer, 1e-4, images, labels, (negatives, negatives))
+
+    return Ready(step, {"torch": torch.__version__, "threads": torch.get_num_threads()})
+
+
+class Peer:
+    """A peer's process, seen from the benchmark."""
+
+    def __init__(self, name: str, config: Config, num_ids: int) -> None:
+        self.name = name
+        self.seconds: list[float] = []
+        self._process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "benchmarks.peers",
+                name,
+                json.dumps(asdict(config)),
+                str(num_ids),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            # Each takes what it needs: several share the device.
+            env={**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
+        )
+        self.facts = json.loads(self._ask(None))
+
+    def step(self, counted: bool = True) -> float:
+        """One step's seconds."""
+        seconds = float(self._ask("step"))
+        if counted:
+            self.seconds.append(seconds)
+        return seconds
+
+    def close(self) -> int:
+        """End the process; its peak memory in bytes."""
+        output, _ = self._process.communicate()
+        return int(output)
+
+    def _ask(self, word: str | None) -> str:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        if word is not None:
+            self._process.stdin.write(word + "\n")
+            self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise SystemExit(f"error: {self.name} ended with code {self._process.wait()}")
+        return answer
+
+
+def main(name: str, config: Config, num_ids: int) -> None:
+    """Get ready, then a step for each line."""
+    ready = (ours if name in OURS else theirs)(name, config, num_ids)
+    print(json.dumps(ready.facts), flush=True)
+    for _ in sys.stdin:
+        started = time.perf_counter()
+        ready.step()
+        print(time.perf_counter() - started, flush=True)
+    print(ready.memory())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], parse_config(sys.argv[2]), int(sys.argv[3]))

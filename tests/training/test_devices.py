@@ -1,0 +1,107 @@
+"""The number of devices and processes changes a run by rounding alone."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+SCRIPT = Path(__file__).with_name("many_devices.py")
+
+
+def begin(devices: int, **options: Any) -> subprocess.Popen:
+    environment = {
+        **os.environ,
+        "JAX_ENABLE_X64": "1",
+        "JAX_PLATFORMS": "cpu",
+        "JAX_NUM_CPU_DEVICES": str(devices),
+        "PYTHONPATH": str(SCRIPT.parents[2]),
+    }
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), json.dumps(options)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def end(process: subprocess.Popen) -> dict[str, Any]:
+    output, error = process.communicate(timeout=300)
+    assert process.returncode == 0, error
+    return json.loads(output) if output else {}
+
+
+def run(devices: int, first: int = 0, last: int = 20, **options: Any) -> dict[str, Any]:
+    """The result of one process."""
+    return end(begin(devices, first=first, last=last, **options))
+
+
+def run_processes(processes: int, devices: int, **options: Any) -> dict[str, Any]:
+    """The result of several processes with that many devices each."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    started = [
+        begin(
+            devices,
+            **options,
+            launch={"coordinator": address, "processes": processes, "process": i},
+        )
+        for i in range(processes)
+    ]
+    results = [end(process) for process in started]  # all have to end well; the first one prints
+    return results[0]
+
+
+@pytest.fixture(scope="module")
+def alone() -> dict[str, Any]:
+    """20 steps on one device."""
+    return run(1)
+
+
+def assert_same(found: dict[str, Any], expected: dict[str, Any], first: int = 0) -> None:
+    np.testing.assert_allclose(found["losses"], expected["losses"][first:], rtol=1e-9)
+    assert found["weights"] == pytest.approx(expected["weights"], rel=1e-9)
+
+
+def test_four_devices_are_one(alone: dict[str, Any]) -> None:
+    found = run(4)
+    assert found["devices"] == 4
+    assert_same(found, alone)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [2, 8])
+def test_two_and_eight_devices_are_one(alone: dict[str, Any], devices: int) -> None:
+    assert_same(run(devices), alone)
+
+
+@pytest.mark.slow
+def test_moments_spread_over_devices_are_the_same_adam(alone: dict[str, Any]) -> None:
+    found = run(4, spread=True)
+    assert found["moments_held"] < 0.3
+    assert alone["moments_held"] == 1
+    assert_same(found, alone)
+
+
+@pytest.mark.slow
+def test_negatives_of_the_own_shard_give_other_losses(alone: dict[str, Any]) -> None:
+    found = run(4, last=3, negatives="shard")
+    assert not np.allclose(found["losses"], alone["losses"][:3], rtol=1e-9)
+
+
+def test_two_processes_go_on_as_one_and_as_four_devices(
+    alone: dict[str, Any], tmp_path: Path
+) -> None:
+    first = run_processes(2, 2, first=0, last=10, save=str(tmp_path), spread=True)
+    assert (first["processes"], first["devices"]) == (2, 4)
+    np.testing.assert_allclose(first["losses"], alone["losses"][:10], rtol=1e-9)
+    for devices in (1, 4):
+        found = run(devices, first=10, restore=str(tmp_path))
+        assert_same(found, alone, first=10)

@@ -1,0 +1,94 @@
+"""What the step's program holds: each convolution once, and the stock operations elsewhere."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from pmm_jax.config import Config
+from pmm_jax.model import operations
+from pmm_jax.model.initial import initialise
+from pmm_jax.model.pmm import Network, build
+from pmm_jax.training.evaluate import make_embed
+from pmm_jax.training.optimizer import adam
+from pmm_jax.training.sharding import data_mesh, place, whole
+from pmm_jax.training.state import new_state
+from pmm_jax.training.step import jit_step
+
+IDENTITIES = 9
+CONVOLUTIONS = 1 + 4 * 4 + 3
+"""Of tiny: the stem, four blocks of three and a projection, the part block."""
+
+
+def shapes(tree: Any) -> Any:
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
+
+
+def step_and_inputs(config: Config) -> tuple[jax.stages.Wrapped, tuple[Any, ...]]:
+    network = build(config, IDENTITIES)
+    transform = adam(config.optim, lambda _: 1e-4)
+    count = config.data.identities_per_batch * config.data.images_per_identity
+    state = place(new_state(*initialise(network, 0), transform), whole(data_mesh(count)))
+    images = jax.ShapeDtypeStruct((count, *config.data.image_size, 3), jnp.uint8)
+    labels = jax.ShapeDtypeStruct((count,), jnp.int32)
+    return jit_step(network, config, transform, state), (state, images, labels)
+
+
+@pytest.fixture
+def stock() -> Iterator[None]:
+    """Programs as they are traced for an accelerator."""
+    with operations.forms_for("tpu"):
+        yield
+
+
+def of_type(config: Config, compute_dtype: Any) -> Config:
+    return replace(config, model=replace(config.model, compute_dtype=compute_dtype))
+
+
+@pytest.mark.usefixtures("stock")
+def test_each_convolution_runs_once_forward_and_once_a_gradient(tiny: Config) -> None:
+    step, inputs = step_and_inputs(tiny)
+    compiled = step.lower(*inputs).compile().as_text()
+    # Forward, and the gradients of kernel and input; nobody asks for the images' own.
+    assert len(re.findall(r" convolution\(", compiled)) == 3 * CONVOLUTIONS - 1
+
+
+@pytest.mark.usefixtures("stock")
+def test_rematerialised_blocks_run_forward_twice(tiny: Config) -> None:
+    config = replace(tiny, model=replace(tiny.model, remat=True))
+    step, inputs = step_and_inputs(config)
+    lowered = step.lower(*inputs).as_text()
+    # A block's last convolution need not be run again: only its output's BatchNorm asks for it.
+    again = len(re.findall(r"stablehlo\.convolution", lowered)) - (3 * CONVOLUTIONS - 1)
+    assert again == 4 * 4
+
+
+@pytest.mark.usefixtures("stock")
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+@pytest.mark.parametrize("compute_dtype", ["float32", "bfloat16"])
+def test_the_step_lowers_for_accelerators(tiny: Config, platform: str, compute_dtype: str) -> None:
+    step, inputs = step_and_inputs(of_type(tiny, compute_dtype))
+    exported = jax.export.export(step, platforms=[platform])(*shapes(inputs))
+    text = exported.mlir_module()
+    assert exported.platforms == (platform,)
+    assert len(re.findall(r"stablehlo\.convolution", text)) == 3 * CONVOLUTIONS - 1
+    assert ("bf16" in text) == (compute_dtype == "bfloat16")
+
+
+@pytest.mark.usefixtures("stock")
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+@pytest.mark.parametrize("compute_dtype", ["float32", "bfloat16"])
+def test_embedding_lowers_for_accelerators(tiny: Config, platform: str, compute_dtype: str) -> None:
+    network: Network = build(of_type(tiny, compute_dtype), IDENTITIES)
+    images = jax.ShapeDtypeStruct((8, *tiny.data.image_size, 3), jnp.uint8)
+    weights = shapes(initialise(network, 0))
+    exported = jax.export.export(jax.jit(make_embed(network)), platforms=[platform])(
+        *weights, images
+    )
+    assert len(re.findall(r"stablehlo\.convolution", exported.mlir_module())) == CONVOLUTIONS
+    (output,) = exported.out_avals
+    assert output.dtype == jnp.float32
