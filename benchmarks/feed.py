@@ -78,6 +78,7 @@ def feeds(
         "from memory": lambda steps: train_batches(kept, sampler, steps, data.workers),
     }
     if importlib.util.find_spec("torch"):
+        import torch
         from torch.utils.data import DataLoader
 
         images = Images(split, data.image_size)
@@ -85,7 +86,7 @@ def feeds(
             images,  # type: ignore[arg-type]  # any object with len and [] will do
             batch_sampler=[sampler.batch(step).tolist() for step in steps],
             num_workers=data.workers,
-            collate_fn=np.stack,
+            collate_fn=lambda images: torch.from_numpy(np.stack(images)),
         )
     else:
         print("torch is not installed: the peer is left out", file=sys.stderr)

@@ -24,7 +24,7 @@ _BYTES = {
 }
 _SHAPE = re.compile(r"\b(" + "|".join(_BYTES) + r")\[([\d,]*)\]")
 _INSTRUCTION = re.compile(
-    r"= (?P<result>\([^)]*\)|\S+) (?P<kind>" + "|".join(COLLECTIVES) + r")(?:-start)?\("
+    r"= (?P<result>[^=]*?) (?P<kind>" + "|".join(COLLECTIVES) + r")(?P<start>-start)?\("
 )
 
 
@@ -53,8 +53,9 @@ class Transfer(NamedTuple):
 def transfers(text: str) -> list[Transfer]:
     """Every collective operation of a program, from `compiled.as_text()`."""
     return [
-        Transfer(match["kind"], tuple(_arrays(match["result"])))
-        for match in _INSTRUCTION.finditer(text)
+        Transfer(match["kind"], tuple(_results(match)))
+        for line in text.splitlines()
+        if (match := _INSTRUCTION.search(line))
     ]
 
 
@@ -64,6 +65,14 @@ def by_kind(found: list[Transfer]) -> dict[str, int]:
     for transfer in found:
         total[transfer.kind] += transfer.size
     return dict(total)
+
+
+def _results(match: re.Match[str]) -> list[Array]:
+    """What an instruction leaves; one that only starts lists its operands before it."""
+    arrays = list(_arrays(match["result"]))
+    if not match["start"] or match["kind"] == "all-reduce":
+        return arrays
+    return arrays[1:2] if match["kind"] == "collective-permute" else arrays[len(arrays) // 2 :]
 
 
 def _arrays(shapes: str) -> Iterator[Array]:

@@ -14,7 +14,7 @@ STATED = {
     "TPU v4": (275e12, None),
     "TPU v5 lite": (197e12, None),
     "TPU v5e": (197e12, None),
-    "TPU v5p": (459e12, None),
+    "TPU v5": (459e12, None),  # v5p; the others come first
     "TPU v6 lite": (918e12, None),
 }
 

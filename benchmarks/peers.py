@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pmm_jax.comparison.memory import peak
+from pmm_jax.comparison.memory import forget_peak, peak
 from pmm_jax.config import Config
 from pmm_jax.training.workdir import parse_config
 
@@ -171,6 +171,7 @@ class Peer:
 def main(name: str, config: Config, num_ids: int) -> None:
     """Get ready, then a step for each line."""
     ready = (ours if name in OURS else theirs)(name, config, num_ids)
+    forget_peak()  # compiling is no part of a step
     print(json.dumps(ready.facts), flush=True)
     for _ in sys.stdin:
         started = time.perf_counter()

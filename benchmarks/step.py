@@ -48,10 +48,11 @@ def measure(config: Config, options: Options) -> dict:
         reached; `config`, `machine`.
     """
     names = list(OURS) if config.method.name == "pmm" else [OURS[0]]
-    if importlib.util.find_spec("torch"):
-        names += TORCH
+    why_not = _no_torch(config)
+    if why_not:
+        print(f"{why_not}: PyTorch's rows are left out", file=sys.stderr)
     else:
-        print("torch is not installed: its rows are left out", file=sys.stderr)
+        names += TORCH
     peers = [Peer(name, config, options.identities) for name in names]
     for turn in range(options.warm_up + options.rounds):
         if sys.stderr.isatty():
@@ -87,6 +88,17 @@ def measure(config: Config, options: Options) -> dict:
             "matmul_flop_per_second": reached,
         },
     }
+
+
+def _no_torch(config: Config) -> str | None:
+    """Why PyTorch's steps would not compare; they are PMM in float32, on the CPU."""
+    if not importlib.util.find_spec("torch"):
+        return "torch is not installed"
+    if config.method.name != "pmm" or config.model.compute_dtype != "float32":
+        return "the PyTorch peers are PMM in float32"
+    import jax
+
+    return None if jax.default_backend() == "cpu" else "the PyTorch peers run on the CPU"
 
 
 def table(result: dict) -> str:

@@ -32,6 +32,7 @@ class Model:
         self.params = params
         self.stats = stats
         self.image_size = image_size
+        self._weights = jax.device_put((params, stats))  # once, not with every batch
         self._embed = make_embed(network)
         self._embed_both = make_embed(network, flip_average=True)
 
@@ -70,9 +71,7 @@ class Model:
                 yield batch, len(some)
 
         run = self._embed_both if flip_average else self._embed
-        return embed_batches(
-            lambda batch: run(self.params, self.stats, jax.device_put(batch)), batches()
-        )
+        return embed_batches(lambda batch: run(*self._weights, jax.device_put(batch)), batches())
 
     def state_dict(self) -> Tensors:
         """Every value under PyTorch's names, in PyTorch's shapes (torch_names.py)."""

@@ -7,6 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 VARIABLE = "JAX_COMPILATION_CACHE_DIR"
+_named: list[str] = []
+"""The folder that this module put there."""
 
 
 def keep_compiled_programs() -> None:
@@ -26,6 +28,20 @@ def keep_compiled_programs() -> None:
     except OSError:
         return
     os.environ[VARIABLE] = str(folder)
+    _named.append(str(folder))
+
+
+def forget_default_folder() -> None:
+    """Keep nothing after all, unless the environment named the folder.
+
+    For several processes: one that finds a program compiled would leave the others waiting for
+    what they work out together. Before anything is compiled.
+    """
+    if os.environ.get(VARIABLE) in _named:
+        import jax
+
+        del os.environ[VARIABLE]
+        jax.config.update("jax_compilation_cache_dir", None)
 
 
 def _machine() -> str:

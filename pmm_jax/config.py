@@ -41,6 +41,8 @@ class DataConfig:
     """Side in pixels of the erased square."""
     memory_gib: float = 8.0
     """Decode the training split once, kept as uint8, where it takes no more; else per batch."""
+    device_gib: float = 4.0
+    """Keep the training split on the accelerator, on every one, where it takes no more."""
     workers: int = 2
     """Threads that read and decode images."""
 
@@ -126,6 +128,9 @@ class TrainConfig:
     """Seed of the initial weights, batches, augmentation and negatives."""
     log_every: int = 10
     """Steps between two training lines of metrics.jsonl; the host waits for the device there."""
+    steps_per_call: int = 0
+    """Steps that go to the device in one call, at most log_every; 0 chooses: 1 on a CPU, log_every
+    on accelerators."""
     evaluate_every: int = 50
     """Epochs between two evaluations; the last epoch is always evaluated, 0 leaves only that."""
     checkpoint_every: int = 10

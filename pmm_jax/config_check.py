@@ -110,6 +110,8 @@ def _check_ranges(config: Config) -> None:
         "train.epochs": (config.train.epochs, 1),
         "train.seed": (config.train.seed, 0),
         "train.log_every": (config.train.log_every, 1),
+        "train.steps_per_call": (config.train.steps_per_call, 0),
+        "data.device_gib": (config.data.device_gib, 0),
         "train.evaluate_every": (config.train.evaluate_every, 0),
         "train.checkpoint_every": (config.train.checkpoint_every, 1),
         "train.profile_steps": (config.train.profile_steps, 1),

@@ -33,6 +33,7 @@ from pmm_jax.training.evaluate import FREE, embed_split, make_embed
 from pmm_jax.training.interrupt import stop_on_signal
 from pmm_jax.training.loop import check_test, training_data
 from pmm_jax.training.run_weights import restore_run
+from pmm_jax.training.sharding import data_mesh, place, whole
 from pmm_jax.training.workdir import check_claim, claim, run_lock
 
 RANKS = 50
@@ -164,7 +165,9 @@ def against(config: Config, workdir: Path, checkpoint: Path, display: Display) -
 def _evaluate(
     config: Config, network: Network, params: Tree, stats: Tree, baseline: PMM, display: Display
 ) -> dict:
-    embed_images = make_embed(network, config.evaluate.flip_average)
+    mesh = data_mesh(config.evaluate.batch_size)
+    params, stats = place((params, stats), whole(mesh))
+    embed_images = make_embed(network, config.evaluate.flip_average, mesh)
     query, gallery = (
         embed_split(embed_images, config, params, stats, name, display)
         for name in ("query", "gallery")

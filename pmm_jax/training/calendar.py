@@ -30,6 +30,15 @@ class Calendar:
         within = (number - 1) % self.steps_per_epoch + 1
         return within % self.train.log_every == 0 or self.ends_epoch(number)
 
+    def chunk(self, number: int, length: int) -> range:
+        """The steps to do in one call from `number` on: `length`, or 1 where a line is due sooner.
+
+        Only two lengths occur, so only two programs are compiled.
+        """
+        steps = range(number, number + length)
+        whole = steps[-1] <= self.steps and not any(self.logs(n) for n in steps[:-1])
+        return steps if whole else range(number, number + 1)
+
     def evaluates(self, number: int) -> bool:
         """True at the end of every evaluate_every-th epoch and of the last."""
         return self._due(number, self.train.evaluate_every)

@@ -16,9 +16,10 @@ from pmm_jax.evaluation import Embeddings, Ranking, evaluate_embeddings
 from pmm_jax.evaluation.embed import embed_batches
 from pmm_jax.model.pmm import Network, Tree, embed
 from pmm_jax.training.display import Display
+from pmm_jax.training.processes import check_same, together
 from pmm_jax.training.run_weights import restore_run
 from pmm_jax.training.sharding import data_mesh, local_rows, place, split_batch, whole
-from pmm_jax.training.workdir import check_claim, read_config
+from pmm_jax.training.workdir import check_claim, read_config, shared_fields
 
 Embed = Callable[[Tree, Tree, jax.Array], jax.Array]
 """params, stats and images (B, H, W, 3) uint8 to embeddings (B, D)."""
@@ -83,9 +84,15 @@ def evaluate_run(config: Config, workdir: Path, display: Display) -> Ranking:
     Raises:
         UserError: there is no such run or checkpoint, or it is of another config.
     """
-    read_config(workdir)  # there must be a run
-    check_claim(workdir, config, free=FREE)
-    prepare(config.data, display.say, brief=True)
+
+    def check() -> None:
+        read_config(workdir)  # there must be a run
+        check_claim(workdir, config, free=FREE)
+        prepare(config.data, display.say, brief=True)
+
+    together(check)
+    check_same("configs", shared_fields(config))
+    check_same("images", open_split(config.data, "query").fingerprint)
     _, network, params, stats = restore_run(workdir, config.evaluate.checkpoint, display.say)
     mesh = data_mesh(config.evaluate.batch_size)
     params, stats = place((params, stats), whole(mesh))

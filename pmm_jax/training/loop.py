@@ -7,7 +7,6 @@ import numpy as np
 import optax
 
 from pmm_jax.config import Config
-from pmm_jax.data.loading import ReadImages, image_reader, train_batches
 from pmm_jax.data.prepare import prepare
 from pmm_jax.data.sampler import IdentitySampler
 from pmm_jax.data.split import Split, open_split
@@ -20,16 +19,17 @@ from pmm_jax.training.calendar import Calendar
 from pmm_jax.training.checkpoint import Checkpoints
 from pmm_jax.training.display import Display
 from pmm_jax.training.evaluate import evaluate, make_embed
+from pmm_jax.training.feed import Feed
 from pmm_jax.training.interrupt import stop_on_signal
 from pmm_jax.training.optimizer import adam, learning_rate
-from pmm_jax.training.processes import any_of, check_same, is_first, together
+from pmm_jax.training.processes import any_of, check_same, is_first, one_for_all, together
 from pmm_jax.training.profiling import Tracer
 from pmm_jax.training.run_log import BEFORE, MetricsFile, read_metrics
-from pmm_jax.training.sharding import data_mesh, local_rows, place, split_batch, state_sharding
+from pmm_jax.training.sharding import data_mesh, place, state_sharding
 from pmm_jax.training.state import TrainState, new_state
 from pmm_jax.training.step import make_step
 from pmm_jax.training.window import Window
-from pmm_jax.training.workdir import claim, run_lock
+from pmm_jax.training.workdir import claim, run_lock, shared_fields
 
 
 def train(config: Config, workdir: Path, profile: bool = False) -> None:
@@ -49,6 +49,7 @@ def train(config: Config, workdir: Path, profile: bool = False) -> None:
 
     together(check)
     split, sampler = training_data(config)
+    check_same("configs", shared_fields(config))
     check_same("images", split.fingerprint)
     with ExitStack() as stack:
 
@@ -59,7 +60,7 @@ def train(config: Config, workdir: Path, profile: bool = False) -> None:
                 claim(workdir, config, data=split.fingerprint)
 
         together(own)
-        _run(config, workdir, split, sampler, display, profile)
+        _run(config, workdir, split, sampler, display, profile and is_first())
 
 
 def _run(
@@ -76,14 +77,18 @@ def _run(
     schedule = learning_rate(config.optim, config.train.epochs, sampler.steps_per_epoch)
     transform = adam(config.optim, schedule)
     mesh = data_mesh(sampler.batch_size)
-    rows = local_rows(mesh, sampler.batch_size)
+    feed = Feed(config, split, sampler, mesh, display)
     embed_images = make_embed(network, config.evaluate.flip_average, mesh)
 
-    with Checkpoints(workdir) as checkpoints, stop_on_signal() as stopping:
+    with Checkpoints(workdir) as checkpoints, stop_on_signal() as stopping, one_for_all():
         done = checkpoints.latest or 0
+        check_same("checkpoints (the workdir must lie on a disk that all see)", str(done))
         state = start(network, config, transform, fresh=not done)
         state = place(state, state_sharding(mesh, state, config.optim.shard_moments))
-        step = make_step(network, config, transform, state)
+        steps = {
+            length: make_step(network, config, transform, state, feed.example(length), length)
+            for length in {1, feed.length}
+        }
         if done:
             state = checkpoints.restore(done, state)
             display.say(f"going on after step {done} of {calendar.steps}")
@@ -92,28 +97,21 @@ def _run(
                 f"{workdir} has no checkpoint: training starts again from its first step, and the "
                 f"lines logged before move to {BEFORE}"
             )
-        batches = train_batches(
-            _read_with_progress(split, config, display),
-            sampler,
-            range(done, calendar.steps),
-            config.data.workers,
-            rows,
-        )
+        chunks = feed.chunks(calendar, done)
         log = MetricsFile(workdir, done, writes=is_first())
         window = Window(sampler.batch_size)
         to_come = range(done + 1, calendar.steps + 1)
         tracer = Tracer(workdir / "profile", to_come, config.train.profile_steps, profile)
         with display.bar("training", calendar.steps, done) as bar:
-            for number, batch in enumerate(window.waiting(batches), done + 1):
-                tracer.before(number)
-                state, metrics = step(
-                    state, *(split_batch(mesh, array, sampler.batch_size) for array in batch)
-                )
+            for numbers, inputs in window.waiting(chunks):
+                tracer.before(numbers)
+                state, metrics = steps[len(numbers)](state, *inputs)
                 window.add(metrics)
-                if tracer.after(number, state):
+                if tracer.after(numbers, state):
                     display.say(f"profiler trace written under {workdir / 'profile'}")
 
-                epoch, note = calendar.epoch(number), None
+                number, note = numbers[-1], None
+                epoch = calendar.epoch(number)
                 if calendar.logs(number):
                     means, pace = window.close(number)
                     rate = float(schedule(np.int32(number - 1)))
@@ -123,7 +121,7 @@ def _run(
                         f"epoch {epoch}  loss {means['loss']:.3f}  "
                         f"accuracy {means['accuracy']:.1%}  {pace.images_per_second:.0f} images/s"
                     )
-                bar.advance(1, note)
+                bar.advance(len(numbers), note)
 
                 result = None
                 if calendar.evaluates(number):
@@ -184,8 +182,3 @@ def start(
             config.model.weights, params["trunk"], stats["trunk"]
         )
     return new_state(params, stats, transform)
-
-
-def _read_with_progress(split: Split, config: Config, display: Display) -> ReadImages:
-    with display.bar("decoding", len(split)) as bar:
-        return image_reader(split, config.data, bar.advance)

@@ -1,12 +1,19 @@
 """Several processes that make one run: how they find each other, and what they agree on."""
 
-from collections.abc import Callable
+import hashlib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from pmm_jax.errors import UserError
+from pmm_jax.compile_cache import forget_default_folder
+from pmm_jax.errors import Interrupted, UserError
 from pmm_jax.launch import Launch
 
 
@@ -25,14 +32,9 @@ def join(launch: Launch) -> None:
         "--process I": launch.process >= 0,
     }
     if launch.distributed and not any(given.values()):
-        try:
-            jax.distributed.initialize()
-        except (ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
-            raise UserError(
-                f"--distributed: no cluster is known here ({reason}); name it with "
-                f"{', '.join(given)}"
-            ) from error
+        _initialize(
+            f"--distributed found no cluster; name it with {', '.join(given)}",
+        )
         return
     if not any(given.values()):
         return
@@ -46,14 +48,26 @@ def join(launch: Launch) -> None:
         )
     if not launch.coordinator.rpartition(":")[2].isdecimal():
         raise UserError(f"--coordinator {launch.coordinator} must be HOST:PORT")
+    _initialize(
+        f"the {launch.processes} processes did not meet at {launch.coordinator}; start all of "
+        "them, with the same --coordinator and --processes",
+        coordinator_address=launch.coordinator,
+        num_processes=launch.processes,
+        process_id=launch.process,
+        # Without this, Slurm's variables would choose the devices.
+        cluster_detection_method="deactivate",
+    )
+
+
+def _initialize(failure: str, **address: Any) -> None:
+    forget_default_folder()
+    # It would swallow SIGTERM, which a run answers itself (interrupt.py).
+    jax.config.update("jax_enable_preemption_service", False)
     try:
-        jax.distributed.initialize(launch.coordinator, launch.processes, launch.process)
+        jax.distributed.initialize(**address)
     except (ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"the {launch.processes} processes did not meet at {launch.coordinator} ({reason}); "
-            "start all of them, with the same --coordinator and --processes"
-        ) from error
+        raise UserError(f"{failure} ({' '.join(str(error).split())})") from error
+    any_of(False)  # the network between them stands before one of them is busy with its data
 
 
 def is_first() -> bool:
@@ -77,10 +91,31 @@ def together(action: Callable[[], None]) -> None:
     failure = None
     try:
         action()
-    except UserError as error:
+    # Whatever it is, the others have to hear of it before it ends this process.
+    except Exception as error:
         failure = error
     if any_of(failure is not None):
         raise failure or UserError("another process stopped; its message says why")
+
+
+@contextmanager
+def one_for_all() -> Iterator[None]:
+    """Where several processes share a run, an error in one ends it at once, and so the others.
+
+    They would wait for it in the next transfer, and it for them at its exit.
+    """
+    try:
+        yield
+    except Interrupted:  # all of them stop there
+        raise
+    except BaseException as error:
+        if jax.process_count() == 1:
+            raise
+        if isinstance(error, UserError):
+            print(f"error: {error}", file=sys.stderr, flush=True)
+        else:
+            traceback.print_exc()
+        os._exit(2)
 
 
 def check_same(what: str, value: str) -> None:
@@ -91,6 +126,6 @@ def check_same(what: str, value: str) -> None:
     """
     if jax.process_count() == 1:
         return
-    texts = np.frombuffer(value.encode()[:64].ljust(64), np.uint8)
-    if not (multihost_utils.process_allgather(texts) == texts[None]).all():
+    digest = np.frombuffer(hashlib.sha256(value.encode()).digest(), np.uint8)
+    if not (multihost_utils.process_allgather(digest) == digest[None]).all():
         raise UserError(f"the processes hold different {what}; give all of them the same")

@@ -19,14 +19,14 @@ class Tracer:
             chosen = steps[-count:]
         self._steps = chosen if wanted else range(0)
 
-    def before(self, number: int) -> None:
-        """Call ahead of a step."""
-        if self._steps and number == self._steps[0]:
+    def before(self, numbers: range) -> None:
+        """Call ahead of the steps of one call."""
+        if self._steps and self._steps[0] in numbers:
             jax.profiler.start_trace(str(self._folder))
 
-    def after(self, number: int, result: object) -> bool:
-        """Call with what the step returned; True once the trace has been written."""
-        if not self._steps or number != self._steps[-1]:
+    def after(self, numbers: range, result: object) -> bool:
+        """Call with what they returned; True once the trace has been written."""
+        if not self._steps or self._steps[-1] not in numbers:
             return False
         jax.block_until_ready(result)
         jax.profiler.stop_trace()

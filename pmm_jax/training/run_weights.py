@@ -8,6 +8,7 @@ from pmm_jax.errors import UserError
 from pmm_jax.model.initial import initialise
 from pmm_jax.model.pmm import Network, Tree, build
 from pmm_jax.training.checkpoint import Checkpoints
+from pmm_jax.training.processes import check_same
 from pmm_jax.training.workdir import read_config
 
 
@@ -27,6 +28,7 @@ def restore_run(
     config = read_config(workdir)
     with Checkpoints(workdir, read_only=True) as checkpoints:
         step = _choose(checkpoints, workdir, checkpoint)
+        check_same("checkpoints", str(step))
         network = build(config, checkpoints.identities(step))
         params, stats = checkpoints.restore_weights(step, initialise(network, seed=0))
     report(f"{checkpoint} checkpoint, step {step}")

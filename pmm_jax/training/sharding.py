@@ -1,7 +1,7 @@
 """One mesh axis, `data`: batches are split over all devices, and the state is on every one.
 
-Everything is written in the global view, so BatchNorm, hard mining and negatives see the whole
-batch, and the number of devices changes the numbers by rounding alone.
+Everything is written in the global view: BatchNorm, hard mining and losses see the whole batch.
+With negatives from the whole batch too, the number of devices changes a run by rounding alone.
 """
 
 from typing import TypeVar
@@ -17,25 +17,26 @@ T = TypeVar("T")
 AXIS = "data"
 
 
-def data_mesh(batch_size: int) -> jax.sharding.Mesh:
-    """All devices of all processes in one axis.
+def data_mesh(batch_size: int, devices: int | None = None) -> jax.sharding.Mesh:
+    """All devices of all processes in one axis, or the first few of them.
 
     Raises:
         UserError: the batch does not divide by the devices.
     """
-    count = jax.device_count()
+    count = devices or jax.device_count()
     if batch_size % count:
         raise UserError(
             f"a batch of {batch_size} images does not divide by {count} devices; change "
             "data.identities_per_batch, data.images_per_identity or evaluate.batch_size"
         )
     # Explicit axes, the default, refuse the reshapes of block ranking and BatchNorm.
-    return jax.make_mesh((count,), (AXIS,), axis_types=(AxisType.Auto,))
+    chosen = None if devices is None else jax.devices()[:devices]
+    return jax.make_mesh((count,), (AXIS,), axis_types=(AxisType.Auto,), devices=chosen)
 
 
-def split(mesh: jax.sharding.Mesh) -> NamedSharding:
-    """First axis over the devices."""
-    return NamedSharding(mesh, PartitionSpec(AXIS))
+def split(mesh: jax.sharding.Mesh, axis: int = 0) -> NamedSharding:
+    """One axis over the devices."""
+    return NamedSharding(mesh, PartitionSpec(*(None,) * axis, AXIS))
 
 
 def whole(mesh: jax.sharding.Mesh) -> NamedSharding:
@@ -59,7 +60,7 @@ def state_sharding(mesh: jax.sharding.Mesh, state: TrainState, spread: bool) -> 
         if not spread or not axes:
             return whole(mesh)
         longest = max(axes, key=lambda i: array.shape[i])
-        return NamedSharding(mesh, PartitionSpec(*(None,) * longest, AXIS))
+        return split(mesh, longest)
 
     everywhere = jax.tree.map(lambda _: whole(mesh), state)
     return everywhere.replace(optimizer=jax.tree.map(moment, state.optimizer))
@@ -84,13 +85,23 @@ def local_rows(mesh: jax.sharding.Mesh, batch_size: int) -> np.ndarray:
     return np.sort(np.concatenate([np.arange(batch_size)[index] for index in indices]))
 
 
-def split_batch(mesh: jax.sharding.Mesh, local: np.ndarray, batch_size: int) -> jax.Array:
-    """A batch split over the devices, from the rows of it that `local_rows` names."""
-    if len(local) == batch_size:
-        return jax.device_put(local, split(mesh))
+def split_batch(
+    mesh: jax.sharding.Mesh, local: np.ndarray, batch_size: int, axis: int = 0
+) -> jax.Array:
+    """A batch split over the devices, from the rows of it that `local_rows` names.
+
+    Args:
+        mesh: the devices.
+        local: this process's rows, along `axis`.
+        batch_size: rows of the whole batch.
+        axis: 1 for a stack of batches.
+    """
+    if local.shape[axis] == batch_size:
+        return jax.device_put(local, split(mesh, axis))
     rows = local_rows(mesh, batch_size)
 
     def part(index: tuple[slice, ...]) -> np.ndarray:
-        return local[np.searchsorted(rows, np.arange(batch_size)[index[0]])]
+        return local.take(np.searchsorted(rows, np.arange(batch_size)[index[axis]]), axis)
 
-    return jax.make_array_from_callback((batch_size, *local.shape[1:]), split(mesh), part)
+    shape = (*local.shape[:axis], batch_size, *local.shape[axis + 1 :])
+    return jax.make_array_from_callback(shape, split(mesh, axis), part)

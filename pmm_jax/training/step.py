@@ -12,11 +12,12 @@ from pmm_jax.data.augment import augment
 from pmm_jax.mixing import draw_negatives
 from pmm_jax.model.pmm import Network, StageOutputs, Tree, train_forward
 from pmm_jax.training.losses import batch_hard_triplet, smoothed_cross_entropy
-from pmm_jax.training.sharding import split, whole
+from pmm_jax.training.sharding import whole
 from pmm_jax.training.state import TrainState
 
 Metrics = dict[str, jax.Array]
-Step = Callable[[TrainState, jax.Array, jax.Array], tuple[TrainState, Metrics]]
+Step = Callable[..., tuple[TrainState, Metrics]]
+"""The state and what `Feed` gives to the next state."""
 
 
 def stage_losses(
@@ -132,35 +133,52 @@ def negative_shards(config: Config, devices: int) -> int:
 
 
 def jit_step(
-    network: Network, config: Config, transform: optax.GradientTransformation, state: TrainState
+    network: Network,
+    config: Config,
+    transform: optax.GradientTransformation,
+    state: TrainState,
+    length: int = 1,
 ) -> jax.stages.Wrapped:
-    """The training step before compilation: (state, uint8 images, labels) to (state, metrics).
+    """The training step before compilation: (state, images, labels) to (state, metrics).
 
     All randomness comes from (seed, step), so a resumed run repeats what it would have done. The
-    state is donated: its old buffers are gone after the call.
+    state is donated: its old buffers are gone after the call. Instead of images it also takes
+    positions, with the images that they count in as a last argument.
 
     Args:
         network, config, transform: what is trained, and how.
         state: placed on a mesh (sharding.py), or its shapes with their shardings.
+        length: steps a call; several take stacked inputs and give stacked metrics.
     """
     root = jax.random.key(config.train.seed)
     mesh = state.step.sharding.mesh
     shards = negative_shards(config, mesh.size)
 
-    def step(state: TrainState, images: jax.Array, labels: jax.Array) -> tuple[TrainState, Metrics]:
+    def one(
+        state: TrainState, source: jax.Array, labels: jax.Array, pixels: jax.Array | None = None
+    ) -> tuple[TrainState, Metrics]:
+        images = source if pixels is None else pixels[source]
         images, negatives = draw(config.data, root, state.step, images, labels, shards)
         return apply_step(network, config, transform, state, images, labels, negatives, shards)
 
+    def several(
+        state: TrainState, sources: jax.Array, labels: jax.Array, pixels: jax.Array | None = None
+    ) -> tuple[TrainState, Metrics]:
+        # The length is fixed: a GPU would ask the host after every turn of another loop.
+        return jax.lax.scan(lambda state, now: one(state, *now, pixels), state, (sources, labels))
+
     after = jax.tree.map(lambda array: array.sharding, state), whole(mesh)
-    return jax.jit(step, donate_argnums=0, out_shardings=after)
+    return jax.jit(one if length == 1 else several, donate_argnums=0, out_shardings=after)
 
 
 def make_step(
-    network: Network, config: Config, transform: optax.GradientTransformation, state: TrainState
+    network: Network,
+    config: Config,
+    transform: optax.GradientTransformation,
+    state: TrainState,
+    inputs: tuple[jax.Array | jax.ShapeDtypeStruct, ...],
+    length: int = 1,
 ) -> Step:
-    """`jit_step`, compiled: whatever comes later, it never compiles again."""
-    mesh, data = state.step.sharding.mesh, config.data
-    count = data.identities_per_batch * data.images_per_identity
-    images = jax.ShapeDtypeStruct((count, *data.image_size, 3), jnp.uint8, sharding=split(mesh))
-    labels = jax.ShapeDtypeStruct((count,), jnp.int32, sharding=split(mesh))
-    return jit_step(network, config, transform, state).lower(state, images, labels).compile()
+    """`jit_step`, compiled for such inputs: whatever comes later, it never compiles again."""
+    step = jit_step(network, config, transform, state, length)
+    return step.lower(state, *inputs).compile()

@@ -52,7 +52,7 @@ class Window:
         return self._total_waited / max(self._total_seconds, 1e-9)
 
     def add(self, metrics: Metrics) -> None:
-        """One step's metrics."""
+        """The metrics of one step, or of several, stacked."""
         self._metrics.append(metrics)
 
     def close(self, number: int) -> tuple[dict[str, float], Pace]:
@@ -61,10 +61,13 @@ class Window:
         Raises:
             UserError: the loss is not a finite number.
         """
-        steps = jax.device_get(self._metrics)
-        means = {name: float(np.mean([step[name] for step in steps])) for name in steps[0]}
+        parts = jax.device_get(self._metrics)
+        steps = {
+            name: np.concatenate([np.atleast_1d(part[name]) for part in parts]) for name in parts[0]
+        }
+        means = {name: float(np.mean(values)) for name, values in steps.items()}
         seconds = time.monotonic() - self._started
-        pace = Pace(len(steps) * self._batch_size / seconds, self._waited / seconds)
+        pace = Pace(len(steps["loss"]) * self._batch_size / seconds, self._waited / seconds)
         self._total_seconds += seconds
         self._total_waited += self._waited
         if not math.isfinite(means["loss"]):

@@ -25,14 +25,19 @@ _FREE = {
     "data.prepared",
     "data.memory_gib",
     "data.workers",
+    "data.device_gib",
     "train.checkpoint_every",
     "train.profile_steps",
+    "train.steps_per_call",
     "evaluate.batch_size",
     "evaluate.checkpoint",
     "evaluate.chunk",
     "optim.shard_moments",
     "model.remat",
 }
+
+# Where a host finds its images and how it reads them: processes of one run may differ in these.
+_OF_A_HOST = {"data.root", "data.prepared", "data.memory_gib", "data.workers"}
 
 
 def claim(workdir: Path, config: Config, task: str = "train", data: str | None = None) -> None:
@@ -105,6 +110,12 @@ def check_claim(
             f"the images of {config.data.root} are not those that the run in {workdir} began "
             "with; bring them back, or use another --workdir"
         )
+
+
+def shared_fields(config: Config) -> str:
+    """What all processes of a run must agree on, as text: they compile one program together."""
+    fields = _flat(dataclasses.asdict(config))
+    return json.dumps({name: value for name, value in fields.items() if name not in _OF_A_HOST})
 
 
 @contextmanager

@@ -21,17 +21,24 @@ from pmm_jax.training.checkpoint import Checkpoints
 from pmm_jax.training.loop import start
 from pmm_jax.training.optimizer import adam, learning_rate
 from pmm_jax.training.processes import is_first, join
-from pmm_jax.training.sharding import data_mesh, local_rows, place, split_batch, state_sharding
+from pmm_jax.training.sharding import (
+    data_mesh,
+    local_rows,
+    place,
+    split,
+    split_batch,
+    state_sharding,
+)
 from pmm_jax.training.step import make_step
 
 IDENTITIES = 24
 
 
 def config_of(negatives: str, spread: bool) -> Config:
-    """A narrow model and batches of 8 x 4 images."""
+    """A narrow model and batches of 16 x 2 images: two identities on each of eight devices."""
     return Config(
         data=DataConfig(
-            image_size=(96, 32), identities_per_batch=8, images_per_identity=4, erase_size=8
+            image_size=(96, 32), identities_per_batch=16, images_per_identity=2, erase_size=8
         ),
         model=ModelConfig(depth=(1, 1, 1, 1), width=1 / 8, embedding_size=16, weights="scratch"),
         method=MethodConfig(top_k=2, block=(2, 1), negatives=negatives),  # type: ignore[arg-type]
@@ -60,7 +67,11 @@ def main(options: dict) -> None:
     if "restore" in options:
         with Checkpoints(Path(options["restore"])) as checkpoints:
             state = checkpoints.restore(options["first"], state)
-    step, rows, losses = make_step(network, config, transform, state), local_rows(mesh, size), []
+    shapes = [
+        jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=split(mesh)) for x in batch(config, 0)
+    ]
+    step, losses = make_step(network, config, transform, state, tuple(shapes)), []
+    rows = local_rows(mesh, size)
     for number in range(options["first"], options["last"]):
         local = (split_batch(mesh, array[rows], size) for array in batch(config, number))
         state, metrics = step(state, *local)

@@ -22,6 +22,17 @@ def test_steps_and_epochs_count_from_1() -> None:
     assert [n for n in range(1, 13) if days.ends_epoch(n)] == [4, 8, 12]
 
 
+def test_calls_of_several_steps_end_where_a_line_is_due() -> None:
+    days = calendar(epochs=2, steps=23, log=10)
+    number, calls = 1, []
+    while number <= days.steps:
+        calls.append(days.chunk(number, 10))
+        number = calls[-1].stop
+    assert [len(call) for call in calls] == 2 * [10, 10, 1, 1, 1]
+    assert [len(days.chunk(n, 1)) for n in range(1, 47)] == 46 * [1]
+    assert {len(days.chunk(n, 5)) for n in range(1, 47)} == {1, 5}
+
+
 def test_logs_every_so_often_and_at_each_epochs_end() -> None:
     days = calendar(epochs=2, steps=5, log=2)
     assert [n for n in range(1, 11) if days.logs(n)] == [2, 4, 5, 7, 9, 10]

@@ -82,6 +82,36 @@ def test_two_and_eight_devices_are_one(alone: dict[str, Any], devices: int) -> N
     assert_same(run(devices), alone)
 
 
+@pytest.fixture(scope="module")
+def program() -> dict[str, Any]:
+    """What the step on eight devices moves between them, with negatives of the own shard."""
+    return run(8, last=0, negatives="shard", program=True)
+
+
+def maps(shapes: list[list[int]]) -> list[list[int]]:
+    """Those of a feature map, whole or in part, which is 6 x 2 here."""
+    return [s for s in shapes if any(s[i : i + 2] == [6, 2] for i in range(len(s)))]
+
+
+def test_no_feature_map_crosses_devices(program: dict[str, Any]) -> None:
+    assert not maps(program["shapes"])
+
+
+@pytest.mark.slow
+def test_negatives_of_the_whole_batch_do_cross() -> None:
+    assert maps(run(8, last=0, negatives="batch", program=True)["shapes"])
+
+
+def test_what_crosses_is_gradients_statistics_and_embeddings(program: dict[str, Any]) -> None:
+    bytes_each = 8
+    batch, embedding = 32, 16
+    # Forward each channel's mean and mean square (as many numbers as the running statistics
+    # hold), backward two sums; three stages' embeddings, and what comes back to them.
+    needed = program["parameters"] + 2 * program["statistics"] + 2 * 3 * batch * embedding
+    assert program["bytes"] < 1.1 * bytes_each * needed
+    assert program["bytes"] > 0.9 * bytes_each * needed
+
+
 @pytest.mark.slow
 def test_moments_spread_over_devices_are_the_same_adam(alone: dict[str, Any]) -> None:
     found = run(4, spread=True)

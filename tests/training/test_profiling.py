@@ -15,9 +15,9 @@ def recorded(steps: range, count: int, monkeypatch: pytest.MonkeyPatch) -> list[
     monkeypatch.setattr(jax.profiler, "stop_trace", running.clear)
     tracer, found, ends = Tracer(Path("trace"), steps, count, True), [], 0
     for number in steps:
-        tracer.before(number)
+        tracer.before(range(number, number + 1))
         found += [number] * bool(running)
-        ends += tracer.after(number, ())
+        ends += tracer.after(range(number, number + 1), ())
     assert not running
     assert ends == 1
     return found
@@ -36,5 +36,18 @@ def test_nothing_is_recorded_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jax.profiler, "start_trace", pytest.fail)
     tracer = Tracer(Path("trace"), range(1, 50), 5, False)
     for number in range(1, 50):
-        tracer.before(number)
-        assert not tracer.after(number, ())
+        tracer.before(range(number, number + 1))
+        assert not tracer.after(range(number, number + 1), ())
+
+
+def test_steps_that_go_out_in_one_call_are_recorded_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(jax.profiler, "start_trace", lambda folder: calls.append("start"))
+    monkeypatch.setattr(jax.profiler, "stop_trace", lambda: calls.append("stop"))
+    tracer = Tracer(Path("trace"), range(1, 41), 5, True)  # 11 to 15
+    for first in range(1, 41, 10):
+        numbers = range(first, first + 10)
+        tracer.before(numbers)
+        calls.append(str(first))
+        tracer.after(numbers, ())
+    assert calls == ["1", "start", "11", "stop", "21", "31"]

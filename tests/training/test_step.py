@@ -37,7 +37,8 @@ def prepare(config: Config) -> tuple[Network, optax.GradientTransformation, Trai
 @pytest.fixture(scope="module")
 def step(tiny: Config) -> Step:
     network, transform, state = prepare(tiny)
-    return make_step(network, tiny, transform, state)
+    batch = (split_batch(data_mesh(N), array, N) for array in (images(), LABELS))
+    return make_step(network, tiny, transform, state, tuple(batch))
 
 
 def take(step: Step, config: Config, seeds: list[int], start: int = 0) -> tuple[Any, list[Any]]:

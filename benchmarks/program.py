@@ -1,0 +1,53 @@
+"""The training step as a compiled program on a mesh, with a state: what benchmarks look at."""
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pmm_jax.config import Config
+from pmm_jax.model.initial import initialise
+from pmm_jax.model.pmm import build
+from pmm_jax.training.optimizer import adam
+from pmm_jax.training.sharding import data_mesh, place, split, split_batch, state_sharding
+from pmm_jax.training.state import TrainState, new_state
+from pmm_jax.training.step import make_step
+
+
+class Program(NamedTuple):
+    """A step and what it takes."""
+
+    step: Any
+    """Compiled: (state, images, labels) to (state, metrics)."""
+    state: TrainState
+    batch: tuple[jax.Array, jax.Array]
+    """Made-up uint8 images and labels."""
+
+
+def program(config: Config, num_ids: int, devices: int) -> Program:
+    """The step on the first `devices`, each with the config's batch: the whole grows with them."""
+    config = replace(
+        config,
+        data=replace(config.data, identities_per_batch=devices * config.data.identities_per_batch),
+    )
+    data = config.data
+    size = data.identities_per_batch * data.images_per_identity
+    mesh = data_mesh(size, devices)
+    network = build(config, num_ids)
+    transform = adam(config.optim, lambda _: 1e-4)
+    state = new_state(*initialise(network, 0), transform)
+    state = place(state, state_sharding(mesh, state, config.optim.shard_moments))
+    shapes = (
+        jax.ShapeDtypeStruct((size, *data.image_size, 3), jnp.uint8, sharding=split(mesh)),
+        jax.ShapeDtypeStruct((size,), jnp.int32, sharding=split(mesh)),
+    )
+    step = make_step(network, config, transform, state, shapes)
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, shapes[0].shape, dtype=np.uint8)
+    labels = np.repeat(
+        np.arange(data.identities_per_batch, dtype=np.int32), data.images_per_identity
+    )
+    placed = split_batch(mesh, images, size), split_batch(mesh, labels, size)
+    return Program(step, state, placed)

@@ -1,0 +1,104 @@
+"""What a run feeds its steps: chunks of one step or several, from the host or on the device.
+
+On an accelerator several steps go out in one call, and a training split that fits stays on the
+device, so that the host sends positions instead of images. On a CPU neither pays: a convolution
+inside a loop loses its fast path, and host and device memory are the same.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from pmm_jax.config import Config
+from pmm_jax.data.decode import decode_split
+from pmm_jax.data.loading import Batch, image_reader, train_batches
+from pmm_jax.data.sampler import IdentitySampler
+from pmm_jax.data.split import Split
+from pmm_jax.training.calendar import Calendar
+from pmm_jax.training.display import Display
+from pmm_jax.training.sharding import local_rows, place, split, split_batch, whole
+
+
+class Chunk(NamedTuple):
+    """The inputs of one call."""
+
+    numbers: range
+    """Of its steps, from 1."""
+    inputs: tuple[jax.Array, ...]
+    """What the step takes after the state: images, or positions in the resident split, then
+    labels, then the resident split. Those of several steps are stacked."""
+
+
+class Feed:
+    """Batches of a training split, placed on the devices."""
+
+    def __init__(
+        self, config: Config, data: Split, sampler: IdentitySampler, mesh: Mesh, display: Display
+    ) -> None:
+        """Decodes nothing yet."""
+        accelerator = jax.default_backend() != "cpu"
+        self._config, self._data, self._sampler = config, data, sampler
+        self._mesh, self._display = mesh, display
+        size = len(data) * int(np.prod(config.data.image_size)) * 3
+        self.resident = size <= config.data.device_gib * 2**30 and (
+            accelerator or config.train.steps_per_call > 1
+        )
+        wanted = config.train.steps_per_call or (config.train.log_every if accelerator else 1)
+        self.length = min(wanted, config.train.log_every, sampler.steps_per_epoch)
+
+    def example(self, length: int) -> tuple[jax.ShapeDtypeStruct, ...]:
+        """Shapes, types and shardings of `inputs` for that many steps."""
+        batch = (self._sampler.batch_size,)
+        stacked = (length, *batch) if length > 1 else batch
+        where = split(self._mesh, axis=len(stacked) - 1)
+        labels = jax.ShapeDtypeStruct(stacked, jnp.int32, sharding=where)
+        size = (*self._config.data.image_size, 3)
+        if not self.resident:
+            images = jax.ShapeDtypeStruct((*stacked, *size), jnp.uint8, sharding=where)
+            return images, labels
+        pixels = jax.ShapeDtypeStruct(
+            (len(self._data), *size), jnp.uint8, sharding=whole(self._mesh)
+        )
+        return labels, labels, pixels
+
+    def chunks(self, calendar: Calendar, done: int) -> Iterator[Chunk]:
+        """All that is to come after `done` steps; a split that stays in memory is decoded here."""
+        if done == calendar.steps:
+            return iter(())
+        return self._chunks(calendar, done + 1, *self._batches(range(done, calendar.steps)))
+
+    def _chunks(
+        self,
+        calendar: Calendar,
+        number: int,
+        batches: Iterator[Batch],
+        last: tuple[jax.Array, ...],
+    ) -> Iterator[Chunk]:
+        while number <= calendar.steps:
+            numbers = calendar.chunk(number, self.length)
+            some = [next(batches) for _ in numbers]
+            yield Chunk(numbers, (*self._placed(some), *last))
+            number = numbers.stop
+
+    def _batches(self, steps: range) -> tuple[Iterator[Batch], tuple[jax.Array, ...]]:
+        """Host batches of images, or of positions with the resident split beside them."""
+        data, sampler = self._config.data, self._sampler
+        rows = local_rows(self._mesh, sampler.batch_size)
+        with self._display.bar("decoding", len(self._data)) as bar:
+            if not self.resident:
+                read = image_reader(self._data, data, bar.advance)
+                return train_batches(read, sampler, steps, data.workers, rows), ()
+            pixels = decode_split(self._data, data.image_size, data.workers, bar.advance)
+        positions = train_batches(lambda p: p.astype(np.int32), sampler, steps, data.workers, rows)
+        return positions, (place(pixels, whole(self._mesh)),)
+
+    def _placed(self, batches: list[Batch]) -> list[jax.Array]:
+        size = self._sampler.batch_size
+        if len(batches) == 1:
+            return [split_batch(self._mesh, array, size) for array in batches[0]]
+        stacked = (np.stack(arrays) for arrays in zip(*batches, strict=True))
+        return [split_batch(self._mesh, array, size, axis=1) for array in stacked]

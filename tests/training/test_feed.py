@@ -1,0 +1,90 @@
+"""Steps get the same batches whether they go out alone or together, from host or device."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pmm_jax.config import Config
+from pmm_jax.data.prepare import prepare
+from pmm_jax.training import loop
+from pmm_jax.training.calendar import Calendar
+from pmm_jax.training.display import Display
+from pmm_jax.training.feed import Chunk, Feed
+from pmm_jax.training.run_log import read_metrics
+from pmm_jax.training.sharding import data_mesh
+
+
+def feed_of(config: Config) -> tuple[Feed, Calendar]:
+    prepare(config.data)
+    split, sampler = loop.training_data(config)
+    feed = Feed(config, split, sampler, data_mesh(sampler.batch_size), Display(quiet=True))
+    return feed, Calendar(config.train, sampler.steps_per_epoch)
+
+
+def in_calls_of(tiny: Config, steps: int, device_gib: float = 4.0) -> Config:
+    return replace(
+        tiny,
+        data=replace(tiny.data, device_gib=device_gib),
+        train=replace(tiny.train, log_every=2, steps_per_call=steps, epochs=1),
+    )
+
+
+def images_and_labels(chunk: Chunk) -> tuple[np.ndarray, np.ndarray]:
+    """Of all steps in a call, one after the other."""
+    source, labels, *pixels = (np.asarray(array) for array in chunk.inputs)
+    images = pixels[0][source] if pixels else source
+    return images.reshape(-1, *images.shape[-3:]), labels.reshape(-1)
+
+
+@pytest.mark.parametrize("device_gib", [4.0, 0.0])
+def test_a_call_of_two_steps_has_their_batches(tiny: Config, device_gib: float) -> None:
+    one, calendar = feed_of(in_calls_of(tiny, 1))
+    two, _ = feed_of(in_calls_of(tiny, 2, device_gib))
+    assert not one.resident
+    assert two.resident == (device_gib > 0)
+    singles = [images_and_labels(chunk) for chunk in one.chunks(calendar, 0)]
+    (together,) = two.chunks(calendar, 0)
+    assert together.numbers == range(1, 3)
+    for found, expected in zip(
+        images_and_labels(together), zip(*singles, strict=True), strict=True
+    ):
+        np.testing.assert_array_equal(found, np.concatenate(expected))
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+@pytest.mark.parametrize("device_gib", [4.0, 0.0])
+def test_the_examples_are_of_the_inputs_kind(tiny: Config, steps: int, device_gib: float) -> None:
+    feed, calendar = feed_of(in_calls_of(tiny, steps, device_gib))
+    inputs = next(feed.chunks(calendar, 0)).inputs
+    for array, example in zip(inputs, feed.example(steps), strict=True):
+        assert (array.shape, array.dtype) == (example.shape, example.dtype)
+        assert array.sharding.is_equivalent_to(example.sharding, array.ndim)
+
+
+def test_after_a_checkpoint_the_feed_goes_on(tiny: Config) -> None:
+    feed, calendar = feed_of(replace(tiny, train=replace(tiny.train, log_every=2)))
+    whole = [images_and_labels(chunk) for chunk in feed.chunks(calendar, 0)]
+    rest = [images_and_labels(chunk) for chunk in feed.chunks(calendar, 4)]
+    assert len(whole) == 6
+    for found, expected in zip(rest, whole[4:], strict=True):
+        np.testing.assert_array_equal(found[0], expected[0])
+
+
+def metrics_of(config: Config, workdir: Path) -> dict[str, Any]:
+    loop.train(config, workdir)
+    return read_metrics(workdir)[0]
+
+
+@pytest.mark.parametrize("device_gib", [4.0, 0.0])
+def test_a_run_in_calls_of_two_steps_is_the_same_run(
+    tiny: Config, tmp_path: Path, device_gib: float
+) -> None:
+    alone = metrics_of(in_calls_of(tiny, 1), tmp_path / "alone")
+    together = metrics_of(in_calls_of(tiny, 2, device_gib), tmp_path / "together")
+    assert alone["step"] == together["step"] == 2
+    # Two programs, which round differently.
+    assert together["loss"] == pytest.approx(alone["loss"], rel=1e-4)
+    assert together["cross_entropy3"] == pytest.approx(alone["cross_entropy3"], rel=1e-4)
