@@ -39,7 +39,7 @@ class Section(NamedTuple):
 def sections(data_root: str | None) -> list[Section]:
     """What is run, in order."""
     recipe = ("--config", "configs/market1501_cpu.py")
-    feed = ("--config", "configs/demo.py")
+    feed: tuple[str, ...] = ("--config", "configs/demo.py")
     if data_root:
         feed = (*recipe, "--data.root", data_root)
     return [

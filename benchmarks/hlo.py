@@ -24,7 +24,7 @@ _BYTES = {
 }
 _SHAPE = re.compile(r"\b(" + "|".join(_BYTES) + r")\[([\d,]*)\]")
 _INSTRUCTION = re.compile(
-    r"= (?P<result>[^=]*?) (?P<kind>" + "|".join(COLLECTIVES) + r")(?P<start>-start)?\("
+    r"= (?P<result>.*?) (?P<kind>" + "|".join(COLLECTIVES) + r")(?P<start>-start)?\("
 )
 
 

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -108,7 +108,7 @@ def theirs(name: str, config: Config, num_ids: int) -> Ready:
     from pmm_jax.torch_baseline.model import PMM
     from pmm_jax.torch_baseline.step import adam, train_step
 
-    cam = "released" if name == "PyTorch as released" else "head"
+    cam: Literal["released", "head"] = "released" if name == "PyTorch as released" else "head"
     torch.manual_seed(0)
     model = PMM(config.model, config.method, num_ids, cam).train()
     optimizer = adam(model, config.optim)

@@ -71,7 +71,8 @@ class Model:
                 yield batch, len(some)
 
         run = self._embed_both if flip_average else self._embed
-        return embed_batches(lambda batch: run(*self._weights, jax.device_put(batch)), batches())
+        params, stats = self._weights
+        return embed_batches(lambda batch: run(params, stats, jax.device_put(batch)), batches())
 
     def state_dict(self) -> Tensors:
         """Every value under PyTorch's names, in PyTorch's shapes (torch_names.py)."""

@@ -3,7 +3,7 @@
 from benchmarks.hlo import Array, Transfer, by_kind, transfers
 
 TEXT = """
-  %all-reduce.3 = (f32[64]{0}, f32[2,3]{1,0}) all-reduce(%a, %b), channel_id=1
+  %all-reduce.3 = (f32[64]{0}, /*index=1*/f32[2,3]{1,0}) all-reduce(%a, %b), channel_id=1
   ROOT %x = f64[] add(%y, %z), metadata={op_name="all-reduce"}
   %g = bf16[8,512]{1,0} all-gather(bf16[1,512]{1,0} %p), dimensions={0}
   %s = f32[16]{0} all-reduce-start(f32[16]{0} %q), channel_id=2

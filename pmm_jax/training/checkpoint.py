@@ -13,9 +13,11 @@ from pmm_jax.errors import UserError
 from pmm_jax.model.pmm import Tree
 from pmm_jax.training.state import TrainState
 
-# Between evaluations a checkpoint has no metrics, on purpose; orbax warns of each.
+# Orbax warns of what is meant: between evaluations a checkpoint has no metrics, and a reader of a
+# run leaves its folder alone.
+_MEANT = ("did not provide metrics", "read_only=True", "directory is read only")
 logging.getLogger("absl").addFilter(
-    lambda record: "did not provide metrics" not in record.getMessage()
+    lambda record: not any(words in record.getMessage() for words in _MEANT)
 )
 
 

@@ -4,20 +4,19 @@ Everything is written in the global view: BatchNorm, hard mining and losses see 
 With negatives from the whole batch too, the number of devices changes a run by rounding alone.
 """
 
-from typing import TypeVar
+from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from pmm_jax.errors import UserError
 from pmm_jax.training.state import TrainState
 
-T = TypeVar("T")
 AXIS = "data"
 
 
-def data_mesh(batch_size: int, devices: int | None = None) -> jax.sharding.Mesh:
+def data_mesh(batch_size: int, devices: int | None = None) -> Mesh:
     """All devices of all processes in one axis, or the first few of them.
 
     Raises:
@@ -34,17 +33,17 @@ def data_mesh(batch_size: int, devices: int | None = None) -> jax.sharding.Mesh:
     return jax.make_mesh((count,), (AXIS,), axis_types=(AxisType.Auto,), devices=chosen)
 
 
-def split(mesh: jax.sharding.Mesh, axis: int = 0) -> NamedSharding:
+def split(mesh: Mesh, axis: int = 0) -> NamedSharding:
     """One axis over the devices."""
     return NamedSharding(mesh, PartitionSpec(*(None,) * axis, AXIS))
 
 
-def whole(mesh: jax.sharding.Mesh) -> NamedSharding:
+def whole(mesh: Mesh) -> NamedSharding:
     """On every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
-def state_sharding(mesh: jax.sharding.Mesh, state: TrainState, spread: bool) -> TrainState:
+def state_sharding(mesh: Mesh, state: TrainState, spread: bool) -> TrainState:
     """Where each array of the state lies, as a tree of its shape.
 
     Args:
@@ -66,11 +65,18 @@ def state_sharding(mesh: jax.sharding.Mesh, state: TrainState, spread: bool) -> 
     return everywhere.replace(optimizer=jax.tree.map(moment, state.optimizer))
 
 
-def place(tree: T, sharding: NamedSharding | T) -> T:
-    """A tree that every process holds whole, moved to where `sharding` says (one for all, or a
-    tree of them)."""
+def place(tree: Any, sharding: Any) -> Any:
+    """A tree that every process holds whole, moved to where `sharding` says.
 
-    def move(array: jax.Array, target: NamedSharding) -> jax.Array:
+    Args:
+        tree: of host or device arrays.
+        sharding: one for all, or a tree of them.
+
+    Returns:
+        The tree of device arrays.
+    """
+
+    def move(array: Any, target: NamedSharding) -> jax.Array:
         host = np.asarray(array)
         return jax.make_array_from_callback(host.shape, target, lambda index: host[index])
 
@@ -79,15 +85,21 @@ def place(tree: T, sharding: NamedSharding | T) -> T:
     return jax.tree.map(move, tree, sharding)
 
 
-def local_rows(mesh: jax.sharding.Mesh, batch_size: int) -> np.ndarray:
+def mesh_of(state: TrainState) -> Mesh:
+    """The mesh that a placed state lies on."""
+    sharding = state.step.sharding
+    if not isinstance(sharding, NamedSharding) or not isinstance(sharding.mesh, Mesh):
+        raise TypeError("the state is on no mesh; place it first")
+    return sharding.mesh
+
+
+def local_rows(mesh: Mesh, batch_size: int) -> np.ndarray:
     """The rows of a batch that this process's devices hold, ascending: what it has to read."""
     indices = split(mesh).addressable_devices_indices_map((batch_size,)).values()
     return np.sort(np.concatenate([np.arange(batch_size)[index] for index in indices]))
 
 
-def split_batch(
-    mesh: jax.sharding.Mesh, local: np.ndarray, batch_size: int, axis: int = 0
-) -> jax.Array:
+def split_batch(mesh: Mesh, local: np.ndarray, batch_size: int, axis: int = 0) -> jax.Array:
     """A batch split over the devices, from the rows of it that `local_rows` names.
 
     Args:
@@ -100,7 +112,8 @@ def split_batch(
         return jax.device_put(local, split(mesh, axis))
     rows = local_rows(mesh, batch_size)
 
-    def part(index: tuple[slice, ...]) -> np.ndarray:
+    def part(index: tuple[slice, ...] | None) -> np.ndarray:
+        assert index is not None  # a split array has parts
         return local.take(np.searchsorted(rows, np.arange(batch_size)[index[axis]]), axis)
 
     shape = (*local.shape[:axis], batch_size, *local.shape[axis + 1 :])

@@ -12,7 +12,7 @@ from pmm_jax.data.augment import augment
 from pmm_jax.mixing import draw_negatives
 from pmm_jax.model.pmm import Network, StageOutputs, Tree, train_forward
 from pmm_jax.training.losses import batch_hard_triplet, smoothed_cross_entropy
-from pmm_jax.training.sharding import whole
+from pmm_jax.training.sharding import mesh_of, whole
 from pmm_jax.training.state import TrainState
 
 Metrics = dict[str, jax.Array]
@@ -151,7 +151,7 @@ def jit_step(
         length: steps a call; several take stacked inputs and give stacked metrics.
     """
     root = jax.random.key(config.train.seed)
-    mesh = state.step.sharding.mesh
+    mesh = mesh_of(state)
     shards = negative_shards(config, mesh.size)
 
     def one(

@@ -52,9 +52,12 @@ def of_type(config: Config, compute_dtype: Any) -> Config:
 @pytest.mark.usefixtures("stock")
 def test_each_convolution_runs_once_forward_and_once_a_gradient(tiny: Config) -> None:
     step, inputs = step_and_inputs(tiny)
-    compiled = step.lower(*inputs).compile().as_text()
+    lowered = step.lower(*inputs)
     # Forward, and the gradients of kernel and input; nobody asks for the images' own.
-    assert len(re.findall(r" convolution\(", compiled)) == 3 * CONVOLUTIONS - 1
+    assert len(re.findall(r"stablehlo\.convolution", lowered.as_text())) == 3 * CONVOLUTIONS - 1
+    # XLA makes matrix products of some, and copies none.
+    compiled = len(re.findall(r" convolution\(", lowered.compile().as_text() or ""))
+    assert 2 * CONVOLUTIONS < compiled <= 3 * CONVOLUTIONS - 1
 
 
 @pytest.mark.usefixtures("stock")
