@@ -3,8 +3,8 @@
     python train.py --config configs/market1501_cpu.py --workdir runs/market1501_cpu
 
 A ResNet of bottlenecks a quarter as wide as ResNet-50 and half as deep, at the images' own 128x64,
-120 epochs of 93 steps, 38 minutes in a slow hour: Rank-1 77.5, mAP 58.9, averaged with mirror images
-(docs/results.md has how it was found).
+120 epochs of 93 steps, 38 minutes in a slow hour: Rank-1 77.5, mAP 58.9, averaged with mirror
+images (docs/results.md has how it was found).
 """
 
 from pmm_jax.config import (
