@@ -128,6 +128,7 @@ def test_negatives_of_the_own_shard_give_other_losses(alone: dict[str, Any]) -> 
     assert not np.allclose(found["losses"], alone["losses"][:3], rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_two_processes_go_on_as_one_and_as_four_devices(
     alone: dict[str, Any], tmp_path: Path
 ) -> None:
