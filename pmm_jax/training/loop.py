@@ -42,13 +42,13 @@ def train(config: Config, workdir: Path, profile: bool = False) -> None:
     """
     display = Display(quiet=not is_first())
 
-    def check() -> None:
+    def checked() -> tuple[Split, IdentitySampler]:
         prepare(config.data, display.say, brief=True)
-        training_data(config)
+        data = training_data(config)
         check_test(config)
+        return data
 
-    together(check)
-    split, sampler = training_data(config)
+    split, sampler = together(checked)
     check_same("configs", shared_fields(config))
     check_same("images", split.fingerprint)
     with ExitStack() as stack:

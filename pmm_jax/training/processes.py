@@ -6,7 +6,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -15,6 +15,8 @@ from jax.experimental import multihost_utils
 from pmm_jax.compile_cache import forget_default_folder
 from pmm_jax.errors import Interrupted, UserError
 from pmm_jax.launch import Launch
+
+T = TypeVar("T")
 
 
 def join(launch: Launch) -> None:
@@ -82,20 +84,24 @@ def any_of(flag: bool) -> bool:
     return bool(multihost_utils.process_allgather(np.array(flag)).any())
 
 
-def together(action: Callable[[], None]) -> None:
+def together(action: Callable[[], T]) -> T:
     """Run an action in every process; where it fails in one, all stop rather than wait for it.
+
+    Returns:
+        The action's result.
 
     Raises:
         UserError: the action's own, or another process had one.
     """
-    failure = None
+    failure, results = None, []
     try:
-        action()
+        results.append(action())
     # Whatever it is, the others have to hear of it before it ends this process.
     except Exception as error:
         failure = error
     if any_of(failure is not None):
         raise failure or UserError("another process stopped; its message says why")
+    return results[0]
 
 
 @contextmanager

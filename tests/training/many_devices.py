@@ -8,6 +8,7 @@ weights, and with `program` what the compiled step moves between devices.
 import json
 import sys
 from pathlib import Path
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -34,14 +35,14 @@ from pmm_jax.training.step import make_step
 IDENTITIES = 24
 
 
-def config_of(negatives: str, spread: bool) -> Config:
+def config_of(negatives: Literal["shard", "batch"], spread: bool) -> Config:
     """A narrow model and batches of 16 x 2 images: two identities on each of eight devices."""
     return Config(
         data=DataConfig(
             image_size=(96, 32), identities_per_batch=16, images_per_identity=2, erase_size=8
         ),
         model=ModelConfig(depth=(1, 1, 1, 1), width=1 / 8, embedding_size=16, weights="scratch"),
-        method=MethodConfig(top_k=2, block=(2, 1), negatives=negatives),  # type: ignore[arg-type]
+        method=MethodConfig(top_k=2, block=(2, 1), negatives=negatives),
         optim=OptimConfig(peak_lr=1e-4, warmup_epochs=0, shard_moments=spread),
     )
 

@@ -21,7 +21,7 @@ from pmm_jax.errors import Interrupted, UserError
 from pmm_jax.training import loop
 from pmm_jax.training.checkpoint import Checkpoints
 from pmm_jax.training.display import Display
-from pmm_jax.training.evaluate import evaluate, evaluate_run
+from pmm_jax.training.evaluate import evaluate_run
 from pmm_jax.training.optimizer import adam, learning_rate
 from pmm_jax.training.step import make_step
 from pmm_jax.training.workdir import run_lock
@@ -204,46 +204,6 @@ def test_evaluating_the_run_repeats_its_numbers(whole: Path, tiny: Config, which
     logged = testing[-1] if which == "latest" else max(testing, key=lambda line: line["mAP"])
     assert ranking.mAP == pytest.approx(logged["mAP"], abs=1e-6)
     assert ranking.rank1 == pytest.approx(logged["rank1"], abs=1e-6)
-
-
-def test_nothing_is_compiled_after_the_first_step_but_the_first_evaluation(
-    tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    events: list[str] = []
-
-    def compiled(event: str, *_: Any, **__: Any) -> None:
-        if event == "/jax/core/compile/backend_compile_duration":
-            events.append("compile")
-
-    def make(*arguments: Any) -> Any:
-        step = make_step(*arguments)
-
-        def run(*inputs: Any) -> Any:
-            events.append("step")
-            return step(*inputs)
-
-        return run
-
-    def tested(*arguments: Any) -> Any:
-        events.append("evaluate")
-        result = evaluate(*arguments)
-        events.append("evaluated")
-        return result
-
-    monkeypatch.setattr(loop, "make_step", make)
-    monkeypatch.setattr(loop, "evaluate", tested)
-    jax.monitoring.register_event_duration_secs_listener(compiled)
-    try:
-        loop.train(tiny, tmp_path)
-    finally:
-        jax.monitoring.unregister_event_duration_listener(compiled)
-    second = events.index("step", events.index("step") + 1)
-    first_test = slice(events.index("evaluate"), events.index("evaluated"))
-    assert "compile" in events[:second]
-    assert "compile" in events[first_test]
-    assert events.count("step") == STEPS
-    assert "compile" not in events[second : first_test.start]
-    assert "compile" not in events[first_test.stop :]
 
 
 def test_an_evaluation_may_average_with_mirror_images(whole: Path, tiny: Config) -> None:
