@@ -14,9 +14,8 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
-
 from pmm_jax.comparison.memory import forget_peak, peak
+from pmm_jax.comparison.one_step import baseline_step, our_step
 from pmm_jax.config import Config
 from pmm_jax.training.workdir import parse_config
 
@@ -33,26 +32,6 @@ class Ready(NamedTuple):
     """Peak memory so far, in bytes."""
 
 
-class Batch(NamedTuple):
-    """Made-up inputs, the same for every peer."""
-
-    images: np.ndarray
-    """(N, H, W, 3) float32, standard normal."""
-    labels: np.ndarray
-    """(N,) int64."""
-    negatives: np.ndarray
-    """(N,) int64."""
-
-
-def batch_of(config: Config) -> Batch:
-    """Inputs of the config's sizes."""
-    rng = np.random.default_rng(0)
-    identities, each = config.data.identities_per_batch, config.data.images_per_identity
-    labels = np.repeat(np.arange(identities), each)
-    images = rng.standard_normal((len(labels), *config.data.image_size, 3), np.float32)
-    return Batch(images, labels, np.roll(np.arange(len(labels)), each))
-
-
 def ours(name: str, config: Config, num_ids: int) -> Ready:
     """The jitted step without its random part, as the PyTorch peers have it."""
     from pmm_jax.host_memory import keep_freed_memory
@@ -60,37 +39,12 @@ def ours(name: str, config: Config, num_ids: int) -> Ready:
     keep_freed_memory()
     import jax
 
-    from pmm_jax.model.initial import initialise
-    from pmm_jax.model.pmm import build
-    from pmm_jax.training.optimizer import adam
-    from pmm_jax.training.state import new_state
-    from pmm_jax.training.step import apply_step
-
     if name == "pmm_jax without CAM":
         # No block is replaced, so XLA drops the CAMs, the ranking and the mixing.
         config = replace(config, method=replace(config.method, top_k=0))
     if name == "pmm_jax stage I alone":
         config = replace(config, method=replace(config.method, name="baseline"))
-    network = build(config, num_ids)
-    transform = adam(config.optim, lambda _: 1e-4)
-    batch = jax.device_put(batch_of(config))
-    state = jax.device_put(new_state(*initialise(network, 0), transform))
-    compiled = (
-        jax.jit(
-            lambda state, images, labels, negatives: apply_step(
-                network, config, transform, state, images, labels, (negatives, negatives)
-            ),
-            donate_argnums=0,
-        )
-        .lower(state, *batch)
-        .compile()
-    )
-
-    def step() -> None:
-        nonlocal state
-        state, metrics = compiled(state, *batch)
-        jax.block_until_ready((state, metrics))
-
+    step, compiled = our_step(config, num_ids)
     device = jax.devices()[0]
     costs = compiled.cost_analysis() or {}
     facts = {"flop": costs.get("flops"), "bytes": costs.get("bytes accessed")}
@@ -105,19 +59,8 @@ def theirs(name: str, config: Config, num_ids: int) -> Ready:
     """The PyTorch baseline's step."""
     import torch
 
-    from pmm_jax.torch_baseline.model import PMM
-    from pmm_jax.torch_baseline.step import adam, train_step
-
     cam: Literal["released", "head"] = "released" if name == "PyTorch as released" else "head"
-    torch.manual_seed(0)
-    model = PMM(config.model, config.method, num_ids, cam).train()
-    optimizer = adam(model, config.optim)
-    images, labels, negatives = (torch.from_numpy(array) for array in batch_of(config))
-    images = images.permute(0, 3, 1, 2).contiguous()
-
-    def step() -> None:
-        train_step(model, optimizer, 1e-4, images, labels, (negatives, negatives))
-
+    step = baseline_step(config, num_ids, cam=cam)
     return Ready(step, {"torch": torch.__version__, "threads": torch.get_num_threads()})
 
 

@@ -1,6 +1,7 @@
-"""The CPU forms against the stock operations: values and every gradient, in float64."""
+"""The CPU forms against the stock operations: values and every gradient, in float64 and float32."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -46,6 +47,19 @@ def assert_same(ours: Operation, stock: Operation, *inputs: np.ndarray) -> None:
         np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
 
 
+def assert_close_in_float32(ours: Operation, stock: Operation, *inputs: np.ndarray) -> None:
+    """Float32 against stock float64, within 1e-4 of each result's largest entry."""
+    narrow = value_and_gradients(ours, *(array.astype(np.float32) for array in inputs))
+    with jax.enable_x64(True):
+        wide = value_and_gradients(
+            stock, *(array.astype(np.float32).astype(float) for array in inputs)
+        )
+    for found, expected in zip(narrow, wide, strict=True):
+        assert found.dtype == np.float32
+        assert expected.dtype == np.float64
+        assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
+
+
 CONVOLUTIONS = [
     # kernel, stride, height, width
     (1, 1, 5, 4),
@@ -65,25 +79,35 @@ CONVOLUTIONS = [
 ]
 
 
+def stock_conv(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    pad = (kernel.shape[0] - 1) // 2
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        (stride, stride),
+        [(pad, pad), (pad, pad)],
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+
+
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(("size", "stride", "height", "width"), CONVOLUTIONS)
 @pytest.mark.parametrize("count", [2, 3, 8])
 def test_convolution(size: int, stride: int, height: int, width: int, count: int) -> None:
-    pad = (size - 1) // 2
+    x, kernel = draw(count, height, width, 3), draw(size, size, 3, 5, seed=1)
+    assert_same(
+        partial(operations.conv, stride=stride), partial(stock_conv, stride=stride), x, kernel
+    )
 
-    def stock(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        return lax.conv_general_dilated(
-            x,
-            kernel,
-            (stride, stride),
-            [(pad, pad), (pad, pad)],
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
 
-    def ours(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        return operations.conv(x, kernel, stride)
-
-    assert_same(ours, stock, draw(count, height, width, 3), draw(size, size, 3, 5, seed=1))
+@pytest.mark.parametrize(
+    ("size", "stride", "channels"), [(1, 1, 64), (1, 2, 64), (3, 1, 64), (3, 2, 64), (7, 2, 3)]
+)
+def test_convolution_in_float32(size: int, stride: int, channels: int) -> None:
+    x, kernel = draw(8, 24, 8, channels), draw(size, size, channels, 64, seed=1) / size
+    assert_close_in_float32(
+        partial(operations.conv, stride=stride), partial(stock_conv, stride=stride), x, kernel
+    )
 
 
 def naive_conv(x: np.ndarray, kernel: np.ndarray, stride: int) -> np.ndarray:
@@ -124,18 +148,27 @@ def stock_batch_norm(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Arr
     return centred / jnp.sqrt(variance + EPS) * scale.reshape(shape) + bias.reshape(shape)
 
 
+def our_batch_norm(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
+    return operations.batch_norm(x, scale, bias, EPS)[0]
+
+
+def batch_norm_inputs(*shape: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    x = 2 * draw(*shape) + draw(*(1,) * (len(shape) - 1), shape[-1], seed=1)
+    return x, draw(shape[-1], seed=2), draw(shape[-1], seed=3)
+
+
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("on_cpu", [True, False])
 @pytest.mark.parametrize("shape", [(8, 6), (3, 5, 2, 4), (2, 1, 1, 3)])
 def test_batch_norm(monkeypatch: pytest.MonkeyPatch, on_cpu: bool, shape: tuple[int, ...]) -> None:
     monkeypatch.setattr(operations, "_on_cpu", lambda: on_cpu)
-    x = 2 * draw(*shape) + draw(*(1,) * (len(shape) - 1), shape[-1], seed=1)
-    scale, bias = draw(shape[-1], seed=2), draw(shape[-1], seed=3)
+    assert_same(our_batch_norm, stock_batch_norm, *batch_norm_inputs(*shape))
 
-    def ours(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
-        return operations.batch_norm(x, scale, bias, EPS)[0]
 
-    assert_same(ours, stock_batch_norm, x, scale, bias)
+@pytest.mark.parametrize("on_cpu", [True, False])
+def test_batch_norm_in_float32(monkeypatch: pytest.MonkeyPatch, on_cpu: bool) -> None:
+    monkeypatch.setattr(operations, "_on_cpu", lambda: on_cpu)
+    assert_close_in_float32(our_batch_norm, stock_batch_norm, *batch_norm_inputs(8, 24, 8, 64))
 
 
 @pytest.mark.usefixtures("x64")
@@ -165,15 +198,20 @@ def test_normalise_against_its_formula() -> None:
         np.testing.assert_allclose(y[n, i, j, c], expected, rtol=1e-11)
 
 
+def stock_max_pool(x: jax.Array) -> jax.Array:
+    pad = ((0, 0), (1, 1), (1, 1), (0, 0))
+    return lax.reduce_window(x, -jnp.inf, lax.max, (1, 3, 3, 1), (1, 2, 2, 1), pad)
+
+
+def test_max_pool_in_float32() -> None:
+    assert_close_in_float32(operations.max_pool, stock_max_pool, draw(8, 24, 8, 64))
+
+
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("size", [(6, 4), (8, 2), (5, 4), (6, 3), (5, 3), (2, 2)])
 def test_max_pool(size: tuple[int, int]) -> None:
-    def stock(x: jax.Array) -> jax.Array:
-        pad = ((0, 0), (1, 1), (1, 1), (0, 0))
-        return lax.reduce_window(x, -jnp.inf, lax.max, (1, 3, 3, 1), (1, 2, 2, 1), pad)
-
     x = draw(2, *size, 3) - 5  # all below 0: padding must not win
-    assert_same(operations.max_pool, stock, x)
+    assert_same(operations.max_pool, stock_max_pool, x)
     pooled = np.asarray(operations.max_pool(jnp.asarray(x)))
     for n, i, j, c in np.ndindex(pooled.shape):
         window = x[n, max(2 * i - 1, 0) : 2 * i + 2, max(2 * j - 1, 0) : 2 * j + 2, c]

@@ -1,0 +1,120 @@
+"""One training step of each side on made-up inputs, to be timed or weighed.
+
+Neither side augments or draws negatives: both get the same arrays. Each function imports its own
+framework alone, so that a process which measures one side holds no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+
+from pmm_jax.config import Config
+
+if TYPE_CHECKING:
+    from jax.stages import Compiled
+
+RATE = 1e-4
+"""The learning rate, which changes neither time nor memory."""
+
+
+class Batch(NamedTuple):
+    """Made-up inputs, the same for every side."""
+
+    images: np.ndarray
+    """(N, H, W, 3) float32, standard normal."""
+    labels: np.ndarray
+    """(N,) int64."""
+    negatives: np.ndarray
+    """(N,) int64."""
+
+
+def batch_of(config: Config) -> Batch:
+    """Inputs of the config's sizes."""
+    rng = np.random.default_rng(0)
+    identities, each = config.data.identities_per_batch, config.data.images_per_identity
+    labels = np.repeat(np.arange(identities), each)
+    images = rng.standard_normal((len(labels), *config.data.image_size, 3), np.float32)
+    return Batch(images, labels, np.roll(np.arange(len(labels)), each))
+
+
+def our_step(
+    config: Config, num_ids: int, precision: str = "float32"
+) -> tuple[Callable[[], None], Compiled]:
+    """The jitted step on the default device, compiled.
+
+    Args:
+        config: the network and its sizes.
+        num_ids: outputs of the classifiers.
+        precision: of the parameters; "float64", which needs jax's x64, computes in it, too.
+
+    Returns:
+        A call that takes one step and waits for it; the program.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    from pmm_jax.model.initial import initialise
+    from pmm_jax.model.pmm import build
+    from pmm_jax.training.optimizer import adam
+    from pmm_jax.training.state import new_state
+    from pmm_jax.training.step import apply_step
+
+    network = build(config, num_ids, jnp.dtype(precision))
+    if precision == "float64":
+        network = network._replace(compute_dtype=jnp.dtype(precision))
+    transform = adam(config.optim, lambda _: RATE)
+    drawn = batch_of(config)
+    batch = jax.device_put(drawn._replace(images=drawn.images.astype(precision)))
+    state = jax.device_put(new_state(*initialise(network, 0), transform))
+    compiled = (
+        jax.jit(
+            lambda state, images, labels, negatives: apply_step(
+                network, config, transform, state, images, labels, (negatives, negatives)
+            ),
+            donate_argnums=0,
+        )
+        .lower(state, *batch)
+        .compile()
+    )
+
+    def step() -> None:
+        nonlocal state
+        state, metrics = compiled(state, *batch)
+        jax.block_until_ready((state, metrics))
+
+    return step, compiled
+
+
+def baseline_step(
+    config: Config,
+    num_ids: int,
+    precision: str = "float32",
+    cam: Literal["released", "head"] = "released",
+) -> Callable[[], None]:
+    """The PyTorch baseline's step on the CPU.
+
+    Args:
+        config: the network and its sizes.
+        num_ids: outputs of the classifiers.
+        precision: "float32" or "float64".
+        cam: how Grad-CAM is computed, see `torch_baseline.model.PMM`.
+    """
+    import torch
+
+    from pmm_jax.torch_baseline.model import PMM
+    from pmm_jax.torch_baseline.step import adam, train_step
+
+    torch.manual_seed(0)
+    kind = torch.float64 if precision == "float64" else torch.float32
+    model = PMM(config.model, config.method, num_ids, cam).to(kind).train()
+    optimizer = adam(model, config.optim)
+    images, labels, negatives = (torch.from_numpy(array) for array in batch_of(config))
+    images = images.to(kind).permute(0, 3, 1, 2).contiguous()
+
+    def step() -> None:
+        train_step(model, optimizer, RATE, images, labels, (negatives, negatives))
+
+    return step
