@@ -34,9 +34,6 @@ class Ready(NamedTuple):
 
 def ours(name: str, config: Config, num_ids: int) -> Ready:
     """The jitted step without its random part, as the PyTorch peers have it."""
-    from pmm_jax.host_memory import keep_freed_memory
-
-    keep_freed_memory()
     import jax
 
     if name == "pmm_jax without CAM":

@@ -37,9 +37,6 @@ def _take_steps(side: str, config: Config, num_ids: int, precision: str) -> None
     if side == "ours":
         import jax
 
-        from pmm_jax.host_memory import keep_freed_memory
-
-        keep_freed_memory()
         jax.config.update("jax_enable_x64", precision == "float64")
         step, _ = our_step(config, num_ids, precision)
     else:

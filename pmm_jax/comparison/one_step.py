@@ -56,12 +56,14 @@ def our_step(
     import jax
     import jax.numpy as jnp
 
+    from pmm_jax.host_memory import keep_freed_memory
     from pmm_jax.model.initial import initialise
     from pmm_jax.model.pmm import build
     from pmm_jax.training.optimizer import adam
     from pmm_jax.training.state import new_state
     from pmm_jax.training.step import apply_step
 
+    keep_freed_memory()  # as a run does
     network = build(config, num_ids, jnp.dtype(precision))
     if precision == "float64":
         network = network._replace(compute_dtype=jnp.dtype(precision))

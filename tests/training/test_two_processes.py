@@ -4,8 +4,7 @@ import json
 import os
 import socket
 import subprocess
-import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +12,9 @@ import pytest
 
 from pmm_jax.config import Config
 from pmm_jax.training.run_log import read_metrics
+from tests.training.programs import command
 
 pytestmark = pytest.mark.slow
-
-
-def command(program: str, config: Config, folder: Path) -> list[str]:
-    """A program's command line, with the config written to a file."""
-    groups = ", ".join(
-        f"{group}={group.capitalize()}Config(**{fields!r})"
-        for group, fields in asdict(config).items()
-    )
-    file = folder / "run.py"
-    file.write_text(f"from pmm_jax.config import *\nconfig = Config({groups})\n")
-    return [sys.executable, program, "--config", str(file)]
 
 
 def together(commands: list[list[str]], devices: int, project: Path) -> list[tuple[int, str, str]]:
