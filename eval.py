@@ -1,7 +1,7 @@
 """Evaluate a run, or saved embeddings of any model.
 
 python eval.py --config configs/NAME.py --workdir DIR
-python eval.py --embeddings FILE.npz [--json]
+python eval.py --embeddings FILE.npz [--rerank] [--distance cosine] [--roc] [--json] ...
 """
 
 import json
@@ -10,53 +10,99 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pmm_jax.cli import main, parse, parse_run
-from pmm_jax.config import Config
-from pmm_jax.evaluation import evaluate_embeddings, load_features
-from pmm_jax.evaluation.table import ranking_json, ranking_table
+from pmm_jax.config import Config, RankConfig
+from pmm_jax.errors import UserError
+from pmm_jax.evaluation import Embeddings, load_features
+from pmm_jax.evaluation.summary import Summary, summarise
 from pmm_jax.launch import Launch
 
 
 @dataclass(frozen=True)
-class RunOptions(Config, Launch):
-    """What eval.py takes for a run, besides the config's own fields."""
+class ShowOptions:
+    """What eval.py shows."""
 
-    workdir: str = "runs/latest"
-    """Folder that train.py wrote."""
+    roc: bool = False
+    """Add true positive rates at false positive rates of 0.01, 0.1 and 1 %."""
+    intervals: bool = False
+    """Add 95 % bootstrap intervals over the queries."""
+    camera_pairs: bool = False
+    """Add Rank-1 and mAP of each pair of cameras."""
+    per_query: str = ""
+    """CSV file to write: first match, average precision and mINP of each query."""
     json: bool = False
     """Print one JSON object instead of the table."""
 
 
 @dataclass(frozen=True)
-class FileOptions:
+class RunOptions(Config, ShowOptions, Launch):
+    """What eval.py takes for a run, besides the config's own fields."""
+
+    workdir: str = "runs/latest"
+    """Folder that train.py wrote."""
+
+
+@dataclass(frozen=True)
+class FileOptions(RankConfig, ShowOptions):
     """What eval.py takes for saved embeddings."""
 
     embeddings: str = ""
-    """npz file with query_features, query_ids, query_cameras and the same for gallery_."""
-    json: bool = False
-    """Print one JSON object instead of the table."""
+    """npz file with query_features, query_ids, query_cameras and the same for gallery_; without
+    cameras where there are none; or features, ids (and cameras), where each image asks for all the
+    others."""
+    chunk: int = 512
+    """Queries that are compared with a block of the gallery at once."""
 
 
 def run(arguments: Sequence[str]) -> None:
     """Parse, evaluate, print."""
     if any(word.split("=")[0] == "--embeddings" for word in arguments):
         file = parse(FileOptions(), arguments, "Rank saved embeddings of any model.")
-        ranking, as_json = evaluate_embeddings(*load_features(file.embeddings)), file.json
-    else:
-        config, options = parse_run(
-            arguments, RunOptions, "Evaluate a run; or, with --embeddings FILE.npz, any model."
-        )
-        # Imported late: ranking saved embeddings needs no jax.
-        from pmm_jax.training.display import Display
-        from pmm_jax.training.evaluate import evaluate_run
-        from pmm_jax.training.processes import is_first, join
+        summary = _summary(*load_features(file.embeddings), file, file.chunk, file)
+        show(summary, file)
+        return
+    config, options = parse_run(
+        arguments, RunOptions, "Evaluate a run; or, with --embeddings FILE.npz, any model."
+    )
+    # Imported late: saved embeddings need none of what a run does.
+    from pmm_jax.training.display import Display
+    from pmm_jax.training.evaluate import embed_run
+    from pmm_jax.training.processes import is_first, join
 
-        join(options)
-        as_json = options.json
-        display = Display(stderr=as_json, quiet=not is_first())
-        ranking = evaluate_run(config, Path(options.workdir), display)
-        if not is_first():
-            return
-    print(json.dumps(ranking_json(ranking)) if as_json else ranking_table(ranking))
+    join(options)
+    display = Display(stderr=options.json, quiet=not is_first())
+    query, gallery = embed_run(config, Path(options.workdir), display)
+    if is_first():
+        settings = config.evaluate
+        show(_summary(query, gallery, settings, settings.chunk, options), options)
+
+
+def show(summary: Summary, options: ShowOptions) -> None:
+    """Print a summary, and write the file of its queries.
+
+    Raises:
+        UserError: the file can't be written.
+    """
+    if options.per_query:
+        try:
+            Path(options.per_query).write_text(summary.queries_csv(), encoding="utf-8")
+        except OSError as error:
+            reason = error.strerror or error
+            raise UserError(f"--per-query {options.per_query}: {reason}") from error
+    print(json.dumps(summary.as_json()) if options.json else summary.text())
+
+
+def _summary(
+    query: Embeddings, gallery: Embeddings, settings: RankConfig, chunk: int, options: ShowOptions
+) -> Summary:
+    return summarise(
+        query,
+        gallery,
+        settings,
+        chunk,
+        roc=options.roc,
+        intervals=options.intervals,
+        camera_pairs=options.camera_pairs,
+    )
 
 
 if __name__ == "__main__":

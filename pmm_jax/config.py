@@ -140,7 +140,38 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
-class EvaluateConfig:
+class RankConfig:
+    """How a gallery is ranked from embeddings."""
+
+    distance: Literal["euclidean", "cosine"] = "euclidean"
+    """Euclidean, which ranks as squared Euclidean does, or cosine."""
+    cameras: bool = True
+    """Remove gallery images of both identity and camera of the query; off for sets without
+    cameras."""
+    multi_query: Literal["none", "average", "max"] = "none"
+    """Pool the query images of one identity and camera into one query."""
+    single_shot: int = 0
+    """CUHK03's classic protocol: so many random draws of one gallery image of each identity."""
+    expand_queries: int = 0
+    """Query expansion by so many neighbours; needs cosine distance."""
+    augment_gallery: int = 0
+    """Database-side augmentation by so many neighbours; needs cosine distance."""
+    alpha: float = 3.0
+    """Power of the similarity that weighs a neighbour in both; 0 for a plain average."""
+    rerank: bool = False
+    """Re-rank by k-reciprocal neighbours (Zhong et al., 2017)."""
+    k1: int = 20
+    """Re-ranking: neighbours that may be reciprocal."""
+    k2: int = 6
+    """Re-ranking: neighbours whose sets are averaged."""
+    weight: float = 0.3
+    """Re-ranking: share of the original distance."""
+    seed: int = 0
+    """Of single-shot draws and bootstrap intervals."""
+
+
+@dataclass(frozen=True)
+class EvaluateConfig(RankConfig):
     """How query and gallery are embedded and ranked."""
 
     batch_size: int = 128
@@ -149,8 +180,8 @@ class EvaluateConfig:
     """Which checkpoint eval.py reads; best is by mAP, on the same query and gallery."""
     flip_average: bool = False
     """Average each image's embedding with its mirror image's, for twice the embedding time."""
-    chunk: int = 256
-    """Queries whose distances to the gallery are held at once."""
+    chunk: int = 512
+    """Queries that are compared with a block of the gallery at once."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,30 @@ def read_npz(path: Path, names: Sequence[str], what: str) -> dict[str, np.ndarra
     Raises:
         UserError: no such file, not an npz file, a damaged one, a missing array or a pickled one.
     """
+    with _opened(path, what) as file:
+        missing = [name for name in names if name not in file.files]
+        if missing:
+            few = ", ".join(missing[:6]) + (", ..." if len(missing) > 6 else "")
+            raise UserError(f"{path} lacks {few}; it is not {what}")
+        return {name: _array(path, name, file) for name in names}
+
+
+def array_names(path: Path, what: str) -> frozenset[str]:
+    """Names of the arrays in a file; none is read.
+
+    Args:
+        path: the file.
+        what: that it should be, for the message where it isn't.
+
+    Raises:
+        UserError: no such file, not an npz file, or a damaged one.
+    """
+    with _opened(path, what) as file:
+        return frozenset(file.files)
+
+
+@contextmanager
+def _opened(path: Path, what: str) -> Iterator[np.lib.npyio.NpzFile]:
     try:
         with path.open("rb") as stream:  # np.load leaves a file that it refuses open
             # np.load would also take .npy and pickles; only a zip archive can be an npz.
@@ -28,11 +53,7 @@ def read_npz(path: Path, names: Sequence[str], what: str) -> dict[str, np.ndarra
                 raise UserError(f"{path} is not an npz file; write it with numpy.savez")
             stream.seek(0)
             with np.load(stream, allow_pickle=False) as file:
-                missing = [name for name in names if name not in file.files]
-                if missing:
-                    few = ", ".join(missing[:6]) + (", ..." if len(missing) > 6 else "")
-                    raise UserError(f"{path} lacks {few}; it is not {what}")
-                return {name: _array(path, name, file) for name in names}
+                yield file
     except OSError as error:
         raise UserError(f"can't read {path}: {error.strerror or error}; give {what}") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:

@@ -22,7 +22,7 @@ from pmm_jax.data.sampler import IdentitySampler
 from pmm_jax.data.split import Split, open_split
 from pmm_jax.errors import Interrupted, UserError
 from pmm_jax.evaluation import evaluate_embeddings
-from pmm_jax.evaluation.bootstrap import paired_bootstrap
+from pmm_jax.evaluation.bootstrap import Interval, paired_bootstrap
 from pmm_jax.model.pmm import Network, Tree
 from pmm_jax.model.torch_checkpoint import load_state_dict, state_dict
 from pmm_jax.model.weights_file import read_file, write_file
@@ -193,8 +193,12 @@ def _evaluate(
         "queries": int(np.isfinite(ours.first_match).sum()),
         "ours": ours.summary(),
         "baseline": theirs.summary(),
-        "difference": {"rank1": rank1._asdict(), "mAP": mean_ap._asdict()},
+        "difference": {"rank1": _interval_json(rank1), "mAP": _interval_json(mean_ap)},
     }
+
+
+def _interval_json(interval: Interval) -> dict[str, float]:
+    return {"difference": interval.mean, "low": interval.low, "high": interval.high}
 
 
 def _baseline_features(model: PMM, config: Config, split: Split, display: Display) -> np.ndarray:

@@ -50,7 +50,7 @@ def verdict(result: dict[str, Any]) -> str:
     outside = [
         label
         for label, key in (("Rank-1", "rank1"), ("mAP", "mAP"))
-        if not Interval(**result["difference"][key]).holds_zero
+        if not _interval(result["difference"][key]).holds_zero
     ]
     if not outside:
         return "Equal as far as these queries can tell: both intervals hold 0."
@@ -99,3 +99,7 @@ def _svg(figure: Figure, description: str) -> Markup:
     figure.savefig(stream, format="svg", metadata={"Date": None})
     _, _, drawing = stream.getvalue().partition("<svg")
     return Markup(f'<svg role="img" aria-label="{description}"{drawing}')  # our own text alone
+
+
+def _interval(read: dict[str, float]) -> Interval:
+    return Interval(read["difference"], read["low"], read["high"])

@@ -1,6 +1,6 @@
-"""Ranking of query images against a gallery: CMC, mAP and mINP by the standard protocol."""
+"""Ranking of query images against a gallery: CMC, mAP and mINP, by any of the field's protocols."""
 
-from pmm_jax.evaluation.embeddings import Embeddings, evaluate_embeddings
+from pmm_jax.evaluation.embeddings import Embeddings, evaluate_embeddings, roc
 from pmm_jax.evaluation.features_file import load_features
 from pmm_jax.evaluation.ranking import Ranking, evaluate_distances
 
@@ -10,4 +10,5 @@ __all__ = [
     "evaluate_distances",
     "evaluate_embeddings",
     "load_features",
+    "roc",
 ]

@@ -1,4 +1,4 @@
-"""How much of a difference between two models is luck of the queries: a paired bootstrap."""
+"""How much of a figure, or of a difference between two models, is luck of the queries."""
 
 from typing import NamedTuple
 
@@ -9,9 +9,9 @@ CHUNK = 256
 
 
 class Interval(NamedTuple):
-    """A difference and where it lies when the queries are drawn anew."""
+    """A mean over queries and where it lies when they are drawn anew."""
 
-    difference: float
+    mean: float
     low: float
     high: float
 
@@ -21,14 +21,41 @@ class Interval(NamedTuple):
         return self.low <= 0 <= self.high
 
 
+def mean_interval(
+    values: np.ndarray, seed: int, draws: int = 10_000, level: float = 0.95
+) -> Interval:
+    """Percentile interval of a mean over resampled queries (Efron, 1979).
+
+    Args:
+        values: (Q,) each query's, such as its average precision; NaN where it isn't counted.
+        seed: of the resampling.
+        draws: resamplings.
+        level: share of them inside the interval.
+
+    Raises:
+        ValueError: no query is counted.
+    """
+    values = np.asarray(values, np.float64)
+    values = values[~np.isnan(values)]
+    if not len(values):
+        raise ValueError("no query is counted")
+    rng = np.random.default_rng(seed)
+    means = [
+        values[rng.integers(len(values), size=(min(CHUNK, draws - i), len(values)))].mean(1)
+        for i in range(0, draws, CHUNK)
+    ]
+    tail = (1 - level) / 2
+    low, high = np.quantile(np.concatenate(means), (tail, 1 - tail))
+    return Interval(float(values.mean()), float(low), float(high))
+
+
 def paired_bootstrap(
     one: np.ndarray, other: np.ndarray, seed: int, draws: int = 10_000, level: float = 0.95
 ) -> Interval:
-    """Percentile interval of mean(one) - mean(other) over resampled queries (Efron, 1979).
+    """Percentile interval of mean(one) - mean(other), with the same queries drawn for both.
 
     Args:
-        one: (Q,) a model's value of each query, such as its average precision; NaN where the query
-            isn't counted.
+        one: (Q,) a model's value of each query; NaN where the query isn't counted.
         other: (Q,) the other model's, NaN at the same queries.
         seed: of the resampling.
         draws: resamplings.
@@ -38,19 +65,6 @@ def paired_bootstrap(
         ValueError: different queries are counted, or none.
     """
     one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
-    counted = ~np.isnan(one)
-    if one.shape != other.shape or not np.array_equal(counted, ~np.isnan(other)):
+    if one.shape != other.shape or not np.array_equal(np.isnan(one), np.isnan(other)):
         raise ValueError("the two models were evaluated on different queries")
-    if not counted.any():
-        raise ValueError("no query is counted")
-    differences = (one - other)[counted]
-    rng = np.random.default_rng(seed)
-    means = [
-        differences[
-            rng.integers(len(differences), size=(min(CHUNK, draws - i), len(differences)))
-        ].mean(1)
-        for i in range(0, draws, CHUNK)
-    ]
-    tail = (1 - level) / 2
-    low, high = np.quantile(np.concatenate(means), (tail, 1 - tail))
-    return Interval(float(differences.mean()), float(low), float(high))
+    return mean_interval(one - other, seed, draws, level)

@@ -1,71 +1,77 @@
-"""Squared Euclidean distances between embeddings, the same to the last bit in any chunk.
+"""Exact squared Euclidean distances between embeddings.
 
-|a|^2 + |b|^2 - 2ab is one matrix product, but in float32 it loses small distances to cancellation,
-and BLAS may round one pair differently in blocks of different shape: ties break at random, and
-metrics depend on the chunk. So embeddings are rounded to a grid, a power of two between 3e-8 and
-6e-8 of the longest embedding, on which every term is an integer below 2^53. float64 adds such
-integers without any rounding, in whatever order BLAS takes them, so identical images tie exactly.
-The grid moves a distance by about 2e-8 of the longest embedding, less than float32 would.
+In float32, |a|^2 + |b|^2 - 2ab loses small distances to cancellation, and a matrix product may
+round one pair differently in blocks of different shape: ties break at random, and metrics depend
+on the block. So embeddings are rounded to a grid, a power of two between 3e-8 and 6e-8 of the
+longest embedding, on which every term is an integer below 2^53. float64 adds such integers without
+any rounding, in whatever order, so identical images tie exactly and a pair has one distance however
+it is computed. The grid moves a distance by about 2e-8 of the longest embedding, less than float32
+would.
 """
-
-from collections.abc import Iterator
 
 import numpy as np
 
 GRID_BITS = 25
 """The longest embedding is under 2^25 grid steps, so |a|^2 + |b|^2 + 2|ab| stays under 2^53."""
-GALLERY_BLOCK = 1024
-"""Gallery rows converted at once: small enough that conversion and product meet in the cache."""
+BLOCK = 1024
+"""Rows converted to float64 at once, for a matrix product."""
+PAIRS = 128
+"""Pairs whose difference is held at once: small enough to stay in the cache."""
 
 
-def squared_distances(query: np.ndarray, gallery: np.ndarray, chunk: int) -> Iterator[np.ndarray]:
-    """Squared Euclidean distances, `chunk` queries at a time, in order.
+class Grid:
+    """The grid that fits a query set and a gallery.
 
-    Args:
-        query: (Q, D) float32, finite.
-        gallery: (G, D) float32, finite.
-        chunk: queries whose distances are held at once. It changes memory and time (the gallery is
-            converted anew for each chunk), and not one bit of the result.
-
-    Yields:
-        (chunk, G) float64; the last has what remains.
+    Attributes:
+        exponent: 2^exponent is above every embedding's length, and at most twice the longest.
     """
-    # A power of two, so that scaling rounds nothing.
-    scale = 2.0 ** (GRID_BITS - max(_longest(query), _longest(gallery)))
-    squares = np.empty(len(gallery))
-    for rows in _blocks(len(gallery), GALLERY_BLOCK):
-        squares[rows] = _squares(_on_grid(gallery[rows], scale))
-    for asked in _blocks(len(query), chunk):
-        a = _on_grid(query[asked], scale)
-        own_squares = _squares(a)[:, None]
+
+    def __init__(self, *features: np.ndarray) -> None:
+        """Measure finite embeddings, each (N, D) float32."""
+        self.exponent = max(map(_exponent, features))
+        self._scale = 2.0 ** (GRID_BITS - self.exponent)  # a power of two rounds nothing
+
+    def steps(self, features: np.ndarray) -> np.ndarray:
+        """(..., D) float64 integers, in grid steps."""
+        result = features.astype(np.float64)
+        result *= self._scale
+        return np.rint(result, out=result)
+
+    def pairs(self, one: np.ndarray, other: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+        """(N,) float64: squared distances, in square grid steps, of rows i of one to j of other."""
+        result = np.empty(len(i))
+        for start in range(0, len(i), PAIRS):
+            some = slice(start, start + PAIRS)
+            difference = self.steps(one[i[some]])
+            difference -= self.steps(other[j[some]])
+            result[some] = np.einsum("nd,nd->n", difference, difference)
+        return result
+
+    def block(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        """(N, M) float64: squared distances, in square grid steps, of (N, D) to (M, D)."""
+        a = self.steps(one)
+        squares = np.einsum("nd,nd->n", a, a)
         a *= -2
-        result = np.empty((len(a), len(gallery)))
-        for rows in _blocks(len(gallery), GALLERY_BLOCK):
-            block = a @ _on_grid(gallery[rows], scale).T
-            block += own_squares
-            block += squares[rows]
-            np.multiply(block, scale**-2, out=result[:, rows])
-        yield result
+        result = np.empty((len(one), len(other)))
+        for start in range(0, len(other), BLOCK):
+            b = self.steps(other[start : start + BLOCK])
+            part = result[:, start : start + BLOCK]
+            np.matmul(a, b.T, out=part)
+            part += squares[:, None]
+            part += np.einsum("nd,nd->n", b, b)
+        return result
 
 
-def _blocks(length: int, size: int) -> list[slice]:
-    return [slice(start, min(start + size, length)) for start in range(0, length, size)]
-
-
-def _on_grid(features: np.ndarray, scale: float) -> np.ndarray:
-    steps = features.astype(np.float64)
-    steps *= scale
-    return np.rint(steps, out=steps)
-
-
-def _squares(features: np.ndarray) -> np.ndarray:
-    return np.einsum("nd,nd->n", features, features)
-
-
-def _longest(features: np.ndarray) -> int:
-    """The least power of two (its exponent) above every embedding's length."""
-    longest = max(
-        _squares(features[rows].astype(np.float64)).max()
-        for rows in _blocks(len(features), GALLERY_BLOCK)
-    )
+def _exponent(features: np.ndarray) -> int:
+    with np.errstate(over="ignore"):
+        squares = np.einsum("nd,nd->n", features, features)
+    longest = float(squares.max())
+    if not np.isfinite(longest) or longest < np.finfo(np.float32).tiny / np.finfo(np.float32).eps:
+        # Squares that float32 can't hold: rare, so in float64, a block at a time.
+        longest = max(
+            float(np.square(features[i : i + BLOCK].astype(np.float64)).sum(1).max())
+            for i in range(0, len(features), BLOCK)
+        )
+    # float32 may have rounded the sum down by this much at most.
+    longest *= 1 + features.shape[1] * 2.0**-23
     return int(np.frexp(np.sqrt(longest))[1])

@@ -1,15 +1,21 @@
-"""The ranking from embeddings, a few queries at a time."""
+"""The ranking from embeddings."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation.checks import feature_matrix, integer_labels
-from pmm_jax.evaluation.distances import squared_distances
+from pmm_jax.evaluation.distances import Grid
 from pmm_jax.evaluation.protocol import Protocol
-from pmm_jax.evaluation.ranking import Ranking, rank_rows
+from pmm_jax.evaluation.ranking import Ranking, rank
+from pmm_jax.evaluation.streaming import Stream
+from pmm_jax.evaluation.verification import true_positive_rates
+
+FLOAT32_EXPONENT = 60
+"""Squares of embeddings longer than 2^60, or shorter than 2^-60 all, come near float32's limits;
+they are scaled first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,29 +33,58 @@ class Embeddings:
 def evaluate_embeddings(
     query: Embeddings,
     gallery: Embeddings,
-    chunk: int = 256,
+    chunk: int = 512,
     progress: Callable[[int, int], None] | None = None,
     max_rank: int = 50,
 ) -> Ranking:
     """Rank a gallery by Euclidean distance of the raw embeddings, as `evaluate_distances` does.
 
-    Holds the distances of `chunk` queries and never the whole matrix. Distances are exact on a
-    fixed grid (see distances.py), so the result doesn't depend on `chunk`, and identical images
-    tie exactly and rank in gallery order.
+    Holds the distances of `chunk` queries to 2,048 images a device, and never the whole matrix.
+    Distances are exact on a fixed grid (see distances.py), so the result depends neither on `chunk`
+    nor on the devices, and identical images tie exactly and rank in gallery order.
 
     Args:
         query: Q images.
         gallery: G images, embedded by the same model.
-        chunk: queries whose distances are held at once, as float64.
-        progress: called with (queries done, Q) after each chunk.
+        chunk: queries that are compared with a block of the gallery at once.
+        progress: called with (gallery images done, all that aren't junk) after each block.
         max_rank: length of the CMC, at least 10.
 
     Raises:
         UserError: arrays that don't fit each other, NaN or infinity, or no query with a match.
     """
+    protocol, stream = compared(query, gallery, chunk)
+    distances = stream.match_distances()
+    return rank(protocol, distances, stream.images_ahead(distances, progress), max_rank)
+
+
+def roc(query: Embeddings, gallery: Embeddings, chunk: int = 512) -> dict[float, float]:
+    """Share of the matches that are accepted where 0.01, 0.1 and 1 % of other pairs are.
+
+    Args:
+        query: Q images.
+        gallery: G images, embedded by the same model.
+        chunk: as of `evaluate_embeddings`.
+
+    Returns:
+        True positive rate at each false positive rate, 1e-4, 1e-3 and 1e-2 (verification.py).
+
+    Raises:
+        UserError: as of `evaluate_embeddings`.
+    """
+    _, stream = compared(query, gallery, chunk)
+    return true_positive_rates(stream, stream.match_distances())
+
+
+def compared(query: Embeddings, gallery: Embeddings, chunk: int) -> tuple[Protocol, Stream]:
+    """Check that two sets can be compared, and get ready to.
+
+    Raises:
+        UserError: as of `evaluate_embeddings`.
+    """
     if chunk < 1:
         raise UserError(f"chunk is {chunk}; it must be at least 1 (evaluate.chunk)")
-    query, gallery = _checked("query", query), _checked("gallery", gallery)
+    query, gallery = checked("query", query), checked("gallery", gallery)
     lengths = query.features.shape[1], gallery.features.shape[1]
     if lengths[0] != lengths[1]:
         raise UserError(
@@ -58,22 +93,24 @@ def evaluate_embeddings(
         )
     shape = len(query.features), len(gallery.features)
     protocol = Protocol(query.identities, gallery.identities, query.cameras, gallery.cameras, shape)
-    features = gallery.features
-    if len(protocol.kept) < len(features):
-        features = features[protocol.kept]
-
-    def rows() -> Iterator[np.ndarray]:
-        done = 0
-        for block in squared_distances(query.features, features, chunk):
-            yield from block
-            done += len(block)
-            if progress is not None:
-                progress(done, protocol.queries)
-
-    return rank_rows(protocol, rows(), max_rank)
+    features = query.features, gallery.features
+    grid = Grid(*features)
+    if abs(grid.exponent) > FLOAT32_EXPONENT:
+        features = np.ldexp(features[0], -grid.exponent), np.ldexp(features[1], -grid.exponent)
+        grid = Grid(*features)
+    return protocol, Stream(protocol, grid, *features, chunk)
 
 
-def _checked(name: str, images: Embeddings) -> Embeddings:
+def checked(name: str, images: Embeddings) -> Embeddings:
+    """The same with float32 features and int64 labels.
+
+    Args:
+        name: of the set, for messages.
+        images: what to check.
+
+    Raises:
+        UserError: arrays that don't fit each other, NaN or infinity.
+    """
     features = feature_matrix(f"{name} features", images.features)
     count, unit = len(features), f"{name} image"
     return Embeddings(

@@ -7,10 +7,13 @@ import numpy as np
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation.checks import feature_matrix, integer_labels
 from pmm_jax.evaluation.embeddings import Embeddings
-from pmm_jax.npz import read_npz
+from pmm_jax.evaluation.variants import leave_one_out, without_cameras
+from pmm_jax.npz import array_names, read_npz
 
-ARRAYS = tuple(
-    f"{side}_{what}" for side in ("query", "gallery") for what in ("features", "ids", "cameras")
+KIND = (
+    "a file of embeddings, which holds query_features, query_ids, gallery_features, gallery_ids "
+    "and, where there are cameras, query_cameras and gallery_cameras; or features, ids and cameras "
+    "of images that each ask for all the others"
 )
 
 
@@ -18,9 +21,12 @@ def load_features(path: str | Path) -> tuple[Embeddings, Embeddings]:
     """Read query and gallery embeddings.
 
     Args:
-        path: npz file with `query_features` (Q, D) floating point, `query_ids` (Q,) and
-            `query_cameras` (Q,) integers, and `gallery_features` (G, D), `gallery_ids` and
-            `gallery_cameras` alike. Pickled objects are never loaded.
+        path: npz file with `query_features` (Q, D) floating point, `query_ids` and `query_cameras`
+            (Q,) integers, and `gallery_features` (G, D), `gallery_ids` and `gallery_cameras`
+            alike. Without both arrays of cameras no gallery image is removed. Or `features`, `ids`
+            and `cameras`, where query and gallery are one: every image asks for all others that
+            aren't of its identity and camera, or for all others where there are no cameras.
+            Pickled objects are never loaded.
 
     Returns:
         Query and gallery, with float32 features and int64 labels.
@@ -29,21 +35,34 @@ def load_features(path: str | Path) -> tuple[Embeddings, Embeddings]:
         UserError: no such file, not an npz file, or an array that is missing, misshapen, of the
             wrong type or not finite.
     """
-    arrays = read_npz(Path(path), ARRAYS, f"a file of embeddings, which holds {', '.join(ARRAYS)}")
-    query, gallery = (_embeddings(f"{path}: {side}", side, arrays) for side in ("query", "gallery"))
+    path = Path(path)
+    names = array_names(path, KIND)
+    if "features" in names:
+        images, has_cameras = _read(path, "", names)
+        return (images, images) if has_cameras else leave_one_out(images)
+    query, query_has = _read(path, "query_", names)
+    gallery, gallery_has = _read(path, "gallery_", names)
     if query.features.shape[1] != gallery.features.shape[1]:
         raise UserError(
             f"{path}: query_features has length {query.features.shape[1]} and gallery_features "
             f"{gallery.features.shape[1]}; embed both with the same model"
         )
-    return query, gallery
+    if query_has != gallery_has:
+        lacks = "gallery_cameras" if query_has else "query_cameras"
+        raise UserError(f"{path} lacks {lacks}; give the cameras of both sides, or of neither")
+    return (query, gallery) if query_has else without_cameras(query, gallery)
 
 
-def _embeddings(label: str, side: str, arrays: dict[str, np.ndarray]) -> Embeddings:
-    features = feature_matrix(f"{label}_features", arrays[f"{side}_features"])
-    count, unit = len(features), f"row of {side}_features"
-    return Embeddings(
-        features,
-        integer_labels(f"{label}_ids", arrays[f"{side}_ids"], count, unit),
-        integer_labels(f"{label}_cameras", arrays[f"{side}_cameras"], count, unit),
-    )
+def _read(path: Path, side: str, names: frozenset[str]) -> tuple[Embeddings, bool]:
+    """The embeddings of one side, and whether the file knows their cameras."""
+    wanted = [f"{side}features", f"{side}ids"]
+    has_cameras = f"{side}cameras" in names
+    if has_cameras:
+        wanted.append(f"{side}cameras")
+    arrays = read_npz(path, wanted, KIND)
+    features = feature_matrix(f"{path}: {side}features", arrays[f"{side}features"])
+    count, unit = len(features), f"row of {side}features"
+    labels = [integer_labels(f"{path}: {n}", arrays[n], count, unit) for n in wanted[1:]]
+    if not has_cameras:
+        labels.append(np.zeros(count, np.int64))
+    return Embeddings(features, labels[0], labels[1]), has_cameras

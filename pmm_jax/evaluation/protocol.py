@@ -16,12 +16,19 @@ class Protocol:
 
     Gallery images with identity -1 are dropped. For each query, gallery images of its identity
     taken by its own camera are removed; those of its identity from other cameras are its matches.
+    So among the images that a query ranks, those of its own identity are its matches and nothing
+    else: a match's rank is one more than the other matches and the images of other identities
+    before it.
 
     Attributes:
-        queries: count of queries.
-        kept: (G',) positions of the gallery images that aren't junk, ascending. Every gallery
-            index below counts in these.
+        queries: count of queries, Q.
         images: length of the whole gallery, G.
+        query_ids: (Q,) int64.
+        gallery_ids: (G,) int64.
+        match_query: (M,) int64, the query of each match, ascending.
+        match_image: (M,) int64, its gallery index, ascending within a query.
+        same_identity_counts: (Q,) int64, gallery images of each query's identity, of any camera.
+        first: (Q + 1,) int64: matches first[q] to first[q + 1] are those of query q.
     """
 
     def __init__(
@@ -39,29 +46,38 @@ class Protocol:
         """
         self.queries, self.images = shape
         rows, columns = "query (row of distances)", "gallery image (column of distances)"
-        self._query_ids = integer_labels("query_ids", query_ids, self.queries, rows)
-        self._query_cameras = integer_labels("query_cameras", query_cameras, self.queries, rows)
-        ids = integer_labels("gallery_ids", gallery_ids, self.images, columns)
-        cameras = integer_labels("gallery_cameras", gallery_cameras, self.images, columns)
-        self.kept = np.flatnonzero(ids != JUNK)
-        ids, self._cameras = ids[self.kept], cameras[self.kept]
+        self.query_ids = integer_labels("query_ids", query_ids, self.queries, rows)
+        asked_by = integer_labels("query_cameras", query_cameras, self.queries, rows)
+        self.gallery_ids = integer_labels("gallery_ids", gallery_ids, self.images, columns)
+        taken_by = integer_labels("gallery_cameras", gallery_cameras, self.images, columns)
         # Stable, so that the images of one identity stay in gallery order.
-        self._by_identity = np.argsort(ids, kind="stable")
-        identities = ids[self._by_identity]
-        self._first = np.searchsorted(identities, self._query_ids, side="left")
-        self._end = np.searchsorted(identities, self._query_ids, side="right")
-        self._refuse_matchless()
+        self._by_identity = np.argsort(self.gallery_ids, kind="stable")
+        identities = self.gallery_ids[self._by_identity]
+        self._start = np.searchsorted(identities, self.query_ids, side="left")
+        self._end = np.searchsorted(identities, self.query_ids, side="right")
+        self._end[self.query_ids == JUNK] = self._start[self.query_ids == JUNK]
+        self.same_identity_counts = self._end - self._start
+        query, image = self._same_identity()
+        other_camera = asked_by[query] != taken_by[image]
+        self.match_query, self.match_image = query[other_camera], image[other_camera]
+        counts = np.bincount(self.match_query, minlength=self.queries)
+        self.first = np.concatenate([[0], np.cumsum(counts)])
+        if not len(self.match_query):
+            self._refuse(bool(len(query)))
 
-    def split(self, query: int) -> tuple[np.ndarray, np.ndarray]:
-        """Gallery indices of a query's matches, and of those its own camera took; ascending."""
-        same = self._by_identity[self._first[query] : self._end[query]]
-        own_camera = self._cameras[same] == self._query_cameras[query]
-        return same[~own_camera], same[own_camera]
+    def same_identity(self, query: int) -> np.ndarray:
+        """Gallery indices of all images of a query's identity, of any camera; ascending."""
+        return self._by_identity[self._start[query] : self._end[query]]
 
-    def _refuse_matchless(self) -> None:
-        if any(len(self.split(query)[0]) for query in range(self.queries)):
-            return
-        if np.any(self._first < self._end):
+    def _same_identity(self) -> tuple[np.ndarray, np.ndarray]:
+        """All pairs of a query and a gallery image of its identity."""
+        counts = self.same_identity_counts
+        query = np.repeat(np.arange(self.queries), counts)
+        within = np.arange(len(query)) - np.repeat(np.cumsum(counts) - counts, counts)
+        return query, self._by_identity[self._start[query] + within]
+
+    def _refuse(self, had_any: bool) -> None:
+        if had_any:
             raise UserError(
                 "no query has a match: the same-camera rule removed every gallery image that "
                 "shares a query's identity, because it shares its camera too; give images from "
@@ -69,7 +85,7 @@ class Protocol:
                 "cameras are unknown"
             )
         raise UserError(
-            f"no query has a match: none of the {len(self.kept)} gallery images (identity -1 "
-            "dropped) shares a query's identity; check that query and gallery come from the same "
-            "data set and number identities alike"
+            f"no query has a match: none of the {np.sum(self.gallery_ids != JUNK)} gallery images "
+            "(identity -1 dropped) shares a query's identity; check that query and gallery come "
+            "from the same data set and number identities alike"
         )

@@ -1,19 +1,21 @@
 """The test of a model: embed query and gallery, rank, as the data set's protocol says."""
 
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pmm_jax.config import Config
+from pmm_jax.config import Config, RankConfig
 from pmm_jax.data.augment import normalise
 from pmm_jax.data.loading import ordered_batches
 from pmm_jax.data.prepare import prepare
 from pmm_jax.data.split import open_split
-from pmm_jax.evaluation import Embeddings, Ranking, evaluate_embeddings
+from pmm_jax.evaluation import Embeddings, Ranking
 from pmm_jax.evaluation.embed import embed_batches
+from pmm_jax.evaluation.measure import ranking, settled
 from pmm_jax.model.pmm import Network, Tree, embed
 from pmm_jax.training.display import Display
 from pmm_jax.training.processes import check_same, together
@@ -24,7 +26,9 @@ from pmm_jax.training.workdir import check_claim, read_config, shared_fields
 Embed = Callable[[Tree, Tree, jax.Array], jax.Array]
 """params, stats and images (B, H, W, 3) uint8 to embeddings (B, D)."""
 
-FREE = frozenset({"data.root", "evaluate.flip_average"})
+FREE = frozenset(
+    {"data.root", "evaluate.flip_average"} | {f"evaluate.{f.name}" for f in fields(RankConfig)}
+)
 """Fields in which an evaluation may differ from its run: the images may have moved."""
 
 
@@ -67,19 +71,25 @@ def embed_split(
     return Embeddings(features, split.identities, split.cameras)
 
 
+def embed_both(
+    embed_images: Embed, config: Config, params: Tree, stats: Tree, display: Display
+) -> tuple[Embeddings, Embeddings]:
+    """The embeddings of query and gallery."""
+    query = embed_split(embed_images, config, params, stats, "query", display)
+    return query, embed_split(embed_images, config, params, stats, "gallery", display)
+
+
 def evaluate(
     embed_images: Embed, config: Config, params: Tree, stats: Tree, display: Display
 ) -> Ranking:
     """Rank the full gallery for every query."""
-    query, gallery = (
-        embed_split(embed_images, config, params, stats, name, display)
-        for name in ("query", "gallery")
-    )
-    return evaluate_embeddings(query, gallery, config.evaluate.chunk)
+    query, gallery = embed_both(embed_images, config, params, stats, display)
+    settings = config.evaluate
+    return ranking(*settled(query, gallery, settings), settings, settings.chunk)
 
 
-def evaluate_run(config: Config, workdir: Path, display: Display) -> Ranking:
-    """Evaluate the checkpoint of a workdir that evaluate.checkpoint names.
+def embed_run(config: Config, workdir: Path, display: Display) -> tuple[Embeddings, Embeddings]:
+    """Query and gallery as the checkpoint of a workdir embeds them that evaluate.checkpoint names.
 
     Raises:
         UserError: there is no such run or checkpoint, or it is of another config.
@@ -97,4 +107,4 @@ def evaluate_run(config: Config, workdir: Path, display: Display) -> Ranking:
     mesh = data_mesh(config.evaluate.batch_size)
     params, stats = place((params, stats), whole(mesh))
     embed_images = make_embed(network, config.evaluate.flip_average, mesh)
-    return evaluate(embed_images, config, params, stats, display)
+    return embed_both(embed_images, config, params, stats, display)

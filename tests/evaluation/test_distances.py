@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from pmm_jax.evaluation.distances import squared_distances
+from pmm_jax.evaluation import distances
+from pmm_jax.evaluation.distances import Grid
 
 
 def naive(query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
@@ -9,8 +10,9 @@ def naive(query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
     return (difference**2).sum(-1)
 
 
-def pieced(query: np.ndarray, gallery: np.ndarray, chunk: int) -> np.ndarray:
-    return np.concatenate(list(squared_distances(query, gallery, chunk)))
+def exact(query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+    grid = Grid(query, gallery)
+    return grid.block(query, gallery) * 4.0 ** (grid.exponent - distances.GRID_BITS)
 
 
 def embeddings(seed: int, count: int, length: int, scale: float = 1.0) -> np.ndarray:
@@ -21,7 +23,7 @@ def embeddings(seed: int, count: int, length: int, scale: float = 1.0) -> np.nda
 @pytest.mark.parametrize("scale", [1e-30, 1e-3, 1.0, 1e4, 1e30])
 def test_equals_the_sum_of_squared_differences(scale: float) -> None:
     query, gallery = embeddings(0, 7, 96, scale), embeddings(1, 40, 96, scale)
-    np.testing.assert_allclose(pieced(query, gallery, 3), naive(query, gallery), rtol=2e-7)
+    np.testing.assert_allclose(exact(query, gallery), naive(query, gallery), rtol=2e-7)
 
 
 def test_small_distances_survive_cancellation() -> None:
@@ -32,28 +34,42 @@ def test_small_distances_survive_cancellation() -> None:
     # Lengths are near 1,600, below 2^11; rounding both embeddings to the grid moves a distance by
     # a sum of 512 differences of two uniform errors, seen along one direction.
     grid = 2.0 ** (11 - 25)
-    error = np.sqrt(np.diag(pieced(query, gallery, 2))) - np.sqrt(expected)
+    error = np.sqrt(np.diag(exact(query, gallery))) - np.sqrt(expected)
     assert np.abs(error).max() < 4 * grid / np.sqrt(6)
     squares = (query * query).sum(1)
     float32 = np.diag(squares[:, None] + (gallery * gallery).sum(1) - 2 * (query @ gallery.T))
     assert np.abs(float32 / expected - 1).max() > 0.1  # what this form is for
 
 
-@pytest.mark.parametrize("chunk", [1, 2, 7, 64, 256, 1000])
-def test_not_one_bit_depends_on_the_chunk(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("size", [1, 7, 64])
+def test_a_pair_has_one_distance_however_it_is_computed(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     query, gallery = embeddings(0, 70, 1536), embeddings(1, 133, 1536)
-    whole = pieced(query, gallery, 70)
-    monkeypatch.setattr("pmm_jax.evaluation.distances.GALLERY_BLOCK", 20 + chunk)
-    np.testing.assert_array_equal(pieced(query, gallery, chunk), whole)
+    grid = Grid(query, gallery)
+    whole = grid.block(query, gallery)
+    monkeypatch.setattr(distances, "BLOCK", size)
+    monkeypatch.setattr(distances, "PAIRS", size)
+    pieces = [grid.block(query[i : i + 9], gallery) for i in range(0, 70, 9)]
+    np.testing.assert_array_equal(np.concatenate(pieces), whole)
+    i, j = np.divmod(np.random.default_rng(2).permutation(70 * 133), 133)
+    np.testing.assert_array_equal(grid.pairs(query, gallery, i, j), whole[i, j])
 
 
 def test_identical_images_tie_exactly() -> None:
     query, gallery = embeddings(0, 9, 1536), embeddings(1, 101, 1536)
-    doubled = pieced(query, np.concatenate([gallery, gallery]), 4)
+    doubled = exact(query, np.concatenate([gallery, gallery]))
     np.testing.assert_array_equal(doubled[:, :101], doubled[:, 101:])
-    assert not np.diag(pieced(gallery, gallery, 10)).any()
+    assert not np.diag(exact(gallery, gallery)).any()
 
 
 def test_zeros() -> None:
     zeros = np.zeros((2, 4), np.float32)
-    assert not pieced(zeros, zeros, 1).any()
+    assert not exact(zeros, zeros).any()
+
+
+@pytest.mark.parametrize("length", [1.0, 0.999, 3e-30, 3e30, 1e-44])
+def test_the_exponent_bounds_every_length(length: float) -> None:
+    features = np.array([[length, 0], [0, length / 2]], np.float32)
+    exponent = Grid(features).exponent
+    assert 2.0**exponent / 2 <= features.max() < 2.0**exponent

@@ -1,11 +1,20 @@
 from dataclasses import replace
 
+import jax
 import numpy as np
 import numpy.typing as npt
 import pytest
+from scipy.spatial.distance import cdist
 
 from pmm_jax.errors import UserError
-from pmm_jax.evaluation import Embeddings, Ranking, evaluate_distances, evaluate_embeddings
+from pmm_jax.evaluation import (
+    Embeddings,
+    Ranking,
+    evaluate_distances,
+    evaluate_embeddings,
+    streaming,
+)
+from pmm_jax.evaluation.distances import Grid
 
 
 def people(seed: int, count: int, length: int = 64) -> Embeddings:
@@ -38,6 +47,74 @@ def test_equals_ranking_the_whole_matrix() -> None:
     assert_identical(evaluate_embeddings(query, gallery), expected)
 
 
+HARD = {
+    "plain": lambda rng, x: x,
+    "duplicates": lambda rng, x: x[rng.integers(0, 1 + len(x) // 3, len(x))],
+    "few values": lambda rng, x: np.rint(x),
+    "collapsed": lambda rng, x: np.ones_like(x),
+    "nearly collapsed": lambda rng, x: 1 + 1e-6 * x,
+    "far from zero": lambda rng, x: 1000 + x,
+    "one outlier": lambda rng, x: x * np.where(np.arange(len(x)) == 0, 1e4, 1)[:, None],
+    "very long": lambda rng, x: 1e36 * x,
+    "very short": lambda rng, x: 1e-40 * x,
+}
+"""Embeddings that rounding, ties or cancellation would rank wrong."""
+
+
+@pytest.mark.parametrize("kind", HARD)
+@pytest.mark.parametrize("seed", range(40))
+def test_exact_on_hard_embeddings(kind: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(seed)
+    monkeypatch.setattr(streaming, "GALLERY_BLOCK", int(rng.choice([16, 64])))
+    monkeypatch.setattr(streaming, "SETTLED", int(rng.choice([5, 1 << 16])))
+    monkeypatch.setattr(streaming, "PAIR_COST", int(rng.choice([0, 64, 1 << 20])))
+    sizes = int(rng.integers(1, 40)), int(rng.integers(1, 150))
+    count, length = sum(sizes), int(rng.choice([2, 600]))
+    identities = rng.integers(-1, 6, count)
+    centres = rng.standard_normal((7, length))
+    features = HARD[kind](rng, centres[identities] + rng.standard_normal((count, length)))
+    features, cameras = features.astype(np.float32), rng.integers(0, 3, count)
+    query, gallery = (
+        Embeddings(features[rows], identities[rows], cameras[rows])
+        for rows in (slice(sizes[0]), slice(sizes[0], None))
+    )
+    labels = query.identities, gallery.identities, query.cameras, gallery.cameras
+    # Scaled by a power of two, the grid's own distances: integers, so that nothing rounds.
+    grid = Grid(query.features, gallery.features)
+    steps = grid.steps(query.features)[:, None] - grid.steps(gallery.features)
+    try:
+        expected = evaluate_distances(np.square(steps).sum(-1), *labels)
+    except UserError:
+        with pytest.raises(UserError, match="no query has a match"):
+            evaluate_embeddings(query, gallery)
+    else:
+        chunk = int(rng.choice([4, 512]))
+        assert_identical(evaluate_embeddings(query, gallery, chunk), expected)
+
+
+@pytest.mark.parametrize("reduction", [True, False])
+def test_few_pairs_are_left_open(reduction: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if reduction:  # how a GPU or TPU counts
+        monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    jax.clear_caches()
+    settled: list[int] = []
+    pairs = Grid.pairs
+
+    def count_pairs(grid: Grid, one: np.ndarray, *rest: np.ndarray) -> np.ndarray:
+        settled.append(len(rest[-1]))
+        return pairs(grid, one, *rest)
+
+    monkeypatch.setattr(Grid, "pairs", count_pairs)
+    query, gallery = people(0, 100, 1536), people(1, 3000, 1536)
+    difference = cdist(query.features, gallery.features)
+    expected = evaluate_distances(
+        difference, query.identities, gallery.identities, query.cameras, gallery.cameras
+    )
+    assert_identical(evaluate_embeddings(query, gallery), expected)
+    jax.clear_caches()
+    assert 0 < sum(settled) < 0.01 * difference.size
+
+
 def test_identical_whatever_the_chunk_even_among_duplicates() -> None:
     query, gallery = people(0, 61), people(1, 150)
     twice = Embeddings(
@@ -50,12 +127,13 @@ def test_identical_whatever_the_chunk_even_among_duplicates() -> None:
         assert_identical(evaluate_embeddings(query, twice, chunk), whole)
 
 
-def test_progress_counts_queries() -> None:
+def test_progress_counts_gallery_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "GALLERY_BLOCK", 32)
     seen: list[tuple[int, int]] = []
-    evaluate_embeddings(
-        people(0, 50), people(1, 80), 20, progress=lambda done, total: seen.append((done, total))
-    )
-    assert seen == [(20, 50), (40, 50), (50, 50)]
+    gallery = people(1, 80)
+    evaluate_embeddings(people(0, 50), gallery, 20, lambda *done: seen.append(done))
+    kept = int((gallery.identities != -1).sum())
+    assert seen == [(0, kept), (32, kept), (64, kept), (kept, kept)]
 
 
 def test_all_junk_is_refused_before_any_distance() -> None:

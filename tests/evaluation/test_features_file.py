@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pmm_jax.errors import UserError
-from pmm_jax.evaluation import load_features
+from pmm_jax.evaluation import evaluate_distances, evaluate_embeddings, load_features
 
 
 def arrays() -> dict[str, np.ndarray]:
@@ -105,3 +105,35 @@ def test_damaged(tmp_path: Path) -> None:
     refusal(tmp_path / "a.npz")
     (tmp_path / "a.npz").write_bytes(content[:-200])
     refusal(tmp_path / "a.npz")
+
+
+def test_without_cameras_nothing_is_removed(tmp_path: Path) -> None:
+    rest = {key: value for key, value in arrays().items() if "cameras" not in key}
+    np.savez(tmp_path / "a.npz", **rest)  # type: ignore[arg-type]
+    query, gallery = load_features(tmp_path / "a.npz")
+    assert not np.isin(query.cameras, gallery.cameras).any()
+
+
+@pytest.mark.parametrize("has_cameras", [True, False])
+def test_one_set_asks_itself(tmp_path: Path, has_cameras: bool) -> None:
+    rng = np.random.default_rng(0)
+    features = rng.standard_normal((12, 4)).astype(np.float32)
+    cameras = {"cameras": np.arange(12) % 3} if has_cameras else {}
+    ids = np.arange(12) // 4
+    np.savez(tmp_path / "a.npz", features=features, ids=ids, **cameras)  # type: ignore[arg-type]
+    query, gallery = load_features(tmp_path / "a.npz")
+    matrix = np.square(features[:, None] - features).sum(-1)
+    if has_cameras:
+        expected = evaluate_distances(matrix, ids, ids, cameras["cameras"], cameras["cameras"]).mAP
+    else:
+        expected = float(
+            np.mean(
+                [
+                    evaluate_distances(
+                        np.delete(matrix[i], i)[None], ids[[i]], np.delete(ids, i), [0], [1] * 11
+                    ).mAP
+                    for i in range(12)
+                ]
+            )
+        )
+    assert evaluate_embeddings(query, gallery).mAP == pytest.approx(expected)

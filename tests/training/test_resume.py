@@ -18,10 +18,12 @@ import pytest
 
 from pmm_jax.config import Config
 from pmm_jax.errors import Interrupted, UserError
+from pmm_jax.evaluation import Ranking
+from pmm_jax.evaluation.measure import ranking, settled
 from pmm_jax.training import loop
 from pmm_jax.training.checkpoint import Checkpoints
 from pmm_jax.training.display import Display
-from pmm_jax.training.evaluate import evaluate_run
+from pmm_jax.training.evaluate import embed_run
 from pmm_jax.training.optimizer import adam, learning_rate
 from pmm_jax.training.step import make_step
 from pmm_jax.training.workdir import run_lock
@@ -196,20 +198,25 @@ def test_a_finished_run_is_only_evaluated_again(
     assert (whole / "metrics.jsonl").read_bytes() == before
 
 
+def evaluate_run(config: Config, workdir: Path) -> Ranking:
+    sets = embed_run(config, workdir, Display())
+    return ranking(*settled(*sets, config.evaluate), config.evaluate)
+
+
 @pytest.mark.parametrize("which", ["latest", "best"])
 def test_evaluating_the_run_repeats_its_numbers(whole: Path, tiny: Config, which: Any) -> None:
     config = replace(tiny, evaluate=replace(tiny.evaluate, checkpoint=which))
-    ranking = evaluate_run(config, whole, Display())
+    found = evaluate_run(config, whole)
     testing = [line for line in lines(whole) if "mAP" in line]
     logged = testing[-1] if which == "latest" else max(testing, key=lambda line: line["mAP"])
-    assert ranking.mAP == pytest.approx(logged["mAP"], abs=1e-6)
-    assert ranking.rank1 == pytest.approx(logged["rank1"], abs=1e-6)
+    assert found.mAP == pytest.approx(logged["mAP"], abs=1e-6)
+    assert found.rank1 == pytest.approx(logged["rank1"], abs=1e-6)
 
 
 def test_an_evaluation_may_average_with_mirror_images(whole: Path, tiny: Config) -> None:
     config = replace(tiny, evaluate=replace(tiny.evaluate, flip_average=True))
-    ranking, plain = (evaluate_run(c, whole, Display()) for c in (config, tiny))
-    assert ranking.mAP != plain.mAP
+    found, plain = (evaluate_run(c, whole) for c in (config, tiny))
+    assert found.mAP != plain.mAP
     with pytest.raises(UserError, match=r"evaluate\.flip_average"):
         loop.train(config, whole)
 

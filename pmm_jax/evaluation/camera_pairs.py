@@ -1,0 +1,55 @@
+"""How well queries of each camera find people in each other (Zheng et al., ICCV 2015, fig. 8)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pmm_jax.evaluation.embeddings import Embeddings, evaluate_embeddings
+from pmm_jax.evaluation.variants import take
+
+
+@dataclass(frozen=True, eq=False)
+class CameraPairs:
+    """Figures of each pair; NaN where no query has a match."""
+
+    query_cameras: np.ndarray
+    """(A,) ascending."""
+    gallery_cameras: np.ndarray
+    """(B,) ascending."""
+    queries: np.ndarray
+    """(A, B) int64: queries of the one camera with a match in the other."""
+    rank1: np.ndarray
+    """(A, B) float64, as a fraction."""
+    mAP: np.ndarray
+    """(A, B) float64, as a fraction."""
+
+
+def camera_pairs(query: Embeddings, gallery: Embeddings, chunk: int = 512) -> CameraPairs:
+    """Rank one gallery camera's images at a time, and part the queries by camera.
+
+    Args:
+        query: Q images.
+        gallery: G images.
+        chunk: as of `evaluate_embeddings`.
+
+    Raises:
+        UserError: as of `evaluate_embeddings`.
+    """
+    asking, looked_in = np.unique(query.cameras), np.unique(gallery.cameras)
+    shape = len(asking), len(looked_in)
+    queries = np.zeros(shape, np.int64)
+    rank1, mAP = np.full(shape, np.nan), np.full(shape, np.nan)
+    for column, camera in enumerate(looked_in):
+        part = take(gallery, gallery.cameras == camera)
+        if not np.isin(query.identities[query.cameras != camera], part.identities).any():
+            continue
+        ranking = evaluate_embeddings(query, part, chunk)
+        for row, own in enumerate(asking):
+            mine = (query.cameras == own) & ~np.isnan(ranking.first_match)
+            queries[row, column] = mine.sum()
+            if mine.any():
+                rank1[row, column] = np.mean(ranking.first_match[mine] == 1)
+                mAP[row, column] = ranking.average_precision[mine].mean()
+    if not queries.any():
+        evaluate_embeddings(query, gallery, chunk)  # says why no query has a match
+    return CameraPairs(asking, looked_in, queries, rank1, mAP)

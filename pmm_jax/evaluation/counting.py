@@ -1,0 +1,149 @@
+"""Distances of a block of queries to a block of the gallery, and what lies before each match.
+
+One float32 matrix product decides nearly every pair. Rounding can move such a distance by no more
+than a bound that follows from the lengths of the two embeddings (Higham, Accuracy and Stability of
+Numerical Algorithms, 2002, section 3.1), so an image whose distance differs from a match's by more
+than the bound is surely before it or surely behind. The few pairs within the bound are marked, for
+the caller to settle on the exact grid of distances.py.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.sharding import Mesh, PartitionSpec
+
+from pmm_jax.evaluation.distances import GRID_BITS
+from pmm_jax.evaluation.protocol import JUNK
+
+PIECE = 512
+"""Embeddings are multiplied so many dimensions at a time: rounding errors grow with the length of
+a sum, and a longer one would leave more pairs open."""
+AXIS = "gallery"
+"""Mesh axis that gallery images are split over."""
+
+
+class Part(NamedTuple):
+    """Embeddings ready to be multiplied: centred, scaled below length 2, cut into pieces."""
+
+    pieces: tuple[jax.Array, ...]
+    """Each (N, up to PIECE) float32."""
+    squares: jax.Array
+    """(N,) float32: squared lengths."""
+    identities: jax.Array
+    """(N,) int32."""
+
+
+class Counts(NamedTuple):
+    """What a block says about the matches of its queries."""
+
+    before: jax.Array
+    """(M, Q) int32: images of other identities that surely come before each match."""
+    open: jax.Array
+    """(N, Q) bool: pairs of another identity that rounding may put on either side of some match.
+    They are in no count."""
+
+
+@jax.jit
+def ready(features: jax.Array, centre: jax.Array, scale: jax.Array, identities: jax.Array) -> Part:
+    """Prepare embeddings (N, D) float32.
+
+    Args:
+        features: the embeddings.
+        centre: (D,) float32, subtracted from all: it moves no distance, and rounding errors grow
+            with the length of what is left.
+        scale: () float32, a power of two that brings every embedding's length below 1.
+        identities: (N,) int32; -1 never counts, however near.
+    """
+    x = features * scale - (centre * scale)[None]
+    pieces = tuple(x[:, start : start + PIECE] for start in range(0, x.shape[1], PIECE))
+    squares = sum(jnp.square(piece).sum(1) for piece in pieces)
+    return Part(pieces, jnp.asarray(squares), identities)
+
+
+@partial(jax.jit, static_argnames=("mesh",))
+def count(query: Part, gallery: Part, thresholds: jax.Array, mesh: Mesh | None = None) -> Counts:
+    """Count what comes before each match.
+
+    Args:
+        query: Q queries; no identity of theirs is -1.
+        gallery: N images.
+        thresholds: (M, Q) float32: each match's squared distance, scaled, minus the squared length
+            of the query; -inf where a query has fewer than M matches.
+        mesh: devices that the gallery is split over, along its one axis.
+    """
+    if mesh is None:
+        return _count(query, gallery, thresholds)
+
+    def one_device(
+        query: Part, gallery: Part, thresholds: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        counts = _count(query, gallery, thresholds)
+        return lax.psum(counts.before, AXIS), counts.open
+
+    every, split = PartitionSpec(), PartitionSpec(AXIS)
+    run = jax.shard_map(
+        one_device,
+        mesh=mesh,
+        in_specs=(every, split, every),
+        out_specs=(every, split),
+    )
+    return Counts(*run(query, gallery, thresholds))
+
+
+def products(one: Part, other: Part) -> jax.Array:
+    """(N, M) float32: dot products of N embeddings with M others."""
+    pairs = zip(one.pieces, other.pieces, strict=True)
+    pieces = [jnp.matmul(a, b.T, precision=lax.Precision.HIGHEST) for a, b in pairs]
+    return sum(pieces[1:], pieces[0])
+
+
+def _count(query: Part, gallery: Part, thresholds: jax.Array) -> Counts:
+    # (N, Q): counting runs over the first axis, which is the fast one on a CPU.
+    distances = gallery.squares[:, None] - 2 * products(gallery, query)
+    error = _rounding(query, gallery)
+    # The last term covers the rounding of the threshold itself and of what is done to it here.
+    error = error[None] + jnp.abs(thresholds) * 2.0**-21
+    low, high = thresholds - error, thresholds + error
+    mine, theirs = query.identities[None], gallery.identities[:, None]
+    distances = jnp.where((theirs != mine) & (theirs != JUNK), distances, jnp.inf)
+    is_open = _within(distances, low, high)
+    # Open pairs are in no count: the caller settles them.
+    distances = jnp.where(is_open, jnp.inf, distances)
+    return Counts(_below(distances, low), is_open)
+
+
+def _within(distances: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
+    """(N, Q) bool: whether a distance lies in any of its query's M intervals."""
+
+    def add(m: int, found: jax.Array) -> jax.Array:
+        return found | ((distances >= low[m][None]) & (distances <= high[m][None]))
+
+    return lax.fori_loop(0, len(low), add, jnp.zeros_like(distances, bool))
+
+
+def _below(distances: jax.Array, limits: jax.Array) -> jax.Array:
+    """(M, Q) int32: how many of a query's N distances are below each of its M limits."""
+    if jax.default_backend() != "cpu":
+        return lax.map(lambda limit: (distances < limit[None]).sum(0, dtype=jnp.int32), limits)
+
+    # One image at a time: XLA's reductions on a CPU take up to four times as long.
+    def add(before: jax.Array, row: jax.Array) -> tuple[jax.Array, None]:
+        return before + (row[None] < limits).astype(jnp.int32), None
+
+    return lax.scan(add, jnp.zeros_like(limits, jnp.int32), distances)[0]
+
+
+def _rounding(query: Part, gallery: Part) -> jax.Array:
+    """(Q,): how far a distance, less the query's squared length, may lie from the grid's."""
+    sizes = [piece.shape[1] for piece in query.pieces]
+    # Exact in float32 on CPU and GPU; a TPU multiplies by pieces of bfloat16, a little less exact.
+    unit = 2.0**-24 if jax.default_backend() != "tpu" else 2.0**-22
+    a, b = jnp.sqrt(query.squares), jnp.sqrt(gallery.squares.max())
+    # Terms of a sum, additions of pieces, and a few roundings more.
+    product = (max(sizes) + len(sizes) + 8) * unit * (2 * a * b + b * b)
+    # Centring rounds each embedding, and the grid moved both.
+    drift = 2 * unit * (a + b) + 2.0**-GRID_BITS * sum(sizes) ** 0.5
+    return 1.01 * (product + 2 * (a + b) * drift + drift * drift)

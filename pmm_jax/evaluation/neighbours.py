@@ -1,0 +1,139 @@
+"""The nearest embeddings of each embedding, without the full matrix of distances."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from pmm_jax.evaluation.counting import Part, products, ready
+
+BLOCK = 2048
+"""Embeddings that are compared with as many others at once."""
+
+
+class Neighbours(NamedTuple):
+    """The k nearest of each of N embeddings, nearest first, ties in the others' order."""
+
+    distances: np.ndarray
+    """(N, k) float32: squared Euclidean."""
+    indices: np.ndarray
+    """(N, k) int32."""
+    farthest: np.ndarray
+    """(N,) float32: squared distance of the farthest of all."""
+
+
+class _Best(NamedTuple):
+    distances: jax.Array
+    indices: jax.Array
+    farthest: jax.Array
+
+
+def nearest(one: np.ndarray, other: np.ndarray, k: int) -> Neighbours:
+    """The k nearest of `other` for each of `one`.
+
+    Distances are float32: neighbours whose distances agree to about 1e-6 may swap.
+
+    Args:
+        one: (N, D) float32, finite.
+        other: (M, D) float32, finite.
+        k: at most M.
+    """
+    centre = other.mean(0, dtype=np.float32)
+    blocks = list(_blocks(other, centre, k))
+    found = []
+    for _, part, count in _blocks(one, centre, k):
+        best = _nothing(len(part.squares), k)
+        for first, gallery, _ in blocks:
+            best = _closer(best, part, gallery, first)
+        found.append(_cut(best, count))
+    return _joined(found)
+
+
+def nearest_among(
+    features: np.ndarray, k: int, progress: Callable[[int, int], None] | None = None
+) -> Neighbours:
+    """The k nearest of each embedding among all of them, itself included.
+
+    Each distance is computed once, and serves both of its ends.
+
+    Args:
+        features: (N, D) float32, finite.
+        k: at most N.
+        progress: called with (pairs of blocks done, all of them).
+    """
+    blocks = list(_blocks(features, features.mean(0, dtype=np.float32), k))
+    best = [_nothing(len(part.squares), k) for _, part, _ in blocks]
+    done, total = 0, len(blocks) * (len(blocks) + 1) // 2
+    for i, (first_i, one, _) in enumerate(blocks):
+        for j, (first_j, other, _) in enumerate(blocks[: i + 1]):
+            if i == j:
+                best[i] = _closer(best[i], one, one, first_i)
+            else:
+                best[i], best[j] = _both_closer(best[i], best[j], one, other, first_i, first_j)
+            done += 1
+            if progress is not None:
+                progress(done, total)
+        # At most one row of blocks is under way, and no distances wait in memory.
+        jax.block_until_ready(best[i])
+    return _joined([_cut(b, count) for b, (_, _, count) in zip(best, blocks, strict=True)])
+
+
+def _blocks(features: np.ndarray, centre: np.ndarray, k: int) -> Iterator[tuple[int, Part, int]]:
+    """Index of the first, the embeddings padded to one size, and how many of them are real."""
+    size = max(min(BLOCK, len(features)), k)
+    for first in range(0, len(features), size):
+        rows = features[first : first + size]
+        count = len(rows)
+        if count < size:
+            rows = np.pad(rows, ((0, size - count), (0, 0)))
+        real = np.where(np.arange(size) < count, 0, -1).astype(np.int32)
+        yield first, ready(rows, centre, np.float32(1), real), count
+
+
+def _nothing(rows: int, k: int) -> _Best:
+    return _Best(jnp.full((rows, k), jnp.inf), jnp.zeros((rows, k), jnp.int32), jnp.zeros((rows,)))
+
+
+def _distances(one: Part, other: Part) -> jax.Array:
+    squares = one.squares[:, None] + other.squares[None]
+    return jnp.maximum(squares - 2 * products(one, other), 0)
+
+
+@jax.jit
+def _closer(best: _Best, one: Part, other: Part, first: int) -> _Best:
+    return _merged(best, _distances(one, other), other.identities >= 0, first)
+
+
+@jax.jit
+def _both_closer(
+    best: _Best, others_best: _Best, one: Part, other: Part, first: int, others_first: int
+) -> tuple[_Best, _Best]:
+    distances = _distances(one, other)
+    return (
+        _merged(best, distances, other.identities >= 0, others_first),
+        _merged(others_best, distances.T, one.identities >= 0, first),
+    )
+
+
+def _merged(best: _Best, distances: jax.Array, real: jax.Array, first: jax.Array | int) -> _Best:
+    k = best.distances.shape[1]
+    farthest = jnp.where(real[None], distances, 0).max(1)
+    near, index = lax.top_k(jnp.where(real[None], -distances, -jnp.inf), k)
+    # Of equal values top_k keeps the order, in which earlier blocks come first.
+    both = jnp.concatenate([-best.distances, near], axis=1)
+    indices = jnp.concatenate([best.indices, index + first], axis=1)
+    near, at = lax.top_k(both, k)
+    return _Best(
+        -near, jnp.take_along_axis(indices, at, axis=1), jnp.maximum(best.farthest, farthest)
+    )
+
+
+def _cut(best: _Best, count: int) -> Neighbours:
+    return Neighbours(*(np.asarray(value)[:count] for value in best))
+
+
+def _joined(parts: list[Neighbours]) -> Neighbours:
+    return Neighbours(*(np.concatenate(values) for values in zip(*parts, strict=True)))

@@ -1,0 +1,184 @@
+"""Re-ranking by k-reciprocal neighbours (Zhong et al., CVPR 2017), with sparse sets.
+
+The published code holds several N x N matrices over query and gallery together. Here each image
+has its k nearest neighbours and a sparse row of weights, and a query's distances to the gallery
+exist for a few queries at a time: memory grows with N k.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import scipy.sparse as sp
+
+from pmm_jax.errors import UserError
+from pmm_jax.evaluation.neighbours import Neighbours, nearest_among
+
+ROWS = 512
+"""Images whose sets are compared at once."""
+VALUES = 1 << 24
+"""Distances of a few queries to the gallery that are held at once: 64 MiB."""
+
+
+def reranked_rows(
+    query: np.ndarray,
+    gallery: np.ndarray,
+    k1: int = 20,
+    k2: int = 6,
+    weight: float = 0.3,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[np.ndarray]:
+    """Each query's distances to the gallery after re-ranking, in order.
+
+    (1 - weight) * Jaccard distance of the k-reciprocal sets + weight * squared Euclidean distance
+    over that of the farthest image, as in the published code.
+
+    Args:
+        query: (Q, D) float32, finite.
+        gallery: (G, D) float32, finite, without junk.
+        k1: neighbours that may be reciprocal.
+        k2: neighbours whose sets are averaged (local query expansion); 1 for none.
+        weight: of the original distance, between 0 and 1 (lambda in the paper).
+        progress: as of `nearest_among`.
+
+    Yields:
+        (G,) float32.
+
+    Raises:
+        UserError: k1 or k2 outside the images, or a weight outside 0 to 1.
+    """
+    count = len(query) + len(gallery)
+    if not 1 <= k2 <= k1 < count:
+        raise UserError(
+            f"re-ranking with k1 = {k1} and k2 = {k2} needs 1 <= k2 <= k1 < {count}, the number of "
+            "query and gallery images"
+        )
+    if not 0 <= weight <= 1:
+        raise UserError(f"the weight of the original distance is {weight}; it must be 0 to 1")
+    features = np.concatenate([query, gallery])
+    near = nearest_among(features, k1 + 1, progress)
+    sets = weights(features, near, expanded_sets(near.indices, k1))
+    if k2 > 1:
+        sets = _averaged(near.indices[:, :k2]) @ sets
+    by_member = sets[len(query) :].tocsc()
+    for start, block in _distances(query, gallery):
+        for row, i in zip(block, range(start, start + len(block)), strict=True):
+            row /= near.farthest[i]
+            row *= weight
+            row += (1 - weight) * jaccard_distances(sets[[i]], by_member)
+            yield row
+
+
+def reciprocal(indices: np.ndarray) -> np.ndarray:
+    """(N, k) bool: whether i is among the k nearest of its own neighbour indices[i, j], too."""
+    result = np.empty(indices.shape, bool)
+    for start in range(0, len(indices), ROWS):
+        mine = indices[start : start + ROWS]
+        own = np.arange(start, start + len(mine))
+        result[start : start + ROWS] = (indices[mine] == own[:, None, None]).any(2)
+    return result
+
+
+def expanded_sets(indices: np.ndarray, k1: int) -> sp.csr_array:
+    """(N, N) of ones: each image's k-reciprocal set, expanded (equations 3 to 5 of the paper).
+
+    A member's own set of half the size joins where more than two thirds of it is in already.
+
+    Args:
+        indices: (N, k1 + 1) nearest neighbours, the image itself among them.
+        k1: neighbours that may be reciprocal.
+    """
+    half = round(k1 / 2) + 1  # Python and NumPy both round halves to even
+    is_mutual, is_mutual_half = reciprocal(indices), reciprocal(indices[:, :half])
+    rows, columns = [], []
+    for start in range(0, len(indices), ROWS):
+        some = slice(start, start + ROWS)
+        mine, mutual = indices[some], is_mutual[some]
+        theirs, theirs_mutual = indices[mine][:, :, :half], is_mutual_half[mine]
+        known = np.where(mutual, mine, -1)[:, None, None, :]
+        shared = ((theirs[..., None] == known).any(-1) & theirs_mutual).sum(-1)
+        joins = mutual & (shared > 2 / 3 * theirs_mutual.sum(-1))
+        for row, member in (
+            (np.nonzero(mutual)[0], mine[mutual]),
+            (
+                np.nonzero(joins[..., None] & theirs_mutual)[0],
+                theirs[joins[..., None] & theirs_mutual],
+            ),
+        ):
+            rows.append(row + start)
+            columns.append(member)
+    row, column = np.concatenate(rows), np.concatenate(columns)
+    count = len(indices)
+    members = sp.csr_array((np.ones(len(row), np.float32), (row, column)), (count, count))
+    members.sum_duplicates()
+    members.data[:] = 1
+    return members
+
+
+def weights(features: np.ndarray, near: Neighbours, sets: sp.csr_array) -> sp.csr_array:
+    """The sets with weights that sum to 1 a row: exp(-distance), over that of the farthest image.
+
+    Args:
+        features: (N, D) float32.
+        near: of these embeddings.
+        sets: (N, N) of ones.
+    """
+    rows = np.repeat(np.arange(len(features)), np.diff(sets.indptr))
+    distances = _known(near, rows, sets.indices)
+    for unknown in np.array_split(
+        np.flatnonzero(np.isnan(distances)), max(1, np.isnan(distances).sum() // ROWS)
+    ):
+        difference = features[rows[unknown]] - features[sets.indices[unknown]]
+        distances[unknown] = np.einsum("nd,nd->n", difference, difference)
+    values = np.exp(-distances / near.farthest[rows])
+    values /= np.bincount(rows, values, len(features))[rows]
+    return sp.csr_array((values.astype(np.float32), sets.indices, sets.indptr), sets.shape)
+
+
+def jaccard_distances(one: sp.csr_array, by_member: sp.csc_array) -> np.ndarray:
+    """(G,): 1 - sum of minima / sum of maxima, of one row of weights with G others.
+
+    Args:
+        one: (1, N) weights that sum to 1.
+        by_member: (G, N) alike, stored by column.
+    """
+    starts = by_member.indptr[one.indices]
+    lengths = by_member.indptr[one.indices + 1] - starts
+    # The entries of the columns in which `one` has any, one after the other.
+    ends = np.cumsum(lengths)
+    at = np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - ends + lengths, lengths)
+    smaller = np.minimum(np.repeat(one.data, lengths), by_member.data[at])
+    shared = np.bincount(by_member.indices[at], smaller, by_member.shape[0])
+    return 1 - shared / (2 - shared)
+
+
+def _known(near: Neighbours, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """The distances of those pairs that are neighbours, NaN for the others."""
+    count, k = near.indices.shape
+    keys = (np.arange(count)[:, None] * count + near.indices).ravel()
+    order = np.argsort(keys)
+    wanted = rows.astype(np.int64) * count + columns
+    at = order[np.minimum(np.searchsorted(keys[order], wanted), count * k - 1)]
+    return np.where(keys[at] == wanted, near.distances.ravel()[at], np.float32(np.nan))
+
+
+def _averaged(indices: np.ndarray) -> sp.csr_array:
+    count, k = indices.shape
+    shares = np.full(count * k, 1 / k, np.float32)
+    return sp.csr_array((shares, indices.ravel(), np.arange(0, count * k + 1, k)), (count, count))
+
+
+def _distances(query: np.ndarray, gallery: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Index of the first query, and (a few, G) float32 squared distances."""
+    centre = gallery.mean(0, dtype=np.float32)
+    size = max(1, VALUES // len(gallery))
+    for start in range(0, len(query), size):
+        mine = query[start : start + size] - centre
+        block = np.empty((len(mine), len(gallery)), np.float32)
+        for first in range(0, len(gallery), ROWS):
+            others = gallery[first : first + ROWS] - centre
+            part = block[:, first : first + ROWS]
+            np.matmul(mine, others.T, out=part)
+            part *= -2
+            part += np.einsum("nd,nd->n", others, others)
+        block += np.einsum("nd,nd->n", mine, mine)[:, None]
+        yield start, np.maximum(block, 0, out=block)

@@ -1,0 +1,148 @@
+"""All that eval.py can tell of one evaluation, as text, JSON and CSV."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pmm_jax.config import RankConfig
+from pmm_jax.errors import UserError
+from pmm_jax.evaluation import camera_pairs as pairs
+from pmm_jax.evaluation.bootstrap import Interval, mean_interval
+from pmm_jax.evaluation.camera_pairs import CameraPairs
+from pmm_jax.evaluation.embeddings import Embeddings
+from pmm_jax.evaluation.embeddings import roc as true_positive_rates
+from pmm_jax.evaluation.measure import ranking, settled
+from pmm_jax.evaluation.ranking import Ranking
+from pmm_jax.evaluation.table import ranking_json, ranking_table
+
+
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """A ranking, and what was asked for besides."""
+
+    query: Embeddings
+    """As it was compared."""
+    ranking: Ranking
+    roc: dict[float, float] | None
+    """True positive rate at each false positive rate."""
+    intervals: dict[str, Interval] | None
+    """By the names that the figures have in JSON."""
+    camera_pairs: CameraPairs | None
+
+    def text(self) -> str:
+        """Tables for people."""
+        blocks = [ranking_table(self.ranking)]
+        if self.intervals is not None:
+            lines = ["95 % bootstrap intervals over the queries:"]
+            for name, interval in self.intervals.items():
+                low, high = 100 * interval.low, 100 * interval.high
+                lines.append(f"  {name:<6}{100 * interval.mean:6.1f}%  {low:.1f} to {high:.1f}")
+            blocks.append("\n".join(lines))
+        if self.roc is not None:
+            rates = [f"  {rate:.0e}  {100 * value:5.1f}%" for rate, value in self.roc.items()]
+            blocks.append("\n".join(["true positive rate at false positive rate:", *rates]))
+        if self.camera_pairs is not None:
+            blocks.append(_pairs_text(self.camera_pairs))
+        return "\n\n".join(blocks)
+
+    def as_json(self) -> dict[str, object]:
+        """For one JSON object, of fractions."""
+        result: dict[str, object] = dict(ranking_json(self.ranking))
+        if self.intervals is not None:
+            result["intervals"] = {n: [i.low, i.high] for n, i in self.intervals.items()}
+        if self.roc is not None:
+            result["roc"] = {f"{rate:.0e}": value for rate, value in self.roc.items()}
+        if self.camera_pairs is not None:
+            result["camera_pairs"] = _pairs_json(self.camera_pairs)
+        return result
+
+    def queries_csv(self) -> str:
+        """Each query's identity, camera and figures, which are empty where it has no match."""
+        of = self.ranking
+        columns = of.first_match, of.average_precision, of.inverse_negative_penalty
+        lines = ["query,identity,camera,first_match,average_precision,inverse_negative_penalty"]
+        for i, values in enumerate(zip(*columns, strict=True)):
+            figures = ["" if np.isnan(value) else f"{value:.6g}" for value in values]
+            labels = str(i), str(self.query.identities[i]), str(self.query.cameras[i])
+            lines.append(",".join([*labels, *figures]))
+        return "\n".join(lines) + "\n"
+
+
+def summarise(
+    query: Embeddings,
+    gallery: Embeddings,
+    settings: RankConfig,
+    chunk: int = 512,
+    roc: bool = False,
+    intervals: bool = False,
+    camera_pairs: bool = False,
+) -> Summary:
+    """Evaluate as the settings say, and add what is asked for.
+
+    Args:
+        query: Q images.
+        gallery: G images, embedded by the same model.
+        settings: distance, protocol, expansion and re-ranking.
+        chunk: queries that are compared with a block of the gallery at once.
+        roc: add true positive rates.
+        intervals: add bootstrap intervals.
+        camera_pairs: add a table of camera pairs.
+
+    Raises:
+        UserError: embeddings or settings that don't allow it.
+    """
+    if (roc or camera_pairs) and (settings.rerank or settings.single_shot):
+        raise UserError(
+            "--roc and --camera-pairs are of the plain ranking; leave out --rerank and "
+            "--single-shot"
+        )
+    if camera_pairs and not settings.cameras:
+        raise UserError("--camera-pairs needs cameras; leave out --no-cameras")
+    query, gallery = settled(query, gallery, settings)
+    result = ranking(query, gallery, settings, chunk)
+    return Summary(
+        query=query,
+        ranking=result,
+        roc=true_positive_rates(query, gallery, chunk) if roc else None,
+        intervals=_intervals(result, settings.seed) if intervals else None,
+        camera_pairs=pairs.camera_pairs(query, gallery, chunk) if camera_pairs else None,
+    )
+
+
+def _intervals(ranking: Ranking, seed: int) -> dict[str, Interval]:
+    first = ranking.first_match
+    hits = np.where(np.isnan(first), np.nan, first == 1)
+    values = {
+        "rank1": hits,
+        "mAP": ranking.average_precision,
+        "mINP": ranking.inverse_negative_penalty,
+    }
+    return {name: mean_interval(value, seed) for name, value in values.items()}
+
+
+def _pairs_text(table: CameraPairs) -> str:
+    header = "".join(f"{camera:>14}" for camera in table.gallery_cameras)
+    lines = ["Rank-1 / mAP by camera of the query (row) and of the gallery (column):"]
+    lines.append(" " * 6 + header)
+    for row, camera in enumerate(table.query_cameras):
+        cells = []
+        for rank1, mean in zip(table.rank1[row], table.mAP[row], strict=True):
+            empty = np.isnan(rank1)
+            cells.append(f"{'-' if empty else f'{100 * rank1:.1f} / {100 * mean:.1f}':>14}")
+        lines.append(f"{camera:>6}" + "".join(cells))
+    return "\n".join(lines)
+
+
+def _pairs_json(table: CameraPairs) -> list[dict[str, float]]:
+    return [
+        {
+            "query_camera": int(own),
+            "gallery_camera": int(other),
+            "queries": int(table.queries[row, column]),
+            "rank1": float(table.rank1[row, column]),
+            "mAP": float(table.mAP[row, column]),
+        }
+        for row, own in enumerate(table.query_cameras)
+        for column, other in enumerate(table.gallery_cameras)
+        if table.queries[row, column]
+    ]

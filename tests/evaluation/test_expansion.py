@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+from pmm_jax.errors import UserError
+from pmm_jax.evaluation import expansion
+from pmm_jax.evaluation.expansion import augment_gallery, expand_queries, unit_length
+
+
+def unit(seed: int, count: int) -> np.ndarray:
+    values = np.random.default_rng(seed).standard_normal((count, 12)).astype(np.float32)
+    return unit_length("query", values)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 3.0])
+def test_expansion_by_hand(alpha: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expansion, "ROWS", 4)
+    query, gallery = unit(0, 6), unit(1, 30)
+    for one, result in zip(query, expand_queries(query, gallery, 5, alpha), strict=True):
+        similarity = gallery @ one
+        nearest = np.argsort(-similarity)[:5]
+        assert (similarity[nearest] > 0).all()
+        total = one + (similarity[nearest, None] ** alpha * gallery[nearest]).sum(0)
+        np.testing.assert_allclose(result, total / np.linalg.norm(total), atol=1e-5)
+
+
+def test_augmentation_is_expansion_of_the_gallery_without_itself_twice() -> None:
+    gallery = unit(1, 30)
+    for i, result in enumerate(augment_gallery(gallery, 4, 2.0)):
+        others = np.delete(gallery, i, axis=0)
+        expected = expand_queries(gallery[i : i + 1], others, 4, 2.0)[0]
+        np.testing.assert_allclose(result, expected, atol=1e-5)
+
+
+def test_what_cannot_be_done_is_refused() -> None:
+    gallery = unit(1, 5)
+    with pytest.raises(UserError, match="6 neighbours of an image are wanted among 5"):
+        expand_queries(gallery, gallery, 6, 3.0)
+    with pytest.raises(UserError, match="all 0 in row 2"):
+        unit_length("query", np.array([[1, 0], [0, 1], [0, 0]], np.float32))

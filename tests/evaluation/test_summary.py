@@ -1,0 +1,108 @@
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pmm_jax.config import RankConfig
+from pmm_jax.errors import UserError
+from pmm_jax.evaluation import Embeddings, evaluate_embeddings, roc
+from pmm_jax.evaluation.camera_pairs import camera_pairs
+from pmm_jax.evaluation.expansion import augment_gallery, expand_queries, unit_length
+from pmm_jax.evaluation.measure import ranking, settled
+from pmm_jax.evaluation.summary import summarise
+from pmm_jax.evaluation.variants import multi_query, without_cameras
+
+
+def people(seed: int, count: int) -> Embeddings:
+    rng = np.random.default_rng(seed)
+    identities = rng.integers(-1, 8, count)
+    centres = np.random.default_rng(5).standard_normal((9, 16))
+    features = centres[identities] + 1.3 * rng.standard_normal((count, 16))
+    return Embeddings(features.astype(np.float32), identities, rng.integers(0, 3, count))
+
+
+QUERY, GALLERY = people(0, 60), people(1, 240)
+PLAIN = RankConfig()
+
+
+def mean_ap(**settings: Any) -> float:
+    chosen = replace(PLAIN, **settings)
+    return ranking(*settled(QUERY, GALLERY, chosen), chosen).mAP
+
+
+def test_each_setting_does_what_its_function_does() -> None:
+    assert mean_ap() == evaluate_embeddings(QUERY, GALLERY).mAP
+    apart = evaluate_embeddings(*without_cameras(QUERY, GALLERY))
+    assert mean_ap(cameras=False) == apart.mAP
+    pooled = evaluate_embeddings(multi_query(QUERY, "average"), GALLERY)
+    assert mean_ap(multi_query="average") == pooled.mAP
+    kept = GALLERY.identities != -1
+    q, g = unit_length("q", QUERY.features), unit_length("g", GALLERY.features[kept])
+    labels = QUERY.identities, QUERY.cameras, GALLERY.identities[kept], GALLERY.cameras[kept]
+
+    def with_features(query: np.ndarray, gallery: np.ndarray) -> float:
+        return evaluate_embeddings(
+            Embeddings(query, labels[0], labels[1]), Embeddings(gallery, labels[2], labels[3])
+        ).mAP
+
+    assert mean_ap(distance="cosine") == with_features(q, g)
+    expanded, augmented = expand_queries(q, g, 4, 2.0), augment_gallery(g, 3, 2.0)
+    cosine = {"distance": "cosine", "alpha": 2.0}
+    assert mean_ap(expand_queries=4, **cosine) == with_features(expanded, g)
+    assert mean_ap(augment_gallery=3, **cosine) == with_features(q, augmented)
+    both = mean_ap(expand_queries=4, augment_gallery=3, **cosine)
+    assert both == with_features(expanded, augmented)
+
+
+def test_re_ranking_and_single_shot_differ_from_the_plain_ranking() -> None:
+    assert mean_ap(rerank=True, k1=15) > mean_ap() + 0.02
+    assert mean_ap(single_shot=5) != mean_ap()
+
+
+@pytest.mark.parametrize(
+    ("message", "settings", "extras"),
+    [
+        ("--distance cosine", {"expand_queries": 3}, {}),
+        ("re-ranking a single-shot gallery", {"rerank": True, "single_shot": 2}, {}),
+        ("of the plain ranking", {"rerank": True}, {"roc": True}),
+        ("needs cameras", {"cameras": False}, {"camera_pairs": True}),
+        ("needs 1 <= k2 <= k1", {"rerank": True, "k1": 1000}, {}),
+    ],
+)
+def test_what_excludes_each_other_is_refused(
+    message: str, settings: dict[str, Any], extras: dict[str, bool]
+) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        summarise(QUERY, GALLERY, replace(PLAIN, **settings), **extras)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_extras_are_in_text_json_and_csv() -> None:
+    summary = summarise(QUERY, GALLERY, PLAIN, roc=True, intervals=True, camera_pairs=True)
+    read = json.loads(json.dumps(summary.as_json()))
+    assert read["mAP"] == summary.ranking.mAP
+    assert read["roc"] == {f"{rate:.0e}": value for rate, value in roc(QUERY, GALLERY).items()}
+    low, high = read["intervals"]["mAP"]
+    assert 0 < low < read["mAP"] < high < 1
+    table = camera_pairs(QUERY, GALLERY)
+    assert [pair["queries"] for pair in read["camera_pairs"]] == [
+        count for count in table.queries.ravel().tolist() if count
+    ]
+    text = summary.text()
+    assert "95 % bootstrap intervals" in text
+    assert "1e-04" in text
+    assert f"{100 * table.rank1[0, 1]:.1f} / {100 * table.mAP[0, 1]:.1f}" in text
+    lines = summary.queries_csv().splitlines()
+    assert len(lines) == 61
+    first = lines[1].split(",")
+    assert first[:3] == ["0", str(QUERY.identities[0]), str(QUERY.cameras[0])]
+    unmatched = int(np.argmax(np.isnan(summary.ranking.average_precision)))
+    assert lines[1 + unmatched].endswith(",,,")
+
+
+def test_without_extras_only_the_ranking_is_told() -> None:
+    summary = summarise(QUERY, GALLERY, PLAIN)
+    assert set(summary.as_json()) == {"rank1", "rank5", "rank10", "mAP", "mINP", "release_mAP"}
+    assert "interval" not in summary.text()
