@@ -166,6 +166,12 @@ class RankConfig:
     """Re-ranking: neighbours whose sets are averaged."""
     weight: float = 0.3
     """Re-ranking: share of the original distance."""
+    index: str = ""
+    """Rank by an approximate FAISS index of this kind, such as IVF1024,Flat; empty for exact."""
+    probes: int = 16
+    """Index: clusters looked into for each query."""
+    depth: int = 1000
+    """Index: images found for each query; a match beyond counts as never found."""
     seed: int = 0
     """Of single-shot draws and bootstrap intervals."""
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from pmm_jax.config import RankConfig
 from pmm_jax.errors import UserError
+from pmm_jax.evaluation.approximate import evaluate_approximately
 from pmm_jax.evaluation.embeddings import Embeddings, checked, evaluate_embeddings
 from pmm_jax.evaluation.expansion import augment_gallery, expand_queries, unit_length
 from pmm_jax.evaluation.protocol import JUNK, Protocol
@@ -66,8 +67,18 @@ def ranking(
     Raises:
         UserError: as `evaluate_embeddings`, or settings that exclude each other.
     """
-    if settings.single_shot and settings.rerank:
-        raise UserError("re-ranking a single-shot gallery isn't offered; leave out one of them")
+    chosen = {
+        "--rerank": settings.rerank,
+        "--single-shot": settings.single_shot,
+        "--index": settings.index,
+    }
+    given = [name for name, value in chosen.items() if value]
+    if len(given) > 1:
+        raise UserError(f"{' and '.join(given)} can't be combined; leave out all but one")
+    if settings.index:
+        return evaluate_approximately(
+            query, gallery, settings.index, settings.probes, settings.depth
+        )
     if settings.single_shot:
         draws, seed = settings.single_shot, settings.seed
         return single_shot(query, gallery, draws, seed, chunk, progress)

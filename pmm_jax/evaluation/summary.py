@@ -91,10 +91,10 @@ def summarise(
     Raises:
         UserError: embeddings or settings that don't allow it.
     """
-    if (roc or camera_pairs) and (settings.rerank or settings.single_shot):
+    if (roc or camera_pairs) and (settings.rerank or settings.single_shot or settings.index):
         raise UserError(
-            "--roc and --camera-pairs are of the plain ranking; leave out --rerank and "
-            "--single-shot"
+            "--roc and --camera-pairs are of the plain ranking; leave out --rerank, --single-shot "
+            "and --index"
         )
     if camera_pairs and not settings.cameras:
         raise UserError("--camera-pairs needs cameras; leave out --no-cameras")

@@ -65,7 +65,7 @@ def test_re_ranking_and_single_shot_differ_from_the_plain_ranking() -> None:
     ("message", "settings", "extras"),
     [
         ("--distance cosine", {"expand_queries": 3}, {}),
-        ("re-ranking a single-shot gallery", {"rerank": True, "single_shot": 2}, {}),
+        ("--rerank and --single-shot can't be", {"rerank": True, "single_shot": 2}, {}),
         ("of the plain ranking", {"rerank": True}, {"roc": True}),
         ("needs cameras", {"cameras": False}, {"camera_pairs": True}),
         ("needs 1 <= k2 <= k1", {"rerank": True, "k1": 1000}, {}),

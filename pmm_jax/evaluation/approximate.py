@@ -1,0 +1,113 @@
+"""Ranking by an approximate index (FAISS, optional): for galleries where exact is too slow.
+
+`pip install faiss-cpu` (or faiss-gpu) brings it; nothing else here needs it.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from pmm_jax.errors import UserError
+from pmm_jax.evaluation.embeddings import Embeddings, checked
+from pmm_jax.evaluation.protocol import JUNK, Protocol
+from pmm_jax.evaluation.ranking import Ranking, rank
+
+NEVER = 1 << 40
+"""Images ahead of a match that the index didn't find: its precision rounds to 0."""
+SEED = 1234
+"""Of the index's clustering, so that one gallery gives one index."""
+ADDED = 1 << 16
+"""Gallery images added to an index at once, which bounds the memory of their copy."""
+
+
+def find(query: np.ndarray, gallery: np.ndarray, k: int, index: str, probes: int) -> np.ndarray:
+    """The k nearest gallery images of each query, as an index finds them.
+
+    Args:
+        query: (Q, D) float32, finite.
+        gallery: (G, D) float32, finite; may be memory-mapped.
+        k: at most G.
+        index: FAISS's factory string, such as "IVF1024,Flat", "IVF4096,PQ64" or "HNSW32,Flat".
+        probes: clusters that are looked into for each query, for an IVF index.
+
+    Returns:
+        (Q, k) int64, nearest first; -1 where it found fewer.
+
+    Raises:
+        UserError: FAISS is not installed, or can't make such an index.
+    """
+    try:
+        import faiss
+    except ImportError:
+        raise UserError(
+            "an approximate index needs FAISS; pip install faiss-cpu, or leave out --index"
+        ) from None
+    try:
+        made = faiss.index_factory(gallery.shape[1], index)
+        if index.startswith("IVF") or ",IVF" in index:
+            ivf = faiss.extract_index_ivf(made)
+            ivf.nprobe, ivf.cp.seed = probes, SEED
+        if not made.is_trained:
+            made.train(np.ascontiguousarray(gallery))
+        for start in range(0, len(gallery), ADDED):
+            made.add(np.ascontiguousarray(gallery[start : start + ADDED]))
+    except RuntimeError as error:  # FAISS's own, with its C++ source line ahead
+        reason = " ".join(str(error).split()).rpartition(": ")[2]
+        raise UserError(f"FAISS can't make an index {index!r} of this gallery: {reason}") from error
+    return made.search(np.ascontiguousarray(query), k)[1]
+
+
+def recall(found: np.ndarray, nearest: np.ndarray) -> float:
+    """Share of the true nearest images, (Q, k) indices, that an index found, (Q, k)."""
+    hits = [np.isin(true, mine).mean() for true, mine in zip(nearest, found, strict=True)]
+    return float(np.mean(hits))
+
+
+def evaluate_approximately(
+    query: Embeddings,
+    gallery: Embeddings,
+    index: str,
+    probes: int = 16,
+    depth: int = 1000,
+    max_rank: int = 50,
+) -> Ranking:
+    """Rank what an index finds, as `evaluate_embeddings` ranks everything.
+
+    A match that isn't among the `depth` images that the index finds counts as never found: its
+    precision is 0, and the rank of a query's first match is infinite if none was found. So every
+    figure is at most a little above the exact one (where the index misses images of others) and
+    usually below it.
+
+    Args:
+        query: Q images.
+        gallery: G images, embedded by the same model.
+        index: as of `find`.
+        probes: as of `find`.
+        depth: images found for each query.
+        max_rank: length of the CMC, at least 10.
+
+    Raises:
+        UserError: as of `evaluate_embeddings` and `find`.
+    """
+    query, gallery = checked("query", query), checked("gallery", gallery)
+    shape = len(query.features), len(gallery.features)
+    protocol = Protocol(query.identities, gallery.identities, query.cameras, gallery.cameras, shape)
+    kept = np.flatnonzero(protocol.gallery_ids != JUNK)
+    features = gallery.features if len(kept) == shape[1] else gallery.features[kept]
+    found = find(query.features, features, min(depth, len(kept)), index, probes)
+    found = np.where(found < 0, -1, kept[found])
+    ahead = np.full(len(protocol.match_query), NEVER)
+    order = np.full(len(protocol.match_query), np.inf)
+    for i, images in enumerate(found):
+        mine = slice(protocol.first[i], protocol.first[i + 1])
+        matches = protocol.match_image[mine]
+        place = {image: at for at, image in enumerate(images.tolist()) if image >= 0}
+        is_other = protocol.gallery_ids[images] != protocol.query_ids[i]
+        others = np.cumsum(is_other & (images >= 0))
+        for match, image in enumerate(matches.tolist(), start=int(protocol.first[i])):
+            at = place.get(image)
+            if at is not None:
+                order[match], ahead[match] = at, others[at]
+    ranking = rank(protocol, order, ahead, max_rank)
+    first = ranking.first_match
+    return replace(ranking, first_match=np.where(first >= NEVER, np.inf, first))
