@@ -29,25 +29,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.embeddings import add_arguments, sets
 from pmm_jax.comparison.memory import forget_peak, peak
 from pmm_jax.evaluation import (
     Embeddings,
     evaluate_distances,
     evaluate_embeddings,
-    load_features,
 )
 
-IDENTITIES, CAMERAS = 750, 6
-"""Of Market-1501's test set."""
 Row = dict[str, float]
-
-
-def made_up(count: int, length: int, rng: np.random.Generator) -> Embeddings:
-    """Embeddings that hold their identity weakly, so that ranks spread."""
-    identities = rng.integers(1, IDENTITIES + 1, count)
-    centres = np.random.default_rng(1).standard_normal((IDENTITIES + 1, length), np.float32)
-    features = centres[identities] + 3 * rng.standard_normal((count, length), np.float32)
-    return Embeddings(features, identities, rng.integers(1, CAMERAS + 1, count))
 
 
 def fastreid(folder: str, name: str) -> Any:
@@ -169,20 +159,11 @@ def main() -> None:
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(description="Time an evaluation.")
     parser.add_argument("--fastreid", default="", help="its folder fastreid/evaluation, built")
-    parser.add_argument("--embeddings", default="", help="npz file; made-up embeddings without")
-    parser.add_argument("--queries", type=int, default=3368)
-    parser.add_argument("--gallery", type=int, default=15913)
-    parser.add_argument("--length", type=int, default=1536)
+    add_arguments(parser)
     parser.add_argument("--distractors", type=int, default=0, help="more gallery images: 500,000")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    if options.embeddings:
-        query, gallery = load_features(options.embeddings)
-    else:
-        rng = np.random.default_rng(0)
-        query = made_up(options.queries, options.length, rng)
-        gallery = made_up(options.gallery, options.length, rng)
+    query, gallery = sets(options)
     tables = {
         "from a matrix of distances": given_matrix(
             query, gallery, options.fastreid, options.rounds

@@ -12,10 +12,8 @@ import argparse
 import json
 import time
 
-import numpy as np
-
-from benchmarks.evaluation import made_up
-from pmm_jax.evaluation import evaluate_embeddings, load_features
+from benchmarks.embeddings import add_arguments, sets
+from pmm_jax.evaluation import evaluate_embeddings
 from pmm_jax.evaluation.approximate import evaluate_approximately, find, recall
 from pmm_jax.evaluation.neighbours import nearest
 
@@ -27,18 +25,9 @@ NEAREST = 50
 def main() -> None:
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(description="Recall of approximate indexes.")
-    parser.add_argument("--embeddings", default="", help="npz file; made-up embeddings without")
-    parser.add_argument("--queries", type=int, default=3368)
-    parser.add_argument("--gallery", type=int, default=15913)
-    parser.add_argument("--length", type=int, default=1536)
-    parser.add_argument("--json", action="store_true")
+    add_arguments(parser)
     options = parser.parse_args()
-    if options.embeddings:
-        query, gallery = load_features(options.embeddings)
-    else:
-        rng = np.random.default_rng(0)
-        query = made_up(options.queries, options.length, rng)
-        gallery = made_up(options.gallery, options.length, rng)
+    query, gallery = sets(options)
     started = time.perf_counter()
     true = nearest(query.features, gallery.features, NEAREST).indices
     rows = [{"index": "exact", "seconds": time.perf_counter() - started, "recall": 1.0}]

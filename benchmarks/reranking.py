@@ -16,10 +16,11 @@ import time
 
 import numpy as np
 
-from benchmarks.evaluation import Row, fastreid, labels, made_up, show
+from benchmarks.embeddings import add_arguments, sets
+from benchmarks.evaluation import Row, fastreid, labels, show
 from pmm_jax.comparison.memory import forget_peak, peak
 from pmm_jax.config import RankConfig
-from pmm_jax.evaluation import Embeddings, Ranking, evaluate_distances, load_features
+from pmm_jax.evaluation import Embeddings, Ranking, evaluate_distances
 from pmm_jax.evaluation.measure import ranking
 
 
@@ -47,18 +48,9 @@ def main() -> None:
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(description="Time re-ranking.")
     parser.add_argument("--fastreid", default="", help="its folder fastreid/evaluation")
-    parser.add_argument("--embeddings", default="", help="npz file; made-up embeddings without")
-    parser.add_argument("--queries", type=int, default=3368)
-    parser.add_argument("--gallery", type=int, default=15913)
-    parser.add_argument("--length", type=int, default=1536)
-    parser.add_argument("--json", action="store_true")
+    add_arguments(parser)
     options = parser.parse_args()
-    if options.embeddings:
-        query, gallery = load_features(options.embeddings)
-    else:
-        rng = np.random.default_rng(0)
-        query = made_up(options.queries, options.length, rng)
-        gallery = made_up(options.gallery, options.length, rng)
+    query, gallery = sets(options)
     rows: dict[str, Row] = {}
     found: list[Ranking] = []
     for name in ("pmm_jax", "published", "pmm_jax again") if options.fastreid else ("pmm_jax",):

@@ -4,24 +4,17 @@ import numpy as np
 import pytest
 
 from pmm_jax.errors import UserError
-from pmm_jax.evaluation import Embeddings, evaluate_embeddings
+from pmm_jax.evaluation import evaluate_embeddings
 from pmm_jax.evaluation.approximate import evaluate_approximately, find, recall
 from pmm_jax.evaluation.neighbours import nearest
+from tests.evaluation.people import people
 
 needs_faiss = pytest.mark.skipif(
     importlib.util.find_spec("faiss") is None, reason="faiss is not installed (requirements-dev)"
 )
 
 
-def people(seed: int, count: int) -> Embeddings:
-    rng = np.random.default_rng(seed)
-    identities = rng.integers(-1, 30, count)
-    centres = np.random.default_rng(5).standard_normal((31, 32))
-    features = centres[identities] + 2.5 * rng.standard_normal((count, 32))
-    return Embeddings(features.astype(np.float32), identities, rng.integers(0, 3, count))
-
-
-QUERY, GALLERY = people(0, 80), people(1, 1500)
+QUERY, GALLERY = people(0, 80, 30, 32, 2.5), people(1, 1500, 30, 32, 2.5)
 
 
 @needs_faiss

@@ -13,17 +13,9 @@ from pmm_jax.evaluation.expansion import augment_gallery, expand_queries, unit_l
 from pmm_jax.evaluation.measure import ranking, settled
 from pmm_jax.evaluation.summary import summarise
 from pmm_jax.evaluation.variants import multi_query, without_cameras
+from tests.evaluation.people import people
 
-
-def people(seed: int, count: int) -> Embeddings:
-    rng = np.random.default_rng(seed)
-    identities = rng.integers(-1, 8, count)
-    centres = np.random.default_rng(5).standard_normal((9, 16))
-    features = centres[identities] + 1.3 * rng.standard_normal((count, 16))
-    return Embeddings(features.astype(np.float32), identities, rng.integers(0, 3, count))
-
-
-QUERY, GALLERY = people(0, 60), people(1, 240)
+QUERY, GALLERY = people(0, 60, 8, 16, 1.3), people(1, 240, 8, 16, 1.3)
 PLAIN = RankConfig()
 
 

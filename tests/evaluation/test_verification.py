@@ -4,20 +4,13 @@ from scipy.spatial.distance import cdist
 
 from pmm_jax.evaluation import Embeddings, roc, streaming
 from pmm_jax.evaluation import embeddings as module
-
-
-def people(seed: int, count: int) -> Embeddings:
-    rng = np.random.default_rng(seed)
-    identities = rng.integers(-1, 12, count)
-    centres = np.random.default_rng(5).standard_normal((13, 32))
-    features = 40 + centres[identities] + 1.2 * rng.standard_normal((count, 32))
-    return Embeddings(features.astype(np.float32), identities, rng.integers(0, 3, count))
+from tests.evaluation.people import people
 
 
 @pytest.mark.parametrize(("chunk", "block"), [(7, 16), (512, 2048)])
 def test_equals_sorting_all_pairs(chunk: int, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "GALLERY_BLOCK", block)
-    query, gallery = people(0, 90), people(1, 400)
+    query, gallery = people(0, 90, 12, 32, 1.2, 40), people(1, 400, 12, 32, 1.2, 40)
     found = roc(query, gallery, chunk)
     distances = cdist(query.features, gallery.features)
     same = query.identities[:, None] == gallery.identities
