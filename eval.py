@@ -13,6 +13,7 @@ from pmm_jax.cli import main, parse, parse_run
 from pmm_jax.config import Config, RankConfig
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation import Embeddings, load_features
+from pmm_jax.evaluation.streaming import Share
 from pmm_jax.evaluation.summary import Summary, summarise
 from pmm_jax.launch import Launch
 
@@ -65,15 +66,16 @@ def run(arguments: Sequence[str]) -> None:
     )
     # Imported late: saved embeddings need none of what a run does.
     from pmm_jax.training.display import Display
-    from pmm_jax.training.evaluate import embed_run
+    from pmm_jax.training.evaluate import embed_run, own_share
     from pmm_jax.training.processes import is_first, join
 
     join(options)
     display = Display(stderr=options.json, quiet=not is_first())
     query, gallery = embed_run(config, Path(options.workdir), display)
+    settings = config.evaluate
+    summary = _summary(query, gallery, settings, settings.chunk, options, own_share())
     if is_first():
-        settings = config.evaluate
-        show(_summary(query, gallery, settings, settings.chunk, options), options)
+        show(summary, options)
 
 
 def show(summary: Summary, options: ShowOptions) -> None:
@@ -92,7 +94,12 @@ def show(summary: Summary, options: ShowOptions) -> None:
 
 
 def _summary(
-    query: Embeddings, gallery: Embeddings, settings: RankConfig, chunk: int, options: ShowOptions
+    query: Embeddings,
+    gallery: Embeddings,
+    settings: RankConfig,
+    chunk: int,
+    options: ShowOptions,
+    share: Share | None = None,
 ) -> Summary:
     return summarise(
         query,
@@ -102,6 +109,7 @@ def _summary(
         roc=options.roc,
         intervals=options.intervals,
         camera_pairs=options.camera_pairs,
+        share=share,
     )
 
 

@@ -10,7 +10,7 @@ from pmm_jax.evaluation.checks import feature_matrix, integer_labels
 from pmm_jax.evaluation.distances import Grid
 from pmm_jax.evaluation.protocol import Protocol
 from pmm_jax.evaluation.ranking import Ranking, rank
-from pmm_jax.evaluation.streaming import Stream
+from pmm_jax.evaluation.streaming import Share, Stream
 from pmm_jax.evaluation.verification import true_positive_rates
 
 FLOAT32_EXPONENT = 60
@@ -36,6 +36,7 @@ def evaluate_embeddings(
     chunk: int = 512,
     progress: Callable[[int, int], None] | None = None,
     max_rank: int = 50,
+    share: Share | None = None,
 ) -> Ranking:
     """Rank a gallery by Euclidean distance of the raw embeddings, as `evaluate_distances` does.
 
@@ -49,13 +50,14 @@ def evaluate_embeddings(
         chunk: queries that are compared with a block of the gallery at once.
         progress: called with (gallery images done, all that aren't junk) after each block.
         max_rank: length of the CMC, at least 10.
+        share: of several processes that evaluate together, what this one does; all by default.
 
     Raises:
         UserError: arrays that don't fit each other, NaN or infinity, or no query with a match.
     """
     protocol, stream = compared(query, gallery, chunk)
     distances = stream.match_distances()
-    return rank(protocol, distances, stream.images_ahead(distances, progress), max_rank)
+    return rank(protocol, distances, stream.images_ahead(distances, progress, share), max_rank)
 
 
 def roc(query: Embeddings, gallery: Embeddings, chunk: int = 512) -> dict[float, float]:

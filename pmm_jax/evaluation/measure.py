@@ -12,6 +12,7 @@ from pmm_jax.evaluation.expansion import augment_gallery, expand_queries, unit_l
 from pmm_jax.evaluation.protocol import JUNK, Protocol
 from pmm_jax.evaluation.ranking import Ranking, rank_rows
 from pmm_jax.evaluation.reranking import reranked_rows
+from pmm_jax.evaluation.streaming import Share
 from pmm_jax.evaluation.variants import multi_query, single_shot, take, without_cameras
 
 
@@ -54,6 +55,7 @@ def ranking(
     settings: RankConfig,
     chunk: int = 512,
     progress: Callable[[int, int], None] | None = None,
+    share: Share | None = None,
 ) -> Ranking:
     """Rank a gallery that `settled` gave, as the settings say.
 
@@ -63,6 +65,7 @@ def ranking(
         settings: protocol and re-ranking.
         chunk: as of `evaluate_embeddings`.
         progress: called with (pieces of work done, all of them).
+        share: as of `evaluate_embeddings`; what has no shares is done by every process.
 
     Raises:
         UserError: as `evaluate_embeddings`, or settings that exclude each other.
@@ -83,7 +86,7 @@ def ranking(
         draws, seed = settings.single_shot, settings.seed
         return single_shot(query, gallery, draws, seed, chunk, progress)
     if not settings.rerank:
-        return evaluate_embeddings(query, gallery, chunk, progress)
+        return evaluate_embeddings(query, gallery, chunk, progress, share=share)
     shape = len(query.features), len(gallery.features)
     protocol = Protocol(query.identities, gallery.identities, query.cameras, gallery.cameras, shape)
     rows = reranked_rows(

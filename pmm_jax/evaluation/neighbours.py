@@ -1,6 +1,8 @@
 """The nearest embeddings of each embedding, without the full matrix of distances."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -67,17 +69,24 @@ def nearest_among(
     blocks = list(_blocks(features, features.mean(0, dtype=np.float32), k))
     best = [_nothing(len(part.squares), k) for _, part, _ in blocks]
     done, total = 0, len(blocks) * (len(blocks) + 1) // 2
-    for i, (first_i, one, _) in enumerate(blocks):
-        for j, (first_j, other, _) in enumerate(blocks[: i + 1]):
-            if i == j:
-                best[i] = _closer(best[i], one, one, first_i)
-            else:
-                best[i], best[j] = _both_closer(best[i], best[j], one, other, first_i, first_j)
-            done += 1
-            if progress is not None:
-                progress(done, total)
-        # At most one row of blocks is under way, and no distances wait in memory.
-        jax.block_until_ready(best[i])
+
+    def compare(i: int, j: int) -> tuple[_Best, _Best]:
+        (first, one, _), (others_first, other, _) = blocks[i], blocks[j]
+        return jax.block_until_ready(_both_nearest(one, other, first, others_first, k))
+
+    # On few cores, one thread's product fills the time in which the other one selects.
+    with ThreadPoolExecutor(2) as pool:
+        for i in range(len(blocks)):
+            # From the first block on, so that ties keep their order.
+            compared = [pool.submit(compare, i, j) for j in range(i + 1)]
+            for j, pair in enumerate(compared):
+                mine, theirs = pair.result()
+                best[i] = _merged(best[i], mine)
+                if j < i:
+                    best[j] = _merged(best[j], theirs)
+                done += 1
+                if progress is not None:
+                    progress(done, total)
     return _joined([_cut(b, count) for b, (_, _, count) in zip(best, blocks, strict=True)])
 
 
@@ -104,31 +113,33 @@ def _distances(one: Part, other: Part) -> jax.Array:
 
 @jax.jit
 def _closer(best: _Best, one: Part, other: Part, first: int) -> _Best:
-    return _merged(best, _distances(one, other), other.identities >= 0, first)
+    k = best.distances.shape[1]
+    return _merged(best, _selected(_distances(one, other), other, first, k))
+
+
+@partial(jax.jit, static_argnames="k")
+def _both_nearest(
+    one: Part, other: Part, first: int, others_first: int, k: int
+) -> tuple[_Best, _Best]:
+    """The k nearest of each in `other`, and of each of `other` in `one`."""
+    distances = _distances(one, other)
+    return _selected(distances, other, others_first, k), _selected(distances.T, one, first, k)
+
+
+def _selected(distances: jax.Array, other: Part, first: jax.Array | int, k: int) -> _Best:
+    real = (other.identities >= 0)[None]
+    near, index = lax.top_k(jnp.where(real, -distances, -jnp.inf), k)
+    return _Best(-near, index + first, jnp.where(real, distances, 0).max(1))
 
 
 @jax.jit
-def _both_closer(
-    best: _Best, others_best: _Best, one: Part, other: Part, first: int, others_first: int
-) -> tuple[_Best, _Best]:
-    distances = _distances(one, other)
-    return (
-        _merged(best, distances, other.identities >= 0, others_first),
-        _merged(others_best, distances.T, one.identities >= 0, first),
-    )
-
-
-def _merged(best: _Best, distances: jax.Array, real: jax.Array, first: jax.Array | int) -> _Best:
-    k = best.distances.shape[1]
-    farthest = jnp.where(real[None], distances, 0).max(1)
-    near, index = lax.top_k(jnp.where(real[None], -distances, -jnp.inf), k)
+def _merged(one: _Best, other: _Best) -> _Best:
     # Of equal values top_k keeps the order, in which earlier blocks come first.
-    both = jnp.concatenate([-best.distances, near], axis=1)
-    indices = jnp.concatenate([best.indices, index + first], axis=1)
-    near, at = lax.top_k(both, k)
-    return _Best(
-        -near, jnp.take_along_axis(indices, at, axis=1), jnp.maximum(best.farthest, farthest)
-    )
+    both = jnp.concatenate([one.distances, other.distances], axis=1)
+    indices = jnp.concatenate([one.indices, other.indices], axis=1)
+    near, at = lax.top_k(-both, one.distances.shape[1])
+    farthest = jnp.maximum(one.farthest, other.farthest)
+    return _Best(-near, jnp.take_along_axis(indices, at, axis=1), farthest)
 
 
 def _cut(best: _Best, count: int) -> Neighbours:

@@ -45,6 +45,18 @@ class _Batch:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
+@dataclass(frozen=True)
+class Share:
+    """What one of several processes does of an evaluation that all of them make."""
+
+    index: int = 0
+    """Of this process."""
+    count: int = 1
+    """Of processes."""
+    total: Callable[[np.ndarray], np.ndarray] = lambda counts: counts
+    """Sums an array over the processes; each has to call it."""
+
+
 class Stream:
     """A query set and a gallery, and how they are compared."""
 
@@ -89,15 +101,20 @@ class Stream:
         return result
 
     def images_ahead(
-        self, distances: np.ndarray, progress: Callable[[int, int], None] | None = None
+        self,
+        distances: np.ndarray,
+        progress: Callable[[int, int], None] | None = None,
+        share: Share | None = None,
     ) -> np.ndarray:
         """(M,) int64: images of other identities that come before each match.
 
         Args:
             distances: (M,) of the matches, from `match_distances`.
             progress: called with (gallery images compared, all of them) after each block.
+            share: blocks of queries that this process counts; all by default.
         """
-        batches = list(self._batches(distances))
+        share = share or Share()
+        batches = list(self._batches(distances, share))
         # A second thread multiplies while the first one counts and settles, on few cores.
         with ThreadPoolExecutor(THREADS) as pool:
             before: list[Future[None]] = []
@@ -119,7 +136,7 @@ class Stream:
         for batch in batches:
             real = batch.slots >= 0
             result[batch.slots[real]] = batch.ahead[real]
-        return result
+        return share.total(result)
 
     def scaled(self, distances: np.ndarray) -> np.ndarray:
         """Squared grid steps in the unit of the distances that kernels compute from a Part."""
@@ -141,7 +158,7 @@ class Stream:
             kernel: from the two parts; padding has identity -1 in both.
             distances: (M,) of the matches, which order the queries.
         """
-        batches = list(self._batches(distances))
+        batches = list(self._batches(distances, Share()))
         for start in range(0, len(self._kept), self._block):
             part = self._gallery_part(self._kept[start : start + self._block])
             for batch in batches:
@@ -152,12 +169,13 @@ class Stream:
         features = self._gallery[images[0] : images[-1] + 1] if is_run else self._gallery[images]
         return self._ready(features, self._protocol.gallery_ids[images], self._block, self._mesh)
 
-    def _batches(self, distances: np.ndarray) -> Iterator[_Batch]:
+    def _batches(self, distances: np.ndarray, share: Share) -> Iterator[_Batch]:
         protocol = self._protocol
         counts = np.diff(protocol.first)
         asking = np.flatnonzero(counts)
         asking = asking[np.argsort(counts[asking], kind="stable")]
-        for start in range(0, len(asking), self._chunk):
+        starts = range(0, len(asking), self._chunk)
+        for start in starts[share.index :: share.count]:
             queries = asking[start : start + self._chunk]
             width = -(-int(counts[queries].max()) // 8) * 8
             slots = protocol.first[queries][:, None] + np.arange(width)

@@ -13,6 +13,7 @@ from pmm_jax.evaluation.embeddings import Embeddings
 from pmm_jax.evaluation.embeddings import roc as true_positive_rates
 from pmm_jax.evaluation.measure import ranking, settled
 from pmm_jax.evaluation.ranking import Ranking
+from pmm_jax.evaluation.streaming import Share
 from pmm_jax.evaluation.table import ranking_json, ranking_table
 
 
@@ -76,6 +77,7 @@ def summarise(
     roc: bool = False,
     intervals: bool = False,
     camera_pairs: bool = False,
+    share: Share | None = None,
 ) -> Summary:
     """Evaluate as the settings say, and add what is asked for.
 
@@ -87,6 +89,7 @@ def summarise(
         roc: add true positive rates.
         intervals: add bootstrap intervals.
         camera_pairs: add a table of camera pairs.
+        share: as of `evaluate_embeddings`.
 
     Raises:
         UserError: embeddings or settings that don't allow it.
@@ -99,7 +102,7 @@ def summarise(
     if camera_pairs and not settings.cameras:
         raise UserError("--camera-pairs needs cameras; leave out --no-cameras")
     query, gallery = settled(query, gallery, settings)
-    result = ranking(query, gallery, settings, chunk)
+    result = ranking(query, gallery, settings, chunk, share=share)
     return Summary(
         query=query,
         ranking=result,

@@ -16,9 +16,10 @@ from pmm_jax.data.split import open_split
 from pmm_jax.evaluation import Embeddings, Ranking
 from pmm_jax.evaluation.embed import embed_batches
 from pmm_jax.evaluation.measure import ranking, settled
+from pmm_jax.evaluation.streaming import Share
 from pmm_jax.model.pmm import Network, Tree, embed
 from pmm_jax.training.display import Display
-from pmm_jax.training.processes import check_same, together
+from pmm_jax.training.processes import check_same, together, total
 from pmm_jax.training.run_weights import restore_run
 from pmm_jax.training.sharding import data_mesh, local_rows, place, split_batch, whole
 from pmm_jax.training.workdir import check_claim, read_config, shared_fields
@@ -85,7 +86,12 @@ def evaluate(
     """Rank the full gallery for every query."""
     query, gallery = embed_both(embed_images, config, params, stats, display)
     settings = config.evaluate
-    return ranking(*settled(query, gallery, settings), settings, settings.chunk)
+    return ranking(*settled(query, gallery, settings), settings, settings.chunk, share=own_share())
+
+
+def own_share() -> Share:
+    """Blocks of queries that this process ranks, where several evaluate together."""
+    return Share(jax.process_index(), jax.process_count(), total)
 
 
 def embed_run(config: Config, workdir: Path, display: Display) -> tuple[Embeddings, Embeddings]:

@@ -84,6 +84,13 @@ def any_of(flag: bool) -> bool:
     return bool(multihost_utils.process_allgather(np.array(flag)).any())
 
 
+def total(counts: np.ndarray) -> np.ndarray:
+    """The sum of every process's array of one shape; all have to ask."""
+    if jax.process_count() == 1:
+        return counts
+    return np.asarray(multihost_utils.process_allgather(counts)).sum(0)
+
+
 def together(action: Callable[[], T]) -> T:
     """Run an action in every process; where it fails in one, all stop rather than wait for it.
 

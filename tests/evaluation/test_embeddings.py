@@ -15,6 +15,7 @@ from pmm_jax.evaluation import (
     streaming,
 )
 from pmm_jax.evaluation.distances import Grid
+from pmm_jax.evaluation.streaming import Share
 
 
 def people(seed: int, count: int, length: int = 64) -> Embeddings:
@@ -125,6 +126,20 @@ def test_identical_whatever_the_chunk_even_among_duplicates() -> None:
     whole = evaluate_embeddings(query, twice)
     for chunk in (1, 2, 7, 60, 61, 1000):
         assert_identical(evaluate_embeddings(query, twice, chunk), whole)
+
+
+def test_processes_share_the_queries() -> None:
+    query, gallery = people(0, 61), people(1, 150)
+    counts: list[np.ndarray] = []
+
+    def keep(part: np.ndarray) -> np.ndarray:
+        counts.append(part)
+        return np.sum(counts, axis=0)
+
+    for index in range(3):
+        found = evaluate_embeddings(query, gallery, 7, share=Share(index, 3, keep))
+    assert all(part.any() for part in counts)
+    assert_identical(found, evaluate_embeddings(query, gallery))
 
 
 def test_progress_counts_gallery_images(monkeypatch: pytest.MonkeyPatch) -> None:

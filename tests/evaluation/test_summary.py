@@ -64,7 +64,7 @@ def test_re_ranking_and_single_shot_differ_from_the_plain_ranking() -> None:
     ],
 )
 def test_what_excludes_each_other_is_refused(
-    message: str, settings: dict[str, Any], extras: dict[str, bool]
+    message: str, settings: dict[str, Any], extras: dict[str, Any]
 ) -> None:
     with pytest.raises(UserError, match=message) as caught:
         summarise(QUERY, GALLERY, replace(PLAIN, **settings), **extras)
