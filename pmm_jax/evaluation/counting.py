@@ -40,7 +40,9 @@ class Counts(NamedTuple):
     """What a block says about the matches of its queries."""
 
     before: jax.Array
-    """(M, Q) int32: images of other identities that surely come before each match."""
+    """(devices, M, Q) int32: images of each device's part of the block, of other identities, that
+    surely come before each match. Nothing is summed between devices, so that programs of several
+    threads can't wait for each other."""
     open: jax.Array
     """(N, Q) bool: pairs of another identity that rounding may put on either side of some match.
     They are in no count."""
@@ -71,24 +73,21 @@ def count(query: Part, gallery: Part, thresholds: jax.Array, mesh: Mesh | None =
         query: Q queries; no identity of theirs is -1.
         gallery: N images.
         thresholds: (M, Q) float32: each match's squared distance, scaled, minus the squared length
-            of the query; -inf where a query has fewer than M matches.
+            of the query; -8, below every distance, where a query has fewer than M matches.
         mesh: devices that the gallery is split over, along its one axis.
     """
-    if mesh is None:
-        return _count(query, gallery, thresholds)
 
     def one_device(
         query: Part, gallery: Part, thresholds: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
         counts = _count(query, gallery, thresholds)
-        return lax.psum(counts.before, AXIS), counts.open
+        return counts.before[None], counts.open
 
+    if mesh is None:
+        return Counts(*one_device(query, gallery, thresholds))
     every, split = PartitionSpec(), PartitionSpec(AXIS)
     run = jax.shard_map(
-        one_device,
-        mesh=mesh,
-        in_specs=(every, split, every),
-        out_specs=(every, split),
+        one_device, mesh=mesh, in_specs=(every, split, every), out_specs=(split, split)
     )
     return Counts(*run(query, gallery, thresholds))
 

@@ -211,7 +211,7 @@ class Stream:
 
     def _compare(self, batch: _Batch, images: np.ndarray, part: Part) -> None:
         counts = count(batch.part, part, batch.thresholds, self._mesh)
-        before, is_open = np.asarray(counts.before), np.asarray(counts.open)
+        before, is_open = np.asarray(counts.before).sum(0), np.asarray(counts.open)
         with batch.lock:
             batch.ahead[:] += before[:, : len(batch.queries)].T
         pairs = np.flatnonzero(is_open)
