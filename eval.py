@@ -101,14 +101,16 @@ def _summary(
     options: ShowOptions,
     share: Share | None = None,
 ) -> Summary:
+    first = share is None or share.index == 0
     return summarise(
         query,
         gallery,
         settings,
         chunk,
-        roc=options.roc,
-        intervals=options.intervals,
-        camera_pairs=options.camera_pairs,
+        # Of several processes the first one prints.
+        roc=options.roc and first,
+        intervals=options.intervals and first,
+        camera_pairs=options.camera_pairs and first,
         share=share,
     )
 

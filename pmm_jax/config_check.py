@@ -3,7 +3,7 @@
 from dataclasses import fields
 from typing import Any, Literal, get_args, get_origin
 
-from pmm_jax.config import Config
+from pmm_jax.config import Config, RankConfig
 from pmm_jax.errors import UserError
 
 STRIDE = 16
@@ -31,7 +31,41 @@ def check(config: Config) -> Config:
             f"use at most {min(config.data.image_size)}"
         )
     _check_ranges(config)
+    check_ranking(config.evaluate)
     return config
+
+
+def check_ranking(settings: RankConfig) -> None:
+    """Check that what ranks a gallery can work together.
+
+    Raises:
+        UserError: a number out of range, or settings that exclude each other.
+    """
+    for name, least in (
+        ("single_shot", 0),
+        ("expand_queries", 0),
+        ("augment_gallery", 0),
+        ("alpha", 0),
+        ("probes", 1),
+        ("depth", 1),
+        ("seed", 0),
+    ):
+        value = getattr(settings, name)
+        if not value >= least:
+            raise UserError(f"{name} is {value}; it must be at least {least}")
+    if not 1 <= settings.k2 <= settings.k1:
+        raise UserError(
+            f"re-ranking with k1 = {settings.k1} and k2 = {settings.k2} needs 1 <= k2 <= k1"
+        )
+    if not 0 <= settings.weight <= 1:
+        raise UserError(f"the weight of re-ranking is {settings.weight}; it must be 0 to 1")
+    chosen = [name for name in ("rerank", "single_shot", "index") if getattr(settings, name)]
+    if len(chosen) > 1:
+        raise UserError(f"{' and '.join(chosen)} can't be combined; leave out all but one")
+    if (settings.expand_queries or settings.augment_gallery) and settings.distance != "cosine":
+        raise UserError(
+            "expand_queries and augment_gallery weigh by cosine similarity; set distance to cosine"
+        )
 
 
 def _check_blocks(config: Config) -> None:

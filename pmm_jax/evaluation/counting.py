@@ -114,6 +114,12 @@ def _count(query: Part, gallery: Part, thresholds: jax.Array) -> Counts:
     return Counts(_below(distances, low), is_open)
 
 
+def squared_distances(one: Part, other: Part) -> jax.Array:
+    """(N, M) float32: squared distances of N embeddings to M others, rounded as float32 does."""
+    squares = one.squares[:, None] + other.squares[None]
+    return jnp.maximum(squares - 2 * products(one, other), 0)
+
+
 def _within(distances: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
     """(N, Q) bool: whether a distance lies in any of its query's M intervals."""
 

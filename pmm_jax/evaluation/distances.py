@@ -13,6 +13,8 @@ import numpy as np
 
 GRID_BITS = 25
 """The longest embedding is under 2^25 grid steps, so |a|^2 + |b|^2 + 2|ab| stays under 2^53."""
+FLOAT32_EXPONENT = 60
+"""Squares of embeddings longer than 2^60, or all shorter than 2^-60, come near float32's limits."""
 BLOCK = 1024
 """Rows converted to float64 at once, for a matrix product."""
 PAIRS = 128
@@ -60,6 +62,14 @@ class Grid:
             part += squares[:, None]
             part += np.einsum("nd,nd->n", b, b)
         return result
+
+
+def within_float32(query: np.ndarray, gallery: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same embeddings, or a power of two of them where float32 might not hold their squares."""
+    exponent = max(_exponent(query), _exponent(gallery))
+    if abs(exponent) <= FLOAT32_EXPONENT:
+        return query, gallery
+    return np.ldexp(query, -exponent), np.ldexp(gallery, -exponent)
 
 
 def _exponent(features: np.ndarray) -> int:

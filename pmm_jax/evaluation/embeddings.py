@@ -7,15 +7,11 @@ import numpy as np
 
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation.checks import feature_matrix, integer_labels
-from pmm_jax.evaluation.distances import Grid
+from pmm_jax.evaluation.distances import Grid, within_float32
 from pmm_jax.evaluation.protocol import Protocol
 from pmm_jax.evaluation.ranking import Ranking, rank
 from pmm_jax.evaluation.streaming import Share, Stream
 from pmm_jax.evaluation.verification import true_positive_rates
-
-FLOAT32_EXPONENT = 60
-"""Squares of embeddings longer than 2^60, or shorter than 2^-60 all, come near float32's limits;
-they are scaled first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,12 +91,8 @@ def compared(query: Embeddings, gallery: Embeddings, chunk: int) -> tuple[Protoc
         )
     shape = len(query.features), len(gallery.features)
     protocol = Protocol(query.identities, gallery.identities, query.cameras, gallery.cameras, shape)
-    features = query.features, gallery.features
-    grid = Grid(*features)
-    if abs(grid.exponent) > FLOAT32_EXPONENT:
-        features = np.ldexp(features[0], -grid.exponent), np.ldexp(features[1], -grid.exponent)
-        grid = Grid(*features)
-    return protocol, Stream(protocol, grid, *features, chunk)
+    features = within_float32(query.features, gallery.features)
+    return protocol, Stream(protocol, Grid(*features), *features, chunk)
 
 
 def checked(name: str, images: Embeddings) -> Embeddings:

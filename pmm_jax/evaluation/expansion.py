@@ -15,13 +15,14 @@ def unit_length(name: str, features: np.ndarray) -> np.ndarray:
     Raises:
         UserError: an embedding of length 0 has no direction.
     """
-    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    # In float64, which holds the squares of any float32.
+    lengths = np.sqrt(np.einsum("nd,nd->n", features, features, dtype=np.float64))[:, None]
     if not lengths.all():
         raise UserError(
             f"{name} features are all 0 in row {int(np.argmin(lengths))}, which has no cosine "
             "similarity to anything; mend the model, or rank by Euclidean distance"
         )
-    return features / lengths
+    return (features / lengths).astype(np.float32)
 
 
 def expand_queries(query: np.ndarray, gallery: np.ndarray, k: int, alpha: float) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation.checks import feature_matrix, integer_labels
 from pmm_jax.evaluation.embeddings import Embeddings
-from pmm_jax.evaluation.variants import leave_one_out, without_cameras
+from pmm_jax.evaluation.variants import without_cameras
 from pmm_jax.npz import array_names, read_npz
 
 KIND = (
@@ -39,7 +39,7 @@ def load_features(path: str | Path) -> tuple[Embeddings, Embeddings]:
     names = array_names(path, KIND)
     if "features" in names:
         images, has_cameras = _read(path, "", names)
-        return (images, images) if has_cameras else leave_one_out(images)
+        return (images, images) if has_cameras else without_cameras(images, images)
     query, query_has = _read(path, "query_", names)
     gallery, gallery_has = _read(path, "gallery_", names)
     if query.features.shape[1] != gallery.features.shape[1]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from pmm_jax.config import RankConfig
-from pmm_jax.errors import UserError
+from pmm_jax.config_check import check_ranking
 from pmm_jax.evaluation.approximate import evaluate_approximately
 from pmm_jax.evaluation.embeddings import Embeddings, checked, evaluate_embeddings
 from pmm_jax.evaluation.expansion import augment_gallery, expand_queries, unit_length
@@ -24,19 +24,14 @@ def settled(
     Raises:
         UserError: embeddings or settings that don't allow it.
     """
-    query, gallery = checked("query", query), checked("gallery", gallery)
+    check_ranking(settings)
     if not settings.cameras:
         query, gallery = without_cameras(query, gallery)
+    query, gallery = checked("query", query), checked("gallery", gallery)
     if settings.multi_query != "none":
-        query = multi_query(query, settings.multi_query)
+        query = multi_query(query, gallery, settings.multi_query)
     if (gallery.identities == JUNK).any():
         gallery = take(gallery, gallery.identities != JUNK)
-    expands = settings.expand_queries or settings.augment_gallery
-    if expands and settings.distance != "cosine":
-        raise UserError(
-            "query expansion and gallery augmentation weigh by cosine similarity; rank by it too "
-            "(--distance cosine)"
-        )
     if settings.distance == "cosine" and len(gallery.features):
         query = _with(query, unit_length("query", query.features))
         gallery = _with(gallery, unit_length("gallery", gallery.features))
@@ -70,14 +65,7 @@ def ranking(
     Raises:
         UserError: as `evaluate_embeddings`, or settings that exclude each other.
     """
-    chosen = {
-        "--rerank": settings.rerank,
-        "--single-shot": settings.single_shot,
-        "--index": settings.index,
-    }
-    given = [name for name, value in chosen.items() if value]
-    if len(given) > 1:
-        raise UserError(f"{' and '.join(given)} can't be combined; leave out all but one")
+    check_ranking(settings)
     if settings.index:
         return evaluate_approximately(
             query, gallery, settings.index, settings.probes, settings.depth

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from pmm_jax.evaluation.counting import Part, products, ready
+from pmm_jax.evaluation.counting import Part, ready, squared_distances
 
 BLOCK = 2048
 """Embeddings that are compared with as many others at once."""
@@ -44,14 +44,13 @@ def nearest(one: np.ndarray, other: np.ndarray, k: int) -> Neighbours:
         k: at most M.
     """
     centre = other.mean(0, dtype=np.float32)
-    blocks = list(_blocks(other, centre, k))
-    found = []
-    for _, part, count in _blocks(one, centre, k):
-        best = _nothing(len(part.squares), k)
-        for first, gallery, _ in blocks:
-            best = _closer(best, part, gallery, first)
-        found.append(_cut(best, count))
-    return _joined(found)
+    asking = list(_blocks(one, centre, k))
+    best = [_nothing(len(part.squares), k) for _, part, _ in asking]
+    for first, gallery, _ in _blocks(other, centre, k):
+        for i, (_, part, _) in enumerate(asking):
+            best[i] = _closer(best[i], part, gallery, first)
+        jax.block_until_ready(best)  # so that one block of the others is held at a time
+    return _joined([_cut(b, count) for b, (_, _, count) in zip(best, asking, strict=True)])
 
 
 def nearest_among(
@@ -90,9 +89,35 @@ def nearest_among(
     return _joined([_cut(b, count) for b, (_, _, count) in zip(best, blocks, strict=True)])
 
 
-def _blocks(features: np.ndarray, centre: np.ndarray, k: int) -> Iterator[tuple[int, Part, int]]:
-    """Index of the first, the embeddings padded to one size, and how many of them are real."""
-    size = max(min(BLOCK, len(features)), k)
+def distance_rows(one: np.ndarray, other: np.ndarray, rows: int) -> Iterator[np.ndarray]:
+    """Squared distances (a few, M) float32 of each of `one` to all of `other`, in order.
+
+    Args:
+        one: (N, D) float32, finite.
+        other: (M, D) float32, finite.
+        rows: how many of `one` at a time, at most.
+    """
+    centre = other.mean(0, dtype=np.float32)
+    blocks = list(_blocks(other, centre, 1))
+    for _, part, count in _blocks(one, centre, 1, min(rows, BLOCK)):
+        result = np.empty((count, len(other)), np.float32)
+        for first, gallery, real in blocks:
+            block = np.asarray(_distances(part, gallery))
+            result[:, first : first + real] = block[:count, :real]
+        yield result
+
+
+_distances = jax.jit(squared_distances)
+
+
+def _blocks(
+    features: np.ndarray, centre: np.ndarray, k: int, limit: int | None = None
+) -> Iterator[tuple[int, Part, int]]:
+    """Index of the first, the embeddings padded to one size, and how many of them are real.
+
+    Blocks hold at most `limit` embeddings (BLOCK by default), or k if that is more.
+    """
+    size = max(min(limit or BLOCK, len(features)), k)
     for first in range(0, len(features), size):
         rows = features[first : first + size]
         count = len(rows)
@@ -106,15 +131,10 @@ def _nothing(rows: int, k: int) -> _Best:
     return _Best(jnp.full((rows, k), jnp.inf), jnp.zeros((rows, k), jnp.int32), jnp.zeros((rows,)))
 
 
-def _distances(one: Part, other: Part) -> jax.Array:
-    squares = one.squares[:, None] + other.squares[None]
-    return jnp.maximum(squares - 2 * products(one, other), 0)
-
-
 @jax.jit
 def _closer(best: _Best, one: Part, other: Part, first: int) -> _Best:
     k = best.distances.shape[1]
-    return _merged(best, _selected(_distances(one, other), other, first, k))
+    return _merged(best, _selected(squared_distances(one, other), other, first, k))
 
 
 @partial(jax.jit, static_argnames="k")
@@ -122,7 +142,7 @@ def _both_nearest(
     one: Part, other: Part, first: int, others_first: int, k: int
 ) -> tuple[_Best, _Best]:
     """The k nearest of each in `other`, and of each of `other` in `one`."""
-    distances = _distances(one, other)
+    distances = squared_distances(one, other)
     return _selected(distances, other, others_first, k), _selected(distances.T, one, first, k)
 
 

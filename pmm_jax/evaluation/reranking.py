@@ -5,13 +5,15 @@ has its k nearest neighbours and a sparse row of weights, and a query's distance
 exist for a few queries at a time: memory grows with N k.
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import scipy.sparse as sp
 
 from pmm_jax.errors import UserError
-from pmm_jax.evaluation.neighbours import Neighbours, nearest_among
+from pmm_jax.evaluation.distances import within_float32
+from pmm_jax.evaluation.neighbours import Neighbours, distance_rows, nearest_among
 
 ROWS = 512
 """Images whose sets are compared at once."""
@@ -54,18 +56,20 @@ def reranked_rows(
         )
     if not 0 <= weight <= 1:
         raise UserError(f"the weight of the original distance is {weight}; it must be 0 to 1")
+    query, gallery = within_float32(query, gallery)
     features = np.concatenate([query, gallery])
     near = nearest_among(features, k1 + 1, progress)
+    # Where all images are one point, every distance is 0 over whatever.
+    near = near._replace(farthest=np.where(near.farthest > 0, near.farthest, 1))
     sets = weights(features, near, expanded_sets(near.indices, k1))
     if k2 > 1:
         sets = _averaged(near.indices[:, :k2]) @ sets
     by_member = sets[len(query) :].tocsc()
-    for start, block in _distances(query, gallery):
-        for row, i in zip(block, range(start, start + len(block)), strict=True):
-            row /= near.farthest[i]
-            row *= weight
-            row += (1 - weight) * jaccard_distances(sets[[i]], by_member)
-            yield row
+    blocks = distance_rows(query, gallery, max(1, VALUES // len(gallery)))
+    for i, row in enumerate(itertools.chain.from_iterable(blocks)):
+        row *= weight / near.farthest[i]
+        row += (1 - weight) * jaccard_distances(sets[[i]], by_member)
+        yield row
 
 
 def reciprocal(indices: np.ndarray) -> np.ndarray:
@@ -97,15 +101,9 @@ def expanded_sets(indices: np.ndarray, k1: int) -> sp.csr_array:
         known = np.where(mutual, mine, -1)[:, None, None, :]
         shared = ((theirs[..., None] == known).any(-1) & theirs_mutual).sum(-1)
         joins = mutual & (shared > 2 / 3 * theirs_mutual.sum(-1))
-        for row, member in (
-            (np.nonzero(mutual)[0], mine[mutual]),
-            (
-                np.nonzero(joins[..., None] & theirs_mutual)[0],
-                theirs[joins[..., None] & theirs_mutual],
-            ),
-        ):
-            rows.append(row + start)
-            columns.append(member)
+        added = joins[..., None] & theirs_mutual
+        rows += [start + np.nonzero(mutual)[0], start + np.nonzero(added)[0]]
+        columns += [mine[mutual], theirs[added]]
     row, column = np.concatenate(rows), np.concatenate(columns)
     count = len(indices)
     members = sp.csr_array((np.ones(len(row), np.float32), (row, column)), (count, count))
@@ -124,9 +122,9 @@ def weights(features: np.ndarray, near: Neighbours, sets: sp.csr_array) -> sp.cs
     """
     rows = np.repeat(np.arange(len(features)), np.diff(sets.indptr))
     distances = _known(near, rows, sets.indices)
-    for unknown in np.array_split(
-        np.flatnonzero(np.isnan(distances)), max(1, np.isnan(distances).sum() // ROWS)
-    ):
+    every = np.flatnonzero(np.isnan(distances))
+    for start in range(0, len(every), ROWS):
+        unknown = every[start : start + ROWS]
         difference = features[rows[unknown]] - features[sets.indices[unknown]]
         distances[unknown] = np.einsum("nd,nd->n", difference, difference)
     values = np.exp(-distances / near.farthest[rows])
@@ -165,20 +163,3 @@ def _averaged(indices: np.ndarray) -> sp.csr_array:
     count, k = indices.shape
     shares = np.full(count * k, 1 / k, np.float32)
     return sp.csr_array((shares, indices.ravel(), np.arange(0, count * k + 1, k)), (count, count))
-
-
-def _distances(query: np.ndarray, gallery: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Index of the first query, and (a few, G) float32 squared distances."""
-    centre = gallery.mean(0, dtype=np.float32)
-    size = max(1, VALUES // len(gallery))
-    for start in range(0, len(query), size):
-        mine = query[start : start + size] - centre
-        block = np.empty((len(mine), len(gallery)), np.float32)
-        for first in range(0, len(gallery), ROWS):
-            others = gallery[first : first + ROWS] - centre
-            part = block[:, first : first + ROWS]
-            np.matmul(mine, others.T, out=part)
-            part *= -2
-            part += np.einsum("nd,nd->n", others, others)
-        block += np.einsum("nd,nd->n", mine, mine)[:, None]
-        yield start, np.maximum(block, 0, out=block)

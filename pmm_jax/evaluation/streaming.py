@@ -1,5 +1,6 @@
 """What lies before each match, with blocks of the gallery streaming past blocks of queries."""
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -88,8 +89,8 @@ class Stream:
         result = np.empty(len(protocol.match_query))
         asking = np.flatnonzero(np.diff(protocol.first))
         order = asking[np.argsort(protocol.query_ids[asking], kind="stable")]
-        starts = np.flatnonzero(np.diff(protocol.query_ids[order], prepend=-2)).tolist()
-        for start, end in zip(starts, [*starts[1:], len(order)], strict=True):
+        _, starts = np.unique(protocol.query_ids[order], return_index=True)
+        for start, end in itertools.pairwise([*starts.tolist(), len(order)]):
             images = protocol.same_identity(order[start])
             rows = max(1, SETTLED // len(images))  # bounds the block's memory
             for i in range(start, end, rows):

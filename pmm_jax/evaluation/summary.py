@@ -15,6 +15,7 @@ from pmm_jax.evaluation.measure import ranking, settled
 from pmm_jax.evaluation.ranking import Ranking
 from pmm_jax.evaluation.streaming import Share
 from pmm_jax.evaluation.table import ranking_json, ranking_table
+from pmm_jax.evaluation.variants import has_no_cameras
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,12 +97,16 @@ def summarise(
     """
     if (roc or camera_pairs) and (settings.rerank or settings.single_shot or settings.index):
         raise UserError(
-            "--roc and --camera-pairs are of the plain ranking; leave out --rerank, --single-shot "
-            "and --index"
+            "--roc and --camera-pairs are of the plain ranking; leave out rerank, single_shot and "
+            "index"
         )
-    if camera_pairs and not settings.cameras:
-        raise UserError("--camera-pairs needs cameras; leave out --no-cameras")
+    if intervals and settings.single_shot:
+        raise UserError(
+            "--intervals are of one gallery, and single_shot has many; leave out one of them"
+        )
     query, gallery = settled(query, gallery, settings)
+    if camera_pairs and (has_no_cameras(query) or has_no_cameras(gallery)):
+        raise UserError("--camera-pairs needs cameras, and these images have none")
     result = ranking(query, gallery, settings, chunk, share=share)
     return Summary(
         query=query,

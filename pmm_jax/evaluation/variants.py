@@ -7,9 +7,12 @@ import numpy as np
 
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation.embeddings import Embeddings, evaluate_embeddings
-from pmm_jax.evaluation.ranking import Ranking
+from pmm_jax.evaluation.protocol import JUNK
+from pmm_jax.evaluation.ranking import RELEASE_RANKS, Ranking
 
 Pooling = Literal["average", "max"]
+NOBODY = np.iinfo(np.int64).min
+"""A camera that no gallery image has."""
 
 
 def take(images: Embeddings, rows: np.ndarray) -> Embeddings:
@@ -18,31 +21,53 @@ def take(images: Embeddings, rows: np.ndarray) -> Embeddings:
 
 
 def without_cameras(query: Embeddings, gallery: Embeddings) -> tuple[Embeddings, Embeddings]:
-    """The same with cameras numbered apart, so that no match is removed."""
-    zeros, ones = np.zeros(len(query.features), int), np.ones(len(gallery.features), int)
-    return (
-        Embeddings(query.features, query.identities, zeros),
-        Embeddings(gallery.features, gallery.identities, ones),
-    )
+    """The same with unknown cameras, so that no match is removed but the query image itself.
+
+    An unknown camera is negative and belongs to one image, in query and gallery alike, as the data
+    sets have it (data/split.py). Where query and gallery are one object, their images are the same.
+    """
+    if has_no_cameras(query) and has_no_cameras(gallery):
+        return query, gallery
+    if query is gallery:
+        alone = _with_cameras(query, -1 - np.arange(len(query.features)))
+        return alone, alone
+    numbers = -1 - np.arange(len(query.features) + len(gallery.features))
+    own, others = np.split(numbers, [len(query.features)])
+    return _with_cameras(query, own), _with_cameras(gallery, others)
 
 
-def leave_one_out(images: Embeddings) -> tuple[Embeddings, Embeddings]:
-    """Query and gallery where every image asks for all the others: each has its own camera."""
-    apart = Embeddings(images.features, images.identities, np.arange(len(images.features)))
-    return apart, apart
+def has_no_cameras(images: Embeddings) -> bool:
+    """Whether no image's camera is known."""
+    return bool((np.asarray(images.cameras) < 0).all())
 
 
-def multi_query(query: Embeddings, pooling: Pooling) -> Embeddings:
+def _with_cameras(images: Embeddings, cameras: np.ndarray) -> Embeddings:
+    return Embeddings(images.features, images.identities, cameras)
+
+
+def multi_query(query: Embeddings, gallery: Embeddings, pooling: Pooling) -> Embeddings:
     """One query for each identity and camera, pooled over all its images (Zheng et al., ICCV 2015).
 
     Args:
-        query: every image of each query person and camera; Market-1501 has more in gt_bbox.
+        query: every image of each query person and camera; Market-1501 has more in gt_bbox. Where
+            cameras are unknown, all images of an identity are one query.
+        gallery: what it will be compared with.
         pooling: mean or largest value of each dimension.
 
     Returns:
         In order of identity, then camera.
+
+    Raises:
+        UserError: images of an unknown camera that are in the gallery too, and would find
+            themselves.
     """
-    pairs = np.stack([query.identities, query.cameras], axis=1)
+    unknown = query.cameras < 0
+    if np.isin(query.cameras[unknown], gallery.cameras).any():
+        raise UserError(
+            "query images of unknown cameras are in the gallery too, and pooled they would find "
+            "themselves; give query images of their own, or cameras, or leave out multi_query"
+        )
+    pairs = np.stack([query.identities, np.where(unknown, NOBODY, query.cameras)], axis=1)
     groups, group = np.unique(pairs, axis=0, return_inverse=True)
     order = np.argsort(group.ravel(), kind="stable")
     starts = np.searchsorted(group.ravel()[order], np.arange(len(groups)))
@@ -65,8 +90,8 @@ def single_shot(
     """CUHK03's classic protocol (Li et al., CVPR 2014): one gallery image of each identity.
 
     In each draw, and for each camera that asks, one image of each identity is drawn from the other
-    cameras; images of identity 0 are different people and all stay. Figures are means over the
-    draws.
+    cameras; images of identity 0 are different people and all stay, unless identity 0 is asked for.
+    Figures are means over the draws.
 
     Args:
         query: Q images; of each draw all are asked.
@@ -83,12 +108,18 @@ def single_shot(
     if draws < 1:
         raise UserError(f"single_shot is {draws}; it must be at least 1 draw")
     rng = np.random.default_rng(seed)
+    # One draw serves all queries whose camera took nothing of the gallery.
+    asking = np.where(np.isin(query.cameras, gallery.cameras), query.cameras, NOBODY)
+    # Images of identity 0 are different people, unless somebody asks for it.
+    strangers = gallery.identities == 0
+    strangers &= not (query.identities == 0).any()
     shape = draws, len(query.features)
     firsts, precisions = np.full(shape, np.nan), np.full(shape, np.nan)
     for draw in range(draws):
-        for camera in np.unique(query.cameras):
-            mine = np.flatnonzero(query.cameras == camera)
-            chosen = take(gallery, _one_of_each(gallery, camera, rng))
+        for camera in np.unique(asking):
+            mine = np.flatnonzero(asking == camera)
+            candidates = np.flatnonzero(gallery.cameras != camera)
+            chosen = take(gallery, _one_of_each(gallery, candidates, strangers, rng))
             if not np.isin(query.identities[mine], chosen.identities).any():
                 continue
             ranking = evaluate_embeddings(take(query, mine), chosen, chunk, max_rank=max_rank)
@@ -108,7 +139,9 @@ def single_shot(
     every = np.full(shape[1], np.nan)
     precision, rank = every.copy(), every.copy()
     precision[counted], rank[counted] = average, first
-    release = np.where(found <= 50, precisions[:, counted], np.where(np.isnan(found), np.nan, 0))
+    release = np.where(
+        found <= RELEASE_RANKS, precisions[:, counted], np.where(np.isnan(found), np.nan, 0)
+    )
     return Ranking(
         cmc=np.array([np.nanmean(np.where(np.isnan(found), np.nan, found <= r)) for r in ranks]),
         mAP=float(average.mean()),
@@ -121,10 +154,11 @@ def single_shot(
     )
 
 
-def _one_of_each(gallery: Embeddings, camera: int, rng: np.random.Generator) -> np.ndarray:
-    """Indices, ascending: one image of each identity not taken by the camera, all of identity 0."""
-    others = rng.permutation(np.flatnonzero(gallery.cameras != camera))
-    identities = gallery.identities[others]
-    _, first = np.unique(identities, return_index=True)
-    people = others[first][identities[first] > 0]
-    return np.sort(np.concatenate([people, others[identities == 0]]))
+def _one_of_each(
+    gallery: Embeddings, candidates: np.ndarray, strangers: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Indices, ascending: of the candidates, one image of each identity, and all strangers."""
+    people = rng.permutation(candidates[~strangers[candidates]])
+    people = people[gallery.identities[people] != JUNK]
+    _, first = np.unique(gallery.identities[people], return_index=True)
+    return np.sort(np.concatenate([people[first], candidates[strangers[candidates]]]))

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pmm_jax.evaluation.counting import Part, products
+from pmm_jax.evaluation.counting import Part, squared_distances
 from pmm_jax.evaluation.streaming import Stream
 
 FALSE_RATES = (1e-4, 1e-3, 1e-2)
@@ -49,7 +49,6 @@ def true_positive_rates(
 @jax.jit
 def _distances(query: Part, gallery: Part) -> jax.Array:
     """(Q, N) float32: scaled squared distances, infinite for one identity and for padding."""
-    squares = query.squares[:, None] + gallery.squares[None]
-    distances = jnp.maximum(squares - 2 * products(query, gallery), 0)
+    distances = squared_distances(query, gallery)
     mine, theirs = query.identities[:, None], gallery.identities[None]
     return jnp.where((mine == theirs) | (theirs < 0) | (mine < 0), jnp.inf, distances)

@@ -21,7 +21,7 @@ def saved() -> str:
             np.float32
         )
         arrays[f"{side}_ids"], arrays[f"{side}_cameras"] = ids, rng.integers(0, 3, count)
-    np.savez("features.npz", **arrays)  # type: ignore[arg-type]
+    np.savez("features.npz", allow_pickle=False, **arrays)
     return "features.npz"
 
 
@@ -71,7 +71,10 @@ def test_extras_are_printed_and_queries_written(printed: Program) -> None:
     [
         ("did you mean --rerank", ["--re-rank"]),
         ("chunk is 0", ["--chunk", "0"]),
-        ("--distance cosine", ["--expand-queries", "3"]),
+        ("set distance to cosine", ["--expand-queries", "3"]),
+        ("depth is 0", ["--index", "Flat", "--depth", "0"]),
+        ("can't be combined", ["--rerank", "--single-shot", "3"]),
+        ("images have none", ["--no-cameras", "--camera-pairs"]),
         ("needs 1 <= k2 <= k1 < 150", ["--rerank", "--k1", "500"]),
         ("no/such/queries.csv: No such file", ["--per-query", "no/such/queries.csv"]),
         ("invalid choice", ["--distance", "manhattan"]),

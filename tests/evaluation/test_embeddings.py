@@ -142,6 +142,16 @@ def test_processes_share_the_queries() -> None:
     assert_identical(found, evaluate_embeddings(query, gallery))
 
 
+def test_identities_of_any_value() -> None:
+    query, gallery = people(0, 40), people(1, 150)
+    for renamed in ((-2, 0, 4), (2**40, 2**41, -(2**40))):
+        one, other = (
+            replace(s, identities=np.choose(s.identities % 3, renamed)) for s in (query, gallery)
+        )
+        plain = [replace(s, identities=s.identities % 3) for s in (query, gallery)]
+        assert_identical(evaluate_embeddings(one, other), evaluate_embeddings(plain[0], plain[1]))
+
+
 def test_progress_counts_gallery_images(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "GALLERY_BLOCK", 32)
     seen: list[tuple[int, int]] = []

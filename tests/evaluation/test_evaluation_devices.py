@@ -34,7 +34,7 @@ def test_devices_share_the_gallery(devices: int, tmp_path: Path) -> None:
         sides.append(Embeddings(features.astype(np.float32), ids, rng.integers(0, 3, count)))
         arrays[f"{side}_features"] = sides[-1].features
         arrays[f"{side}_ids"], arrays[f"{side}_cameras"] = ids, sides[-1].cameras
-    np.savez(tmp_path / "features.npz", **arrays)  # type: ignore[arg-type]
+    np.savez(tmp_path / "features.npz", allow_pickle=False, **arrays)
     found = tmp_path / "found.npy"
     root = Path(__file__).parents[2]
     environment = {

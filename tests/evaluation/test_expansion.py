@@ -31,6 +31,12 @@ def test_augmentation_is_expansion_of_the_gallery_without_itself_twice() -> None
         np.testing.assert_allclose(result, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("scale", [1e-42, 1e-30, 1e36])
+def test_very_long_and_very_short_embeddings_have_a_direction(scale: float) -> None:
+    features = np.array([[3 * scale, 4 * scale]], np.float32)
+    np.testing.assert_allclose(unit_length("query", features), [[0.6, 0.8]], rtol=1e-2)
+
+
 def test_what_cannot_be_done_is_refused() -> None:
     gallery = unit(1, 5)
     with pytest.raises(UserError, match="6 neighbours of an image are wanted among 5"):

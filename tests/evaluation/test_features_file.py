@@ -3,8 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pmm_jax.config import RankConfig
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation import evaluate_distances, evaluate_embeddings, load_features
+from pmm_jax.evaluation.measure import ranking, settled
 
 
 def arrays() -> dict[str, np.ndarray]:
@@ -48,7 +50,7 @@ def test_round_trip(tmp_path: Path, save) -> None:  # type: ignore[no-untyped-de
 @pytest.mark.parametrize("name", list(arrays()))
 def test_missing_array_is_named(tmp_path: Path, name: str) -> None:
     rest = {key: value for key, value in arrays().items() if key != name}
-    np.savez(tmp_path / "a.npz", **rest)  # type: ignore[arg-type]
+    np.savez(tmp_path / "a.npz", allow_pickle=False, **rest)
     assert f"lacks {name};" in refusal(tmp_path / "a.npz")
 
 
@@ -109,7 +111,7 @@ def test_damaged(tmp_path: Path) -> None:
 
 def test_without_cameras_nothing_is_removed(tmp_path: Path) -> None:
     rest = {key: value for key, value in arrays().items() if "cameras" not in key}
-    np.savez(tmp_path / "a.npz", **rest)  # type: ignore[arg-type]
+    np.savez(tmp_path / "a.npz", allow_pickle=False, **rest)
     query, gallery = load_features(tmp_path / "a.npz")
     assert not np.isin(query.cameras, gallery.cameras).any()
 
@@ -120,7 +122,7 @@ def test_one_set_asks_itself(tmp_path: Path, has_cameras: bool) -> None:
     features = rng.standard_normal((12, 4)).astype(np.float32)
     cameras = {"cameras": np.arange(12) % 3} if has_cameras else {}
     ids = np.arange(12) // 4
-    np.savez(tmp_path / "a.npz", features=features, ids=ids, **cameras)  # type: ignore[arg-type]
+    np.savez(tmp_path / "a.npz", allow_pickle=False, features=features, ids=ids, **cameras)
     query, gallery = load_features(tmp_path / "a.npz")
     matrix = np.square(features[:, None] - features).sum(-1)
     if has_cameras:
@@ -137,3 +139,13 @@ def test_one_set_asks_itself(tmp_path: Path, has_cameras: bool) -> None:
             )
         )
     assert evaluate_embeddings(query, gallery).mAP == pytest.approx(expected)
+
+
+def test_one_set_without_its_cameras_never_finds_the_image_itself(tmp_path: Path) -> None:
+    features = np.random.default_rng(0).standard_normal((12, 4)).astype(np.float32)
+    arrays: dict[str, np.ndarray] = {"features": features, "ids": np.arange(12) // 4}
+    np.savez(tmp_path / "a.npz", allow_pickle=False, **arrays)
+    np.savez(tmp_path / "b.npz", allow_pickle=False, cameras=np.arange(12) % 3, **arrays)
+    plain = RankConfig(cameras=False)
+    found = [ranking(*settled(*load_features(tmp_path / f"{n}.npz"), plain), plain) for n in "ab"]
+    assert found[0].mAP == found[1].mAP < 1

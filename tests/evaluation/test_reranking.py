@@ -69,6 +69,23 @@ def test_it_helps_and_the_metrics_are_those_of_the_full_matrices() -> None:
     assert ours.mAP > evaluate_distances(cdist(query, gallery), *labels).mAP + 0.02
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_the_unit_of_the_embeddings_does_not_matter(scale: float) -> None:
+    query, gallery = people(0, 20)[0], people(1, 70)[0]
+    factor = np.float32(scale)
+    plain, scaled = (
+        np.stack([row.copy() for row in reranked_rows(sets[0], sets[1], 8, 3)])
+        for sets in ((query, gallery), (query * factor, gallery * factor))
+    )
+    np.testing.assert_allclose(scaled, plain, atol=1e-4)
+
+
+def test_images_that_are_all_one_point_have_finite_distances() -> None:
+    same = np.ones((9, 4), np.float32)
+    rows = np.stack([row.copy() for row in reranked_rows(same[:3], same, 5, 2)])
+    assert np.isfinite(rows).all()
+
+
 @pytest.mark.parametrize(("k1", "k2"), [(90, 6), (5, 6), (5, 0)])
 def test_neighbours_that_do_not_fit_are_refused(k1: int, k2: int) -> None:
     query, gallery = people(0, 20)[0], people(1, 70)[0]

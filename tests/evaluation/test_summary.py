@@ -28,7 +28,7 @@ def test_each_setting_does_what_its_function_does() -> None:
     assert mean_ap() == evaluate_embeddings(QUERY, GALLERY).mAP
     apart = evaluate_embeddings(*without_cameras(QUERY, GALLERY))
     assert mean_ap(cameras=False) == apart.mAP
-    pooled = evaluate_embeddings(multi_query(QUERY, "average"), GALLERY)
+    pooled = evaluate_embeddings(multi_query(QUERY, GALLERY, "average"), GALLERY)
     assert mean_ap(multi_query="average") == pooled.mAP
     kept = GALLERY.identities != -1
     q, g = unit_length("q", QUERY.features), unit_length("g", GALLERY.features[kept])
@@ -56,11 +56,18 @@ def test_re_ranking_and_single_shot_differ_from_the_plain_ranking() -> None:
 @pytest.mark.parametrize(
     ("message", "settings", "extras"),
     [
-        ("--distance cosine", {"expand_queries": 3}, {}),
-        ("--rerank and --single-shot can't be", {"rerank": True, "single_shot": 2}, {}),
+        ("set distance to cosine", {"expand_queries": 3}, {}),
+        ("rerank and single_shot can't be", {"rerank": True, "single_shot": 2}, {}),
         ("of the plain ranking", {"rerank": True}, {"roc": True}),
-        ("needs cameras", {"cameras": False}, {"camera_pairs": True}),
+        ("images have none", {"cameras": False}, {"camera_pairs": True}),
+        ("--intervals are of one gallery", {"single_shot": 2}, {"intervals": True}),
         ("needs 1 <= k2 <= k1", {"rerank": True, "k1": 1000}, {}),
+        ("needs 1 <= k2 <= k1", {"k2": 30}, {}),
+        ("weight of re-ranking is 2", {"weight": 2.0}, {}),
+        ("depth is 0", {"index": "Flat", "depth": 0}, {}),
+        ("probes is 0", {"index": "Flat", "probes": 0}, {}),
+        ("expand_queries is -1", {"expand_queries": -1}, {}),
+        ("alpha is nan", {"alpha": float("nan")}, {}),
     ],
 )
 def test_what_excludes_each_other_is_refused(

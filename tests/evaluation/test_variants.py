@@ -4,7 +4,6 @@ import pytest
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation import Embeddings, evaluate_distances, evaluate_embeddings
 from pmm_jax.evaluation.variants import (
-    leave_one_out,
     multi_query,
     single_shot,
     without_cameras,
@@ -34,9 +33,9 @@ def test_without_cameras_nothing_is_removed() -> None:
     assert found.mAP != evaluate_embeddings(query, gallery).mAP
 
 
-def test_leave_one_out_removes_the_image_itself_alone() -> None:
+def test_one_set_without_cameras_removes_the_image_itself_alone() -> None:
     images = people(0, 50)
-    found = evaluate_embeddings(*leave_one_out(images))
+    found = evaluate_embeddings(*without_cameras(images, images))
     matrix = squares(images, images)
     for i in range(50):
         others = np.delete(np.arange(50), i)
@@ -52,11 +51,38 @@ def test_leave_one_out_removes_the_image_itself_alone() -> None:
 def test_multi_query_pools_by_identity_and_camera() -> None:
     features = np.array([[0, 4], [10, 0], [2, 2], [4, 0]], np.float32)
     query = Embeddings(features, np.array([7, 3, 7, 7]), np.array([1, 1, 1, 2]))
-    mean, largest = multi_query(query, "average"), multi_query(query, "max")
+    gallery = people(1, 5)
+    mean, largest = multi_query(query, gallery, "average"), multi_query(query, gallery, "max")
     assert mean.identities.tolist() == largest.identities.tolist() == [3, 7, 7]
     assert mean.cameras.tolist() == [1, 1, 2]
     assert mean.features.tolist() == [[10, 0], [1, 3], [4, 0]]
     assert largest.features.tolist() == [[10, 0], [2, 4], [4, 0]]
+
+
+def test_multi_query_of_unknown_cameras_pools_by_identity() -> None:
+    query, gallery = without_cameras(people(0, 30), people(1, 60))
+    pooled = multi_query(query, gallery, "average")
+    assert pooled.identities.tolist() == sorted(set(query.identities.tolist()))
+    assert not np.isin(pooled.cameras, gallery.cameras).any()
+    with pytest.raises(UserError, match="find themselves"):
+        multi_query(query, query, "average")
+
+
+def test_cameras_unknown_already_stay_as_they_are() -> None:
+    images = people(0, 30)
+    unknown = Embeddings(images.features, images.identities, -5 - np.arange(30))
+    part = Embeddings(images.features[:9], images.identities[:9], unknown.cameras[:9])
+    assert without_cameras(part, unknown) == (part, unknown)
+
+
+def test_single_shot_draws_identity_0_too_where_somebody_asks_for_it() -> None:
+    query, gallery = people(0, 40, least=0), people(1, 90, least=0)
+    found = single_shot(query, gallery, 20, seed=0)
+    asked = query.identities == 0
+    assert asked.any()
+    # One match in each draw: its precision is one over its rank, and no rank exceeds the people.
+    assert np.nanmax(found.first_match[asked]) <= 9
+    assert found.mINP == found.mAP
 
 
 def test_single_shot_of_single_images_is_the_plain_ranking() -> None:
