@@ -17,7 +17,7 @@ from pmm_jax.evaluation import evaluate_embeddings
 from pmm_jax.evaluation.approximate import evaluate_approximately, find, recall
 from pmm_jax.evaluation.neighbours import nearest
 
-KINDS = (("IVF256,Flat", 8), ("IVF256,Flat", 32), ("IVF256,PQ64", 32), ("HNSW32,Flat", 0))
+KINDS = (("IVF256,Flat", 8), ("IVF256,Flat", 32), ("HNSW32,Flat", 0))
 """Index and probes."""
 NEAREST = 50
 
