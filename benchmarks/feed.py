@@ -21,7 +21,7 @@ import numpy as np
 
 from pmm_jax.cli import main, parse_run
 from pmm_jax.config import Config
-from pmm_jax.data.decode import decode
+from pmm_jax.data.decode import decode, decode_split
 from pmm_jax.data.loading import image_reader, train_batches
 from pmm_jax.data.prepare import prepare
 from pmm_jax.data.sampler import IdentitySampler
@@ -72,10 +72,12 @@ def feeds(
     """By name, functions from steps to their batches."""
     data = config.data
     anew = image_reader(split, replace(data, memory_gib=0))
-    kept = image_reader(split, data)
+    kept = decode_split(split, data.image_size, data.workers)
     found: dict[str, Callable[[range], Any]] = {
         "decoded anew": lambda steps: train_batches(anew, sampler, steps, data.workers),
-        "from memory": lambda steps: train_batches(kept, sampler, steps, data.workers),
+        "from memory": lambda steps: train_batches(
+            lambda positions: kept[positions], sampler, steps, data.workers
+        ),
     }
     if importlib.util.find_spec("torch"):
         import torch

@@ -86,6 +86,8 @@ class CompareOptions(Config):
     """PyTorch checkpoint of a trained PMM to compare the run in --workdir with."""
     precision: Literal["float32", "float64"] = "float32"
     """Of both sides' training."""
+    seeds: tuple[int, ...] = ()
+    """A pair for each of these in place of train.seed, so that the luck of training is counted."""
 
 
 def compare(arguments: Sequence[str]) -> None:
@@ -101,12 +103,17 @@ def compare(arguments: Sequence[str]) -> None:
         raise UserError("compare needs torch: pip install -r requirements-torch.txt") from None
     from pmm_jax.comparison import compare
     from pmm_jax.comparison.page import verdict
+    from pmm_jax.comparison.seeds import train_pairs
     from pmm_jax.training.display import Display
 
+    if options.against and options.seeds:
+        raise UserError("--against compares one trained pair; it has no --seeds")
     workdir, display = Path(options.workdir), Display()
     with jax.enable_x64(options.precision == "float64"):
         if options.against:
             result = compare.against(config, workdir, Path(options.against), display)
+        elif options.seeds:
+            result = train_pairs(config, workdir, options.precision, options.seeds, display)
         else:
             result = compare.train_pair(config, workdir, options.precision, display)
     compare.write(result, workdir)

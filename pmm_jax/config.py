@@ -40,7 +40,8 @@ class DataConfig:
     erase_size: int = 64
     """Side in pixels of the erased square."""
     memory_gib: float = 8.0
-    """Decode the training split once, kept as uint8, where it takes no more; else per batch."""
+    """Keep decoded training images, as uint8, where all of them take no more; else decode them
+    each time."""
     device_gib: float = 4.0
     """Keep the training split on the accelerator, on every one, where it takes no more."""
     workers: int = 2

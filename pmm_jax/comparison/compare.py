@@ -38,6 +38,8 @@ from pmm_jax.training.workdir import check_claim, claim, run_lock
 
 RANKS = 50
 """Length of the CMC curves."""
+SIDES = ("ours", "baseline")
+METRICS = ("rank1", "mAP")
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,11 @@ class Side:
 
     first_match: np.ndarray
     average_precision: np.ndarray
+
+    def per_query(self) -> dict[str, np.ndarray]:
+        """What `rank1` and `mAP` are the means of, (Q,) each."""
+        hits = np.where(np.isnan(self.first_match), np.nan, self.first_match == 1)
+        return {"rank1": hits, "mAP": self.average_precision}
 
     def summary(self) -> dict[str, Any]:
         """`rank1`, `mAP` and the CMC curve, as fractions."""
@@ -94,8 +101,7 @@ def _train_both(
     pair = Pair(config, num_ids, per_epoch, precision)
     with PairCheckpoints(workdir, pair) as checkpoints, stop_on_signal() as stopping:
         done = checkpoints.restore()
-        with display.bar("decoding", len(split)) as bar:
-            read = image_reader(split, config.data, bar.advance)
+        read = image_reader(split, config.data)
         batches = train_batches(read, sampler, range(done, total), config.data.workers)
         with display.bar("training both", total, done) as bar:
             for step in pair.run(batches, done + 1):
@@ -130,7 +136,7 @@ def _train_both(
         "largest_early_difference": max(s["difference"] for s in steps[:EARLY]),
         "seconds_per_step": _seconds(steps),
         "peak_memory_bytes": {
-            side: peak_memory(side, workdir, num_ids, precision) for side in ("ours", "baseline")
+            side: peak_memory(side, workdir, num_ids, precision) for side in SIDES
         },
     }
 
@@ -184,20 +190,23 @@ def _evaluate(
             gallery.cameras,
         )
     )
-    seed = config.train.seed
-    rank1 = paired_bootstrap(_hits(ours), _hits(theirs), seed)
-    mean_ap = paired_bootstrap(ours.average_precision, theirs.average_precision, seed)
+    one, other = ours.per_query(), theirs.per_query()
     return {
         "config": asdict(config),
         "versions": {"jax": jax.__version__, "torch": torch.__version__},
         "queries": int(np.isfinite(ours.first_match).sum()),
         "ours": ours.summary(),
         "baseline": theirs.summary(),
-        "difference": {"rank1": _interval_json(rank1), "mAP": _interval_json(mean_ap)},
+        "difference": {
+            metric: interval_json(paired_bootstrap(one[metric], other[metric], config.train.seed))
+            for metric in METRICS
+        },
+        "per_query": {"ours": one, "baseline": other},
     }
 
 
-def _interval_json(interval: Interval) -> dict[str, float]:
+def interval_json(interval: Interval) -> dict[str, float]:
+    """As comparison.json has it."""
     return {"difference": interval.mean, "low": interval.low, "high": interval.high}
 
 
@@ -211,10 +220,6 @@ def _baseline_features(model: PMM, config: Config, split: Split, display: Displa
                 bar.advance(count)
 
         return embed(model, counted(), config.evaluate.flip_average)
-
-
-def _hits(side: Side) -> np.ndarray:
-    return np.where(np.isnan(side.first_match), np.nan, side.first_match == 1)
 
 
 def _seconds(steps: list[dict]) -> dict[str, float]:
@@ -231,5 +236,5 @@ def write(result: dict, workdir: Path) -> None:
 
 def _write_json(result: dict, path: Path) -> None:
     """comparison.json; the steps stay in steps.jsonl."""
-    shown = {name: value for name, value in result.items() if name != "steps"}
+    shown = {k: value for k, value in result.items() if k not in ("steps", "per_query")}
     path.write_text(json.dumps(shown, indent=2) + "\n", encoding="utf-8")

@@ -31,6 +31,7 @@ def write_page(result: dict[str, Any], path: Path) -> None:
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     page = template.render(
         result=result,
+        runs=result.get("runs"),
         verdict=verdict(result),
         cmc=_cmc(result),
         losses=_losses(steps) if steps else None,
@@ -46,15 +47,16 @@ def write_page(result: dict[str, Any], path: Path) -> None:
 
 
 def verdict(result: dict[str, Any]) -> str:
-    """One sentence: whether the difference may be luck of the queries."""
+    """One sentence: whether the difference may be luck, of the queries or of training."""
+    luck = "these queries and training runs" if "runs" in result else "these queries"
     outside = [
         label
         for label, key in (("Rank-1", "rank1"), ("mAP", "mAP"))
         if not _interval(result["difference"][key]).holds_zero
     ]
     if not outside:
-        return "Equal as far as these queries can tell: both intervals hold 0."
-    return f"They differ by more than these queries' luck in {' and '.join(outside)}."
+        return f"Equal as far as {luck} can tell: both intervals hold 0."
+    return f"They differ by more than the luck of {luck} in {' and '.join(outside)}."
 
 
 def _cmc(result: dict[str, Any]) -> Markup:

@@ -7,7 +7,7 @@ import grain
 import numpy as np
 
 from pmm_jax.config import DataConfig
-from pmm_jax.data.decode import decode, decode_split
+from pmm_jax.data.decode import decode
 from pmm_jax.data.sampler import IdentitySampler
 from pmm_jax.data.split import Split
 
@@ -24,21 +24,34 @@ class Batch(NamedTuple):
     """(P * K,) int32 classes, likewise."""
 
 
-def image_reader(
-    split: Split, data: DataConfig, progress: Callable[[int], None] | None = None
-) -> ReadImages:
-    """A function that reads images of a split by position.
+def image_reader(split: Split, data: DataConfig) -> ReadImages:
+    """A function that decodes images of a split by position, on any thread.
 
-    A split that takes no more than data.memory_gib is decoded once, here; a larger one image by
-    image whenever it is asked for.
+    Where the split takes no more than data.memory_gib, each image is decoded when it is first asked
+    for, and then kept: the first batch waits for its own images alone.
     """
-    size = len(split) * data.image_size[0] * data.image_size[1] * 3
-    if size <= data.memory_gib * 2**30:
-        images = decode_split(split, data.image_size, data.workers, progress)
-        return lambda positions: images[positions]
-    return lambda positions: np.stack(
-        [decode(split.read(int(i)), data.image_size) for i in positions]
-    )
+
+    def fresh(positions: np.ndarray) -> np.ndarray:
+        images = np.empty((len(positions), *data.image_size, 3), np.uint8)
+        for row, position in enumerate(positions):
+            images[row] = decode(split.read(int(position)), data.image_size)
+        return images
+
+    shape = (len(split), *data.image_size, 3)
+    if np.prod(shape, dtype=np.int64) > data.memory_gib * 2**30:
+        return fresh
+    kept = np.empty(shape, np.uint8)
+    is_kept = np.zeros(len(split), bool)
+
+    def read(positions: np.ndarray) -> np.ndarray:
+        missing = np.unique(positions[~is_kept[positions]])
+        if len(missing):
+            # Two threads may decode the same image: both write the same bytes.
+            kept[missing] = fresh(missing)
+            is_kept[missing] = True
+        return kept[positions]
+
+    return read
 
 
 def train_batches(

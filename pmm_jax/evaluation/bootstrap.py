@@ -1,15 +1,16 @@
-"""How much of a figure, or of a difference between two models, is luck of the queries."""
+"""How much of a figure, or of a difference between two models, is luck."""
 
 from typing import NamedTuple
 
 import numpy as np
+from scipy import stats
 
 CHUNK = 256
 """Resamplings drawn at once."""
 
 
 class Interval(NamedTuple):
-    """A mean over queries and where it lies when they are drawn anew."""
+    """A mean over queries and where it lies when they, or training runs too, are drawn anew."""
 
     mean: float
     low: float
@@ -68,3 +69,36 @@ def paired_bootstrap(
     if one.shape != other.shape or not np.array_equal(np.isnan(one), np.isnan(other)):
         raise ValueError("the two models were evaluated on different queries")
     return mean_interval(one - other, seed, draws, level)
+
+
+def runs_interval(one: np.ndarray, other: np.ndarray, level: float = 0.95) -> Interval:
+    """Interval of mean(one) - mean(other) where both queries and training runs are luck.
+
+    The runs' differences give their part by Student's t, which is wide for few runs; the queries'
+    part is the normal approximation of the bootstrap over queries, on values averaged over the
+    runs. The two are independent, so their squares add up.
+
+    Args:
+        one: (R, Q) a method's value of each query in each of R >= 2 runs; NaN where the query
+            isn't counted.
+        other: (R, Q) the other method's; run r of both has the same seed.
+        level: share of such intervals that hold the true difference.
+
+    Raises:
+        ValueError: one run alone, or different queries are counted, or none.
+    """
+    one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
+    if one.shape != other.shape or len(one) < 2:
+        raise ValueError(f"values of shape {one.shape} and {other.shape}; both need 2 runs or more")
+    counted = ~np.isnan(one[0])
+    if (np.isnan([one, other]) == counted).any():
+        raise ValueError("the two methods were evaluated on different queries")
+    if not counted.any():
+        raise ValueError("no query is counted")
+    difference = (one - other)[:, counted]
+    runs, queries = difference.shape
+    tail = (1 + level) / 2
+    by_run = difference.mean(1).std(ddof=1) / runs**0.5 * stats.t.ppf(tail, runs - 1)
+    by_query = difference.mean(0).std() / queries**0.5 * stats.norm.ppf(tail)
+    mean, half = float(difference.mean()), float(np.hypot(by_run, by_query))
+    return Interval(mean, mean - half, mean + half)

@@ -40,10 +40,31 @@ def hard_mix(
     Returns:
         (N, H, W, C).
     """
-    if shards == 1:
-        return jnp.where(keep[..., None], feature_map, feature_map[negatives])
     size = feature_map.shape[0] // shards
     maps = feature_map.reshape(shards, size, *feature_map.shape[1:])
-    within = (negatives % size).reshape(shards, size)
-    mixed_in = jax.vmap(lambda maps, chosen: maps[chosen])(maps, within)
+    mixed_in = _rows(maps, (negatives % size).reshape(shards, size))
     return jnp.where(keep[..., None], feature_map, mixed_in.reshape(feature_map.shape))
+
+
+@jax.custom_vjp
+def _rows(maps: jax.Array, chosen: jax.Array) -> jax.Array:
+    """(S, N, ...): rows `chosen` (S, N) of each shard's maps (S, N, ...)."""
+    return jax.vmap(lambda maps, chosen: maps[chosen])(maps, chosen)
+
+
+def _rows_forward(maps: jax.Array, chosen: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return _rows(maps, chosen), chosen
+
+
+def _rows_backward(chosen: jax.Array, gradient: jax.Array) -> tuple[jax.Array, None]:
+    # A lookup's stock gradient is a scatter, which a GPU sums in any order where a map was chosen
+    # twice, and a CPU sums slowly. As a product with zeros and ones the order is fixed.
+    wide = jnp.promote_types(gradient.dtype, jnp.float32)
+    taken = jax.nn.one_hot(chosen, chosen.shape[1], dtype=gradient.dtype)
+    summed = jnp.einsum(
+        "snm,sn...->sm...", taken, gradient, precision="highest", preferred_element_type=wide
+    )
+    return summed.astype(gradient.dtype), None
+
+
+_rows.defvjp(_rows_forward, _rows_backward)

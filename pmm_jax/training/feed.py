@@ -66,7 +66,7 @@ class Feed:
         return labels, labels, pixels
 
     def chunks(self, calendar: Calendar, done: int) -> Iterator[Chunk]:
-        """All that is to come after `done` steps; a split that stays in memory is decoded here."""
+        """All that is to come after `done` steps; a resident split is decoded here."""
         if done == calendar.steps:
             return iter(())
         return self._chunks(calendar, done + 1, *self._batches(range(done, calendar.steps)))
@@ -88,10 +88,10 @@ class Feed:
         """Host batches of images, or of positions with the resident split beside them."""
         data, sampler = self._config.data, self._sampler
         rows = local_rows(self._mesh, sampler.batch_size)
+        if not self.resident:
+            read = image_reader(self._data, data)
+            return train_batches(read, sampler, steps, data.workers, rows), ()
         with self._display.bar("decoding", len(self._data)) as bar:
-            if not self.resident:
-                read = image_reader(self._data, data, bar.advance)
-                return train_batches(read, sampler, steps, data.workers, rows), ()
             pixels = decode_split(self._data, data.image_size, data.workers, bar.advance)
         positions = train_batches(lambda p: p.astype(np.int32), sampler, steps, data.workers, rows)
         return positions, (place(pixels, whole(self._mesh)),)

@@ -17,6 +17,7 @@ pytest.importorskip("torch", reason="the baseline is PyTorch (requirements-torch
 from pmm_jax.comparison import compare
 from pmm_jax.comparison.page import verdict
 from pmm_jax.comparison.pair import Pair, PairedStep
+from pmm_jax.comparison.seeds import train_pairs
 from pmm_jax.config import Config
 from pmm_jax.data.loading import Batch
 from pmm_jax.errors import Interrupted, UserError
@@ -162,7 +163,45 @@ def test_the_verdict_names_what_differs(compared: tuple[Path, dict]) -> None:
         "rank1": {"difference": 0.02, "low": 0.01, "high": 0.03},
         "mAP": {"difference": 0.0, "low": -0.01, "high": 0.01},
     }
-    assert verdict(result) == "They differ by more than these queries' luck in Rank-1."
+    assert verdict(result) == "They differ by more than the luck of these queries in Rank-1."
     result["difference"]["rank1"]["low"] = -0.01
     assert "both intervals hold 0" in verdict(result)
     assert not np.isnan(result["ours"]["mAP"])
+
+
+def test_several_seeds_count_the_luck_of_training(
+    compared: tuple[Path, dict], tiny: Config, tmp_path: Path
+) -> None:
+    """Three made-up pairs, in which PyTorch is better by 10, 0 and 20 points on every query."""
+    better = {4: 0.1, 5: 0.0, 9: 0.2}
+
+    def train(config: Config, workdir: Path, precision: str, display: Display) -> dict:
+        workdir.mkdir(parents=True)
+        ours = compared[1]["per_query"]["ours"]
+        theirs = {metric: value + better[config.train.seed] for metric, value in ours.items()}
+        return compared[1] | {"per_query": {"ours": ours, "baseline": theirs}}
+
+    result = train_pairs(tiny, tmp_path, "float32", tuple(better), Display(), train)
+    assert [run["seed"] for run in result["runs"]] == list(better)
+    # Student's t of 3 values: 4.3027 * 10 / sqrt(3).
+    for metric in ("rank1", "mAP"):
+        interval = result["difference"][metric]
+        assert interval["difference"] == pytest.approx(-0.1)
+        assert interval["low"] == pytest.approx(-0.1 - 0.24842, abs=1e-4)
+        assert interval["high"] == pytest.approx(-0.1 + 0.24842, abs=1e-4)
+    assert "these queries and training runs" in verdict(result)
+    compare.write(result, tmp_path)
+    page = (tmp_path / "comparison.html").read_text()
+    assert "mean of\n3 seeds" in page
+    assert {path.name for path in tmp_path.glob("seed-*/comparison.html")} == {"comparison.html"}
+    assert len(list(tmp_path.glob("seed-*/comparison.json"))) == 3
+    read = json.loads((tmp_path / "comparison.json").read_text())
+    assert [run["seed"] for run in read["runs"]] == list(better)
+
+
+@pytest.mark.parametrize("seeds", [(1,), (1, 2, 1)])
+def test_seeds_that_say_nothing_are_refused(
+    tiny: Config, tmp_path: Path, seeds: tuple[int, ...]
+) -> None:
+    with pytest.raises(UserError, match="give two or more, each once"):
+        train_pairs(tiny, tmp_path, "float32", seeds, Display())

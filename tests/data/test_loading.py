@@ -41,27 +41,31 @@ def expected(positions: Iterator[int] | range | np.ndarray) -> np.ndarray:
     return np.array([np.full((*SIZE, 3), color) for color in colors], np.uint8)
 
 
-def test_a_small_split_is_decoded_once() -> None:
+def test_an_image_of_a_small_split_is_decoded_when_first_asked_for() -> None:
     files = split(20)
     read = image_reader(files, DATA)
-    assert sorted(files.source.reads) == list(range(20))
-    positions = np.array([3, 19, 3, 0])
-    np.testing.assert_array_equal(read(positions), expected(positions))
-    read(positions)
-    assert len(files.source.reads) == 20
-
-
-def test_a_large_split_is_decoded_as_it_is_asked_for() -> None:
-    files = split(20)
-    room = 20 * 6 * 4 * 3 / 2**30  # exactly what the split takes
-    image_reader(files, replace(DATA, memory_gib=room))
-    assert len(files.source.reads) == 20
-    files = split(20)
-    read = image_reader(files, replace(DATA, memory_gib=room * 0.99))
     assert files.source.reads == []
     positions = np.array([3, 19, 3, 0])
     np.testing.assert_array_equal(read(positions), expected(positions))
-    assert files.source.reads == [3, 19, 3, 0]
+    assert files.source.reads == [0, 3, 19]
+    positions = np.array([0, 7, 3])
+    np.testing.assert_array_equal(read(positions), expected(positions))
+    assert files.source.reads == [0, 3, 19, 7]
+    images = read(np.arange(20))
+    images[:] = 0  # what was handed out is the caller's own
+    np.testing.assert_array_equal(read(np.arange(20)), expected(range(20)))
+    assert sorted(files.source.reads) == list(range(20))
+
+
+def test_a_large_split_is_decoded_each_time() -> None:
+    room = 20 * 6 * 4 * 3 / 2**30  # exactly what the split takes
+    positions = np.array([3, 19, 3, 0])
+    for share, reads in ((1.0, [0, 3, 19]), (0.99, [3, 19, 3, 0] * 2)):
+        files = split(20)
+        read = image_reader(files, replace(DATA, memory_gib=room * share))
+        for _ in range(2):
+            np.testing.assert_array_equal(read(positions), expected(positions))
+        assert files.source.reads == reads
 
 
 @pytest.mark.parametrize("workers", [1, 3])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pmm_jax.evaluation.bootstrap import paired_bootstrap
+from pmm_jax.evaluation.bootstrap import paired_bootstrap, runs_interval
 
 
 def test_equals_a_naive_loop() -> None:
@@ -50,3 +50,38 @@ def test_the_seed_decides() -> None:
 def test_other_queries_are_refused(one: list, other: list, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         paired_bootstrap(np.array(one), np.array(other), seed=0)
+
+
+def test_the_interval_over_runs_holds_the_truth_as_often_as_it_says() -> None:
+    """Two methods whose runs differ by luck alone, and by 0.1, drawn many times."""
+    rng = np.random.default_rng(0)
+    held = 0
+    for _ in range(1000):
+        query_luck = rng.normal(0, 1, 200)
+        run_luck = rng.normal(0, 0.05, (2, 4, 1))
+        noise = rng.normal(0, 0.3, (2, 4, 200))
+        one, other = query_luck + run_luck + noise
+        interval = runs_interval(one + 0.1, other)
+        held += interval.low <= 0.1 <= interval.high
+    assert 0.94 <= held / 1000 <= 0.995
+
+
+def test_the_luck_of_queries_counts_where_all_runs_agree() -> None:
+    one, other = np.random.default_rng(1).random((2, 400))
+    runs = runs_interval(np.stack([one] * 3), np.stack([other] * 3))
+    queries = paired_bootstrap(one, other, seed=0)
+    assert runs == pytest.approx(queries, abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "reason"),
+    [
+        ([[1.0, 0.0]], [[1.0, 0.0]], "2 runs or more"),
+        ([[1.0, 0.0]] * 2, [[1.0]] * 2, "2 runs or more"),
+        ([[1.0, np.nan], [1.0, 0.0]], [[1.0, np.nan]] * 2, "different queries"),
+        ([[np.nan]] * 2, [[np.nan]] * 2, "no query"),
+    ],
+)
+def test_other_runs_are_refused(one: list, other: list, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        runs_interval(np.array(one), np.array(other))
