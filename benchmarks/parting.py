@@ -46,7 +46,9 @@ class TorchPair:
         self._schedule = learning_rate(config.optim, config.train.epochs, per_epoch)
         one = Pair(config, num_ids, per_epoch, "float32").baseline
         self._formats = torch.contiguous_format, torch.channels_last
-        other = copy.deepcopy(one).to(memory_format=torch.channels_last)
+        other = copy.deepcopy(one)
+        for kernel in (p for p in other.parameters() if p.ndim == 4):
+            kernel.data = kernel.data.contiguous(memory_format=torch.channels_last)
         self._models = one, other
         self._optimizers = [adam(model, config.optim) for model in self._models]
 

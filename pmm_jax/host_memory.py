@@ -10,8 +10,9 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
 # Linux's mman.h
 _MADV_HUGEPAGE = 14
 _HUGE_PAGE = 2 * 2**20
-# Below the trim threshold's largest value, so that the heap keeps it once it is freed.
 _RESERVED = 1536 * 2**20
+_SETTLING = 64
+"""Steps after which the heap is taken as settled."""
 
 
 # Device files of NVIDIA, AMD and Google accelerators.
@@ -40,13 +41,38 @@ def keep_freed_memory() -> bool:
     settings = {
         _M_ARENA_MAX: 1,
         _M_MMAP_MAX: 0,
-        _M_TRIM_THRESHOLD: 2**31 - 1,
+        _M_TRIM_THRESHOLD: -1,  # never
         _M_TOP_PAD: 64 * 2**20,
     }
     kept = all(mallopt(option, value) for option, value in settings.items())
     if kept:
         _ask_for_huge_pages(libc)
     return kept
+
+
+def give_back() -> None:
+    """Return the pages of all memory that is free now, once, to the system.
+
+    For after a compilation, which leaves hundreds of megabytes that no step needs.
+    """
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except AttributeError:  # musl has none
+        return
+
+
+def give_back_after(step: int) -> None:
+    """`give_back` where the heap is still settling: after steps 1, 2, 4 and so on to 64.
+
+    A step's scratch is one block. Small things that stay come to lie against it, so that the next
+    step's, which malloc aligns, no longer fits its place and takes another; the places left behind
+    would stay resident, one scratch each.
+
+    Args:
+        step: from 1, of this process.
+    """
+    if step <= _SETTLING and step & (step - 1) == 0:
+        give_back()
 
 
 def _ask_for_huge_pages(libc: ctypes.CDLL) -> None:

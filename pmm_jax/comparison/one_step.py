@@ -56,7 +56,7 @@ def our_step(
     import jax
     import jax.numpy as jnp
 
-    from pmm_jax.host_memory import keep_freed_memory
+    from pmm_jax.host_memory import give_back, give_back_after, keep_freed_memory
     from pmm_jax.model.initial import initialise
     from pmm_jax.model.pmm import build
     from pmm_jax.training.optimizer import adam
@@ -82,10 +82,15 @@ def our_step(
         .compile()
     )
 
+    give_back()
+    taken = 0
+
     def step() -> None:
-        nonlocal state
+        nonlocal state, taken
         state, metrics = compiled(state, *batch)
         jax.block_until_ready((state, metrics))
+        taken += 1
+        give_back_after(taken)
 
     return step, compiled
 

@@ -12,6 +12,7 @@ from pmm_jax.data.sampler import IdentitySampler
 from pmm_jax.data.split import Split, open_split
 from pmm_jax.errors import Interrupted
 from pmm_jax.evaluation.table import ranking_json, ranking_table
+from pmm_jax.host_memory import give_back, give_back_after
 from pmm_jax.model.initial import initialise
 from pmm_jax.model.pmm import Network, build
 from pmm_jax.model.pretrained import load_resnet50
@@ -89,6 +90,7 @@ def _run(
             length: make_step(network, config, transform, state, feed.example(length), length)
             for length in {1, feed.length}
         }
+        give_back()
         if done:
             state = checkpoints.restore(done, state)
             display.say(f"going on after step {done} of {calendar.steps}")
@@ -122,6 +124,7 @@ def _run(
                         f"accuracy {means['accuracy']:.1%}  {pace.images_per_second:.0f} images/s"
                     )
                 bar.advance(len(numbers), note)
+                give_back_after(number - done)
 
                 result = None
                 if calendar.evaluates(number):
