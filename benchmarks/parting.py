@@ -56,12 +56,13 @@ class TorchPair:
         """Train both on each batch, in turn; times are left 0."""
         root = jax.random.key(self._config.train.seed)
         for step, (pixels, classes) in enumerate(batches):
-            drawn, negatives = draw(
-                self._config.data, root, jnp.int32(step), jnp.asarray(pixels), jnp.asarray(classes)
+            drawn, draws = draw(
+                self._config, root, jnp.int32(step), jnp.asarray(pixels), jnp.asarray(classes)
             )
             images = torch.from_numpy(np.array(drawn)).permute(0, 3, 1, 2).contiguous()
             labels = torch.from_numpy(classes.astype(np.int64))
-            stage2, stage3 = (torch.from_numpy(np.array(n, np.int64)) for n in negatives)
+            assert draws.negatives is not None  # as all of PMM's are
+            stage2, stage3 = (torch.from_numpy(np.array(n, np.int64)) for n in draws.negatives)
             rate = float(self._schedule(np.int32(step)))
             (one, keeps), (other, other_keeps) = (
                 train_step(

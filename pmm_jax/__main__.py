@@ -123,7 +123,34 @@ def compare(arguments: Sequence[str]) -> None:
     display.say(f"{verdict(result)} {workdir / 'comparison.html'}")
 
 
+@dataclass(frozen=True)
+class AblateOptions(Config):
+    """What ablate takes besides the config's own fields."""
+
+    workdir: str = "runs/ablation"
+    """Folder of the comparison."""
+    methods: tuple[str, ...] = ("pmm", "cutout", "cutmix", "a_cutmix")
+    """What is compared; the first is what the others are compared with. Fields that differ come
+    behind a method's name, as in "pmm --method.top-k 2"."""
+    seeds: tuple[int, ...] = (0, 1)
+    """A run of each method for each of these, in place of train.seed."""
+
+
+def ablate(arguments: Sequence[str]) -> None:
+    """Train methods side by side and compare them: ablate --config FILE --methods pmm cutout ..."""
+    config, options = parse_run(arguments, AblateOptions, "Train methods side by side.")
+    from pmm_jax.ablation.ablate import ablate
+    from pmm_jax.ablation.variants import read_variants
+    from pmm_jax.training.display import Display
+
+    variants, workdir = read_variants(config, options.methods), Path(options.workdir)
+    complete = ablate(variants, options.seeds, workdir, Display())
+    print((workdir / "ablation.md").read_text(encoding="utf-8"))
+    sys.exit(not complete)
+
+
 VERBS: dict[str, Callable[[Sequence[str]], None]] = {
+    "ablate": ablate,
     "compare": compare,
     "convert": convert,
     "parity": parity,

@@ -11,7 +11,8 @@ from PIL import Image
 from pmm_jax.data.decode import decode, to_rgb
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation.embed import embed_batches
-from pmm_jax.model.pmm import Kind, Network, Tree
+from pmm_jax.methods import METHODS, Kind
+from pmm_jax.model.pmm import Network, Tree
 from pmm_jax.model.torch_checkpoint import Tensors, load_state_dict, state_dict
 from pmm_jax.model.weights_file import read_file, write_file
 from pmm_jax.training.evaluate import make_embed
@@ -117,7 +118,9 @@ def load(workdir: str | PathLike, checkpoint: str = "latest") -> Model:
         UserError: there is no such run or checkpoint.
     """
     config, network, params, stats = restore_run(Path(workdir), checkpoint)
-    return Model(config.method.name, network, params, stats, config.data.image_size)
+    return Model(
+        METHODS[config.method.name].network, network, params, stats, config.data.image_size
+    )
 
 
 def load_torch(path: str | PathLike, image_size: tuple[int, int] = (384, 128)) -> Model:

@@ -60,7 +60,7 @@ class ModelConfig:
     """Length of each stage's embedding."""
     weights: str = "imagenet"
     """Initial trunk: `imagenet` (torchvision's ResNet-50, by huggingface_hub), a .safetensors or
-    .pth file, or `scratch` (random)."""
+    .pth file (such a trunk, or a trained model that `convert` wrote), or `scratch` (random)."""
     zero_last_scale: bool = False
     """Start each residual block's last BatchNorm scale at 0, the part block's too, so that the
     block starts as the identity: helps training from scratch."""
@@ -73,10 +73,23 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class MethodConfig:
-    """Progressive multi-stage feature mix (paper, section 2)."""
+    """Progressive multi-stage feature mix (paper, section 2), or what it is compared with."""
 
-    name: Literal["pmm", "baseline"] = "pmm"
-    """`pmm`, or `baseline`: the trunk with stage I alone."""
+    name: Literal[
+        "pmm",
+        "cutout",
+        "cutmix",
+        "a_cutmix",
+        "bdb",
+        "random_mix",
+        "easy_mix",
+        "none",
+        "baseline",
+    ] = "pmm"
+    """`pmm`, or a method that it is compared with (docs/methods.md); `none` has three heads and no
+    mixing, `baseline` stage I alone."""
+    stages: Literal[1, 2, 3] = 3
+    """Stages of all methods but `bdb` and `baseline`."""
     top_k: int = 3
     """K: highest-ranked blocks that are replaced (paper: 3 Market, 6 Duke, 8 CUHK03)."""
     block: tuple[int, int] = (3, 2)
@@ -90,6 +103,11 @@ class MethodConfig:
     (the release)."""
     label_smoothing: float = 0.1
     """Epsilon of the label-smoothed cross entropy."""
+    drop_height: float = 0.33
+    """`bdb`: share of the map's rows that are dropped."""
+    guide: str = "own"
+    """`a_cutmix`: the trunk whose activations say where an image is salient. `own` is the one in
+    training, `imagenet` torchvision's ResNet-50; or a file that holds a network."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pmm_jax.config import Config, RankConfig
 from pmm_jax.errors import UserError
+from pmm_jax.methods import METHODS
 
 STRIDE = 16
 """Pixels of the image to a cell of the feature map: ResNet's 32, halved by the last layer."""
@@ -17,7 +18,7 @@ def feature_map_size(image_size: tuple[int, int]) -> tuple[int, int]:
 
 def check(config: Config) -> Config:
     """The config itself, or a UserError that names the first field that can't work and its mend."""
-    if config.method.name == "pmm":
+    if METHODS[config.method.name].blocks:
         _check_blocks(config)
     if min(config.data.image_size) < STRIDE:
         raise UserError(
@@ -161,6 +162,7 @@ def _check_ranges(config: Config) -> None:
         "data.erase_probability": config.data.erase_probability,
         "data.train_fraction": config.data.train_fraction,
         "method.label_smoothing": config.method.label_smoothing,
+        "method.drop_height": config.method.drop_height,
     }
     for name, value in fractions.items():
         if not 0 <= value <= 1:

@@ -18,7 +18,7 @@ PACKAGE = ROOT / "pmm_jax"
 LAYERS = [
     {"errors", "host_memory", "compile_cache"},
     {"npz", "file_lock"},
-    {"config", "launch"},
+    {"config", "launch", "methods"},
     {"config_check"},
     {"cli"},
     {"mixing"},
@@ -26,7 +26,7 @@ LAYERS = [
     {"data", "evaluation"},
     {"training"},
     {"torch_baseline"},
-    {"comparison", "report"},
+    {"ablation", "comparison", "report"},
     {"api"},
     {"__init__", "__main__"},
 ]

@@ -74,6 +74,8 @@ def train_pair(config: Config, workdir: Path, precision: Precision, display: Dis
         raise UserError(
             f"the baseline is PMM, so method.name must be pmm, not {config.method.name}"
         )
+    if config.method.stages != 3:
+        raise UserError(f"the baseline has 3 stages; method.stages is {config.method.stages}")
     if config.model.compute_dtype != "float32":
         raise UserError(
             "compare has no bfloat16; set model.compute_dtype to float32 (--precision chooses "

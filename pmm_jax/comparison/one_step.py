@@ -57,6 +57,7 @@ def our_step(
     import jax.numpy as jnp
 
     from pmm_jax.host_memory import give_back, give_back_after, keep_freed_memory
+    from pmm_jax.mixing import Draws
     from pmm_jax.model.initial import initialise
     from pmm_jax.model.pmm import build
     from pmm_jax.training.optimizer import adam
@@ -74,7 +75,7 @@ def our_step(
     compiled = (
         jax.jit(
             lambda state, images, labels, negatives: apply_step(
-                network, config, transform, state, images, labels, (negatives, negatives)
+                network, config, transform, state, images, labels, Draws((negatives, negatives))
             ),
             donate_argnums=0,
         )

@@ -13,6 +13,7 @@ import torch
 from pmm_jax.config import Config
 from pmm_jax.data.augment import normalise
 from pmm_jax.data.loading import Batch
+from pmm_jax.mixing import Draws
 from pmm_jax.model.pmm import Tree, build
 from pmm_jax.model.torch_checkpoint import state_dict
 from pmm_jax.torch_baseline.model import PMM
@@ -74,16 +75,14 @@ class Pair:
         self.baseline.train()
         self.optimizer = torch_adam(self.baseline, config.optim)
 
-        def step(
-            state: TrainState, images: jax.Array, labels: jax.Array, negatives: tuple
-        ) -> tuple:
+        def step(state: TrainState, images: jax.Array, labels: jax.Array, draws: Draws) -> tuple:
             metrics, gradient, stats, outputs = loss_and_gradient(
-                self.network, config, state.params, state.stats, images, labels, negatives
+                self.network, config, state.params, state.stats, images, labels, draws
             )
             state = apply_gradient(self._transform, state, gradient, stats)
             return state, metrics, outputs.keeps
 
-        self._draw = jax.jit(lambda *batch: draw(config.data, self._root, *batch))
+        self._draw = jax.jit(lambda *batch: draw(config, self._root, *batch))
         self._step = jax.jit(step, donate_argnums=0)
 
     def run(self, batches: Iterable[Batch], first: int = 1) -> Iterator[PairedStep]:
@@ -95,17 +94,18 @@ class Pair:
         """
         for number, (pixels, classes) in enumerate(batches, first):
             # Augmentation and negatives are drawn once, here, and given to both.
-            images, negatives = self._draw(jnp.int32(number - 1), pixels, classes)
+            images, draws = self._draw(jnp.int32(number - 1), pixels, classes)
             images = images.astype(self.network.compute_dtype)
-            jax.block_until_ready((images, negatives))
+            jax.block_until_ready((images, draws))
             # Each side finds its inputs ready, and its clock ends when its losses are numbers.
             same_images = torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).contiguous()
             same_labels = torch.from_numpy(classes.astype(np.int64))
-            stage2, stage3 = (torch.from_numpy(np.array(n, np.int64)) for n in negatives)
+            assert draws.negatives is not None  # as all of PMM's are
+            stage2, stage3 = (torch.from_numpy(np.array(n, np.int64)) for n in draws.negatives)
             rate = float(self._schedule(np.int32(number - 1)))
 
             started = time.perf_counter()
-            self.state, metrics, keeps = self._step(self.state, images, classes, negatives)
+            self.state, metrics, keeps = self._step(self.state, images, classes, draws)
             ours = {name: float(metrics[name]) for name in LOSSES}
             seconds_ours = time.perf_counter() - started
 

@@ -11,6 +11,7 @@ from flax.traverse_util import flatten_dict
 
 from pmm_jax.comparison.golden import STEPS, Golden, golden_weights
 from pmm_jax.config import Config
+from pmm_jax.mixing import Draws
 from pmm_jax.model.initial import initialise
 from pmm_jax.model.pmm import Network, Tree, build, embed
 from pmm_jax.model.torch_names import release_name
@@ -96,7 +97,13 @@ def _golden_step(
 ) -> Callable:
     def step(state: TrainState, images: jax.Array, negatives: tuple) -> tuple:
         metrics, gradient, stats, out = loss_and_gradient(
-            network, config, state.params, state.stats, images, jnp.asarray(labels), negatives
+            network,
+            config,
+            state.params,
+            state.stats,
+            images,
+            jnp.asarray(labels),
+            Draws(negatives),
         )
         maps = {f"cam{i}": heat for i, heat in enumerate(out.heats, 1)}
         maps |= {f"mask{i}": keep for i, keep in enumerate(out.keeps, 2)}

@@ -1,7 +1,23 @@
-"""The paper's idea: where a stage looks, and what the next stage gets to see instead."""
+"""The paper's idea: where a stage looks, and what the next stage gets to see instead.
 
+`methods.py` lists PMM and the methods that it is compared with.
+"""
+
+from pmm_jax.methods import METHODS
 from pmm_jax.mixing.block_ranking import block_scores, keep_mask
+from pmm_jax.mixing.draws import Draws, draw_mixing
 from pmm_jax.mixing.grad_cam import grad_cam
 from pmm_jax.mixing.hard_mix import draw_negatives, hard_mix
+from pmm_jax.mixing.replace import replace_blocks
 
-__all__ = ["block_scores", "draw_negatives", "grad_cam", "hard_mix", "keep_mask"]
+__all__ = [
+    "METHODS",
+    "Draws",
+    "block_scores",
+    "draw_mixing",
+    "draw_negatives",
+    "grad_cam",
+    "hard_mix",
+    "keep_mask",
+    "replace_blocks",
+]

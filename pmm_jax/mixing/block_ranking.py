@@ -19,23 +19,37 @@ def block_scores(heat: jax.Array, block: tuple[int, int]) -> jax.Array:
     return heat.reshape(n, rows, block[0], columns, block[1]).sum((2, 4)).reshape(n, -1)
 
 
-def keep_mask(heat: jax.Array, block: tuple[int, int], top_k: int) -> jax.Array:
-    """The mask M of eq. 1: False in the `top_k` highest blocks, True elsewhere.
+def top_blocks(scores: jax.Array, top_k: int) -> jax.Array:
+    """(N, top_k) int: the highest of (N, blocks), highest first.
 
     Blocks with equal scores are taken in reading order, row by row from the top left. (The
     release counts column by column; that differs only where scores tie.)
+    """
+    return jax.lax.top_k(scores, top_k)[1]  # ties: the lower index first
+
+
+def keep_blocks(
+    scores: jax.Array, shape: tuple[int, ...], block: tuple[int, int], top_k: int
+) -> jax.Array:
+    """The mask M of eq. 1: False in the `top_k` highest blocks, True elsewhere.
 
     Args:
-        heat: (N, H, W).
+        scores: (N, blocks), blocks in reading order.
+        shape: N, H, W.
         block: height and width in cells; they divide H and W.
         top_k: K, blocks replaced in every image.
 
     Returns:
         (N, H, W) bool.
     """
-    n, h, w = heat.shape
+    n, h, w = shape
     rows, columns = h // block[0], w // block[1]
-    _, chosen = jax.lax.top_k(block_scores(heat, block), top_k)  # ties: the lower index first
+    chosen = top_blocks(scores, top_k)
     replaced = (chosen[:, :, None] == jnp.arange(rows * columns)[None, None]).any(1)
     cells = replaced.reshape(n, rows, 1, columns, 1)
     return ~jnp.broadcast_to(cells, (n, rows, block[0], columns, block[1])).reshape(n, h, w)
+
+
+def keep_mask(heat: jax.Array, block: tuple[int, int], top_k: int) -> jax.Array:
+    """`keep_blocks` of a heat map (N, H, W)."""
+    return keep_blocks(block_scores(heat, block), heat.shape, block, top_k)

@@ -40,10 +40,15 @@ def hard_mix(
     Returns:
         (N, H, W, C).
     """
+    mixed_in = rows_of(feature_map, negatives, shards)
+    return jnp.where(keep[..., None], feature_map, mixed_in)
+
+
+def rows_of(feature_map: jax.Array, chosen: jax.Array, shards: int = 1) -> jax.Array:
+    """feature_map[chosen], where each shard of the batch chose among its own."""
     size = feature_map.shape[0] // shards
     maps = feature_map.reshape(shards, size, *feature_map.shape[1:])
-    mixed_in = _rows(maps, (negatives % size).reshape(shards, size))
-    return jnp.where(keep[..., None], feature_map, mixed_in.reshape(feature_map.shape))
+    return _rows(maps, (chosen % size).reshape(shards, size)).reshape(feature_map.shape)
 
 
 @jax.custom_vjp

@@ -13,7 +13,9 @@ from flax import linen as nn
 from flax import struct
 
 from pmm_jax.config import Config, ModelConfig
-from pmm_jax.mixing import grad_cam, hard_mix, keep_mask
+from pmm_jax.methods import Kind
+from pmm_jax.mixing import METHODS, Draws, grad_cam, replace_blocks
+from pmm_jax.mixing.batch_drop import batch_drop
 from pmm_jax.model.heads import StageHead
 from pmm_jax.model.resnet import EXPANSION, LAYER_WIDTHS, Bottleneck, ResNet, scaled
 
@@ -32,14 +34,15 @@ class Network(NamedTuple):
 
 @struct.dataclass
 class StageOutputs:
-    """What the stages made of a batch of N images; tuples have an entry for each stage."""
+    """What the stages made of a batch of N images; tuples have an entry for each stage, or for
+    each stage after the first. BDB's second branch counts as a stage."""
 
     embeddings: tuple[jax.Array, ...]
     """(N, embedding_size) each."""
     logits: tuple[jax.Array, ...]
     """(N, identities) each."""
     heats: tuple[jax.Array, ...] = ()
-    """(N, h, w): CAM 1 and 2, which pick what stages II and III lose."""
+    """(N, h, w): CAM 1 and 2, which pick what stages II and III lose; none of BDB."""
     keeps: tuple[jax.Array, ...] = ()
     """(N, h, w) bool: the masks of stages II and III, False where the negative's cells are put."""
     inputs: tuple[jax.Array, ...] = ()
@@ -48,20 +51,22 @@ class StageOutputs:
     """(N, h, w, C): the part block's map, before any mixing."""
 
 
-Kind = Literal["pmm", "baseline", "bdb", "trunk"]
-"""`baseline` is the trunk with stage I; `bdb` has BDB's second branch in place of stages II and
-III; `trunk` has no head, and the spatial mean of its map is the embedding."""
-
-
 def build(config: Config, num_ids: int, param_dtype: jnp.dtype = jnp.float32) -> Network:
     """The network that a config names, for that many training identities."""
-    return assemble(config.model, config.method.name, num_ids, param_dtype)
+    kind = METHODS[config.method.name].network
+    return assemble(config.model, kind, num_ids, param_dtype, config.method.stages)
 
 
 def assemble(
-    model: ModelConfig, kind: Kind, num_ids: int, param_dtype: jnp.dtype = jnp.float32
+    model: ModelConfig,
+    kind: Kind,
+    num_ids: int,
+    param_dtype: jnp.dtype = jnp.float32,
+    stages: int = 3,
 ) -> Network:
-    """The parts of a network."""
+    """The parts of a network; of `pmm`, the first stages alone."""
+    if kind == "pmm" and stages == 1:
+        kind = "baseline"
     planes = scaled(LAYER_WIDTHS[3], model.width)
 
     def head(pooling: Literal["average", "max"], size: int = model.embedding_size) -> StageHead:
@@ -76,6 +81,7 @@ def assemble(
         parts["part_block"] = Bottleneck(planes, param_dtype=param_dtype)
     if kind == "pmm":
         parts["stage2"] = head("max")
+    if kind == "pmm" and stages == 3:
         parts["stage3"] = head("max")
     if kind == "bdb":
         parts["drop"] = head("max", 2 * model.embedding_size)
@@ -90,8 +96,8 @@ def embed(network: Network, params: Tree, stats: Tree, images: jax.Array) -> jax
         images: (N, H, W, 3), normalised.
 
     Returns:
-        (N, D) float32, not normalised: D is 3 * embedding_size for `pmm` and `bdb`, embedding_size
-        for `baseline`, the trunk's channels for `trunk`.
+        (N, D) float32, not normalised: D is embedding_size for each stage of `pmm` and `baseline`,
+        3 * embedding_size for `bdb`, the trunk's channels for `trunk`.
     """
 
     def run(name: str, x: jax.Array) -> Any:
@@ -116,7 +122,7 @@ def train_forward(
     stats: Tree,
     images: jax.Array,
     labels: jax.Array,
-    negatives: tuple[jax.Array, jax.Array],
+    draws: Draws,
     shards: int = 1,
 ) -> tuple[StageOutputs, Tree]:
     """All stages in training mode, each fed what its predecessor's CAM leaves (Figure 2).
@@ -125,8 +131,8 @@ def train_forward(
         network, config, params, stats: the model.
         images: (N, H, W, 3), normalised.
         labels: (N,) int, 0 to identities - 1.
-        negatives: for stage II and stage III, (N,) int, the image mixed into each anchor.
-        shards: parts of the batch that the negatives were drawn in (`draw_negatives`).
+        draws: the random choices of the method's mixing.
+        shards: parts of the batch that negatives were drawn in (`draw_negatives`).
 
     Returns:
         The outputs, and the statistics after this batch.
@@ -158,28 +164,38 @@ def train_forward(
         outputs = StageOutputs((stage1[0],), (stage1[1],), inputs=(feature_map,))
         return outputs, new_stats
 
-    block, top_k = config.method.block, config.method.top_k
     part_map = run("part_block", feature_map)
+    if "drop" in network.parts:
+        assert draws.corner is not None
+        dropped, keep = batch_drop(part_map, draws.corner, config.method.drop_height)
+        second = run("drop", dropped)
+        outputs = StageOutputs(
+            embeddings=(stage1[0], second[0]),
+            logits=(stage1[1], second[1]),
+            keeps=(keep,),
+            inputs=(feature_map, dropped),
+            part_map=part_map,
+        )
+        return outputs, new_stats
 
-    heat1 = heat_of("stage1", feature_map)
-    keep2 = keep_mask(heat1, block, top_k)
-    mixed2 = hard_mix(part_map, negatives[0], keep2, shards)
-    stage2 = run("stage2", mixed2)
-
-    heat2 = heat_of("stage2", mixed2)
-    keep3 = keep_mask(heat2, block, top_k)
-    # The release mixes into the clean map, so stage I's blocks come back; the paper's words
-    # suppress cumulatively.
-    base = mixed2 if config.method.cumulative else part_map
-    mixed3 = hard_mix(base, negatives[1], keep3, shards)
-    stage3 = run("stage3", mixed3)
-
+    stages, inputs = [stage1], [feature_map]
+    heats: list[jax.Array] = []
+    keeps: list[jax.Array] = []
+    for number in range(2, config.method.stages + 1):
+        heats.append(heat_of(f"stage{number - 1}", inputs[-1]))
+        # The release mixes into the clean map, so stage I's blocks come back; the paper's words
+        # suppress cumulatively.
+        base = inputs[-1] if config.method.cumulative and number > 2 else part_map
+        mixed, keep = replace_blocks(config.method, base, heats[-1], draws, number, shards)
+        stages.append(run(f"stage{number}", mixed))
+        inputs.append(mixed)
+        keeps.append(keep)
     outputs = StageOutputs(
-        embeddings=(stage1[0], stage2[0], stage3[0]),
-        logits=(stage1[1], stage2[1], stage3[1]),
-        heats=(heat1, heat2),
-        keeps=(keep2, keep3),
-        inputs=(feature_map, mixed2, mixed3),
+        embeddings=tuple(embedding for embedding, _ in stages),
+        logits=tuple(logits for _, logits in stages),
+        heats=tuple(heats),
+        keeps=tuple(keeps),
+        inputs=tuple(inputs),
         part_map=part_map,
     )
     return outputs, new_stats

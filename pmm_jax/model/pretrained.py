@@ -3,7 +3,7 @@
 import re
 
 from pmm_jax.model.fitting import fit, without_wrapping
-from pmm_jax.model.torch_names import torchvision_name
+from pmm_jax.model.torch_names import Path, release_name, torchvision_name
 from pmm_jax.model.weights_file import MEND, read_weights
 
 
@@ -15,7 +15,9 @@ def load_resnet50(source: str, params: dict, stats: dict) -> tuple[dict, dict]:
 
     Args:
         source: `imagenet` (downloaded once by huggingface_hub), a .safetensors file, a .pth, .pt or
-            .pth.tar file (needs torch), or `scratch`, which returns the trees as they are.
+            .pth.tar file (needs torch), or `scratch`, which returns the trees as they are. A file
+            may hold a ResNet-50 under torchvision's names, or a whole model as `convert` writes it,
+            of which the trunk is taken.
         params: the trunk's parameters as `init` made them; nested dicts, kernels (H, W, I, O).
         stats: the trunk's BatchNorm statistics, likewise.
 
@@ -28,16 +30,19 @@ def load_resnet50(source: str, params: dict, stats: dict) -> tuple[dict, dict]:
     if source == "scratch":
         return params, stats
     label, tensors = read_weights(source)
-    filled, filled_stats = fit(
-        label,
-        without_wrapping(tensors),
-        "the trunk",
-        {"trunk": params},
-        {"trunk": stats},
-        lambda path: torchvision_name(path[1:]),
-        _network_mend(params),
-    )
+    tensors, naming = without_wrapping(tensors), _torchvision
+    if "backbone.0.weight" in tensors:
+        # A whole model of ours, the release or BDB: what is behind the trunk knows other people.
+        tensors = {n: v for n, v in tensors.items() if n.split(".")[0] in ("backbone", "res_part")}
+        naming = release_name
+    trees = {"trunk": params}, {"trunk": stats}
+    mend = _network_mend(params)
+    filled, filled_stats = fit(label, tensors, "the trunk", *trees, naming, mend)
     return filled["trunk"], filled_stats["trunk"]
+
+
+def _torchvision(path: Path) -> str:
+    return torchvision_name(path[1:])
 
 
 def _network_mend(params: dict) -> str:
@@ -48,6 +53,7 @@ def _network_mend(params: dict) -> str:
     if width != 1 or depth != "3 4 6 3":
         return (
             f"ImageNet weights need model.width 1 and model.depth 3 4 6 3, and this network has "
-            f"width {width:g} and depth {depth}; use those, or --model.weights scratch"
+            f"width {width:g} and depth {depth}; use those, a model of this size, or "
+            "--model.weights scratch"
         )
     return f"it must be torchvision's ResNet-50: {MEND}"

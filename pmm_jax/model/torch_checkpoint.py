@@ -10,9 +10,10 @@ from flax.traverse_util import flatten_dict
 
 from pmm_jax.config import ModelConfig
 from pmm_jax.errors import UserError
+from pmm_jax.methods import Kind
 from pmm_jax.model.fitting import fit, without_wrapping
 from pmm_jax.model.initial import initialise
-from pmm_jax.model.pmm import Kind, Network, Tree, assemble
+from pmm_jax.model.pmm import Network, Tree, assemble
 from pmm_jax.model.resnet import LAYER_WIDTHS, scaled
 from pmm_jax.model.torch_names import HEADS, Path, release_name, to_torch, torchvision_name
 
@@ -53,7 +54,7 @@ def load_state_dict(label: str, tensors: Mapping[str, np.ndarray]) -> Loaded:
     kind = _kind(label, tensors)
     naming = _torchvision if kind == "trunk" else release_name
     model, num_ids = _sizes(tensors, kind), _length(tensors, "global_softmax.bias", 1)
-    network = assemble(model, kind, num_ids)
+    network = assemble(model, kind, num_ids, stages=_stages(tensors))
     shapes = initialise(network, seed=0)
     params, stats = fit(
         label, tensors, f"the network it looks like ({kind})", *shapes, naming, MEND
@@ -97,6 +98,11 @@ def _kind(label: str, tensors: Tensors) -> Kind:
             return kind
     first = ", ".join(sorted(modules)[:5]) or "nothing"
     raise UserError(f"{label} holds {first}, which is no network known here; {MEND}")
+
+
+def _stages(tensors: Tensors) -> int:
+    """Of a `pmm`: a network of two stages has nothing of the third."""
+    return 3 if any(name.startswith(("reduction2.", "softmax2.")) for name in tensors) else 2
 
 
 def _sizes(tensors: Tensors, kind: Kind) -> ModelConfig:

@@ -5,11 +5,12 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 
+from pmm_jax.torch_baseline.bdb import BDB
 from pmm_jax.torch_baseline.model import PMM
 
 
 def embed(
-    model: PMM, batches: Iterable[tuple[np.ndarray, int]], flip_average: bool = False
+    model: PMM | BDB, batches: Iterable[tuple[np.ndarray, int]], flip_average: bool = False
 ) -> np.ndarray:
     """Embeddings (M, 3 * embedding_size) float32.
 

@@ -54,6 +54,46 @@ class StageOutputs(NamedTuple):
     """(N, 1, h, w) bool: masks of stages II and III, False where the negative's cells are put."""
 
 
+class Trunk(NamedTuple):
+    """ResNet-50, in the two parts that the release names."""
+
+    backbone: nn.Sequential
+    """Stem and layer1 to layer3."""
+    res_part: nn.Sequential
+    """layer4, with stride 1."""
+    channels: int
+    """Of the map that leaves it."""
+    planes: int
+    """Of layer4."""
+
+
+def trunk(model: ModelConfig) -> Trunk:
+    """A fresh trunk."""
+    stem, *planes = (max(8, round(c * model.width / 8) * 8) for c in (64, 64, 128, 256, 512))
+    depth = model.depth
+    backbone = nn.Sequential(
+        nn.Conv2d(3, stem, 7, 2, padding=3, bias=False),
+        nn.BatchNorm2d(stem),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(3, 2, padding=1),
+        layer(stem, planes[0], depth[0], 1),
+        layer(EXPANSION * planes[0], planes[1], depth[1], 2),
+        layer(EXPANSION * planes[1], planes[2], depth[2], 2),
+    )
+    res_part = layer(EXPANSION * planes[2], planes[3], depth[3], 1)
+    return Trunk(backbone, res_part, EXPANSION * planes[3], planes[3])
+
+
+def global_reduction(channels: int, size: int) -> nn.Sequential:
+    """Stage I's, a convolution of the pooled map."""
+    return nn.Sequential(nn.Conv2d(channels, size, 1), nn.BatchNorm2d(size), nn.ReLU())
+
+
+def reduction(channels: int, size: int) -> nn.Sequential:
+    """Any other head's."""
+    return nn.Sequential(nn.Linear(channels, size), nn.BatchNorm1d(size), nn.ReLU())
+
+
 class PMM(nn.Module):
     """The network. In training mode each stage is fed what its predecessor's CAM leaves."""
 
@@ -68,27 +108,14 @@ class PMM(nn.Module):
         super().__init__()
         self.method = method
         self.cam = {"head": head_cam, "released": released_cam}[cam]
-        stem, *planes = (max(8, round(c * model.width / 8) * 8) for c in (64, 64, 128, 256, 512))
-        depth, size = model.depth, model.embedding_size
-        channels = EXPANSION * planes[3]
-        self.backbone = nn.Sequential(
-            nn.Conv2d(3, stem, 7, 2, padding=3, bias=False),
-            nn.BatchNorm2d(stem),
-            nn.ReLU(inplace=True),
-            nn.MaxPool2d(3, 2, padding=1),
-            layer(stem, planes[0], depth[0], 1),
-            layer(EXPANSION * planes[0], planes[1], depth[1], 2),
-            layer(EXPANSION * planes[1], planes[2], depth[2], 2),
-        )
-        self.res_part = layer(EXPANSION * planes[2], planes[3], depth[3], 1)
+        size = model.embedding_size
+        self.backbone, self.res_part, channels, planes = trunk(model)
         self.global_softmax = nn.Linear(size, num_ids)
-        self.global_reduction = nn.Sequential(
-            nn.Conv2d(channels, size, 1), nn.BatchNorm2d(size), nn.ReLU()
-        )
-        self.res_part2 = Bottleneck(channels, planes[3])
-        self.reduction1 = nn.Sequential(nn.Linear(channels, size), nn.BatchNorm1d(size), nn.ReLU())
+        self.global_reduction = global_reduction(channels, size)
+        self.res_part2 = Bottleneck(channels, planes)
+        self.reduction1 = reduction(channels, size)
         self.softmax1 = nn.Linear(size, num_ids)
-        self.reduction2 = nn.Sequential(nn.Linear(channels, size), nn.BatchNorm1d(size), nn.ReLU())
+        self.reduction2 = reduction(channels, size)
         self.softmax2 = nn.Linear(size, num_ids)
 
     def forward(self, images: Tensor) -> Tensor:

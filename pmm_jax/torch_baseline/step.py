@@ -1,14 +1,17 @@
 """One training step in PyTorch."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from pmm_jax.config import OptimConfig
+from pmm_jax.torch_baseline.bdb import BDB
 from pmm_jax.torch_baseline.losses import batch_hard_triplet, smoothed_cross_entropy
 from pmm_jax.torch_baseline.model import PMM
 
 
-def adam(model: PMM, optim: OptimConfig) -> torch.optim.Optimizer:
+def adam(model: PMM | BDB, optim: OptimConfig) -> torch.optim.Optimizer:
     """Adam with L2 in the gradient, or AdamW with decay of the kernels alone.
 
     The caller sets each step's learning rate.
@@ -31,13 +34,12 @@ def adam(model: PMM, optim: OptimConfig) -> torch.optim.Optimizer:
 
 
 def train_step(
-    model: PMM,
+    model: PMM | BDB,
     optimizer: torch.optim.Optimizer,
     learning_rate: float,
     images: Tensor,
     labels: Tensor,
-    negatives: tuple[Tensor, Tensor],
-    keeps: tuple[Tensor, Tensor] | None = None,
+    *choices: Any,
 ) -> tuple[dict[str, float], list[Tensor]]:
     """Forward, losses, backward, Adam.
 
@@ -47,13 +49,12 @@ def train_step(
         learning_rate: of this step.
         images: (N, 3, H, W), normalised and augmented.
         labels: (N,) int64.
-        negatives: for stages II and III, (N,) int64.
-        keeps: see `PMM.stages`.
+        choices: what the model's `stages` takes besides: negatives, masks, rows.
 
     Returns:
         `loss` and every stage's `triplet*` and `cross_entropy*`; the masks that the CAMs chose.
     """
-    outputs = model.stages(images, labels, negatives, keeps)
+    outputs = model.stages(images, labels, *choices)
     smoothing = model.method.label_smoothing
     losses = {
         f"triplet{i}": batch_hard_triplet(x, labels) for i, x in enumerate(outputs.embeddings, 1)

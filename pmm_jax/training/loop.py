@@ -11,8 +11,10 @@ from pmm_jax.data.prepare import prepare
 from pmm_jax.data.sampler import IdentitySampler
 from pmm_jax.data.split import Split, open_split
 from pmm_jax.errors import Interrupted
+from pmm_jax.evaluation import Ranking
 from pmm_jax.evaluation.table import ranking_json, ranking_table
 from pmm_jax.host_memory import give_back, give_back_after
+from pmm_jax.model.guide import read_guide
 from pmm_jax.model.initial import initialise
 from pmm_jax.model.pmm import Network, build
 from pmm_jax.model.pretrained import load_resnet50
@@ -26,20 +28,23 @@ from pmm_jax.training.optimizer import adam, learning_rate
 from pmm_jax.training.processes import any_of, check_same, is_first, one_for_all, together
 from pmm_jax.training.profiling import Tracer
 from pmm_jax.training.run_log import BEFORE, MetricsFile, read_metrics
-from pmm_jax.training.sharding import data_mesh, place, state_sharding
+from pmm_jax.training.sharding import data_mesh, place, state_sharding, whole
 from pmm_jax.training.state import TrainState, new_state
 from pmm_jax.training.step import make_step
 from pmm_jax.training.window import Window
 from pmm_jax.training.workdir import claim, run_lock, shared_fields
 
 
-def train(config: Config, workdir: Path, profile: bool = False) -> None:
+def train(config: Config, workdir: Path, profile: bool = False) -> Ranking:
     """Train what the config names, going on from the workdir's last checkpoint if it has one.
 
     Args:
         config: checked.
         workdir: holds all of the run; made if need be.
         profile: record a jax profiler trace of a few steps under workdir/profile.
+
+    Returns:
+        Of the last evaluation.
     """
     display = Display(quiet=not is_first())
 
@@ -61,7 +66,7 @@ def train(config: Config, workdir: Path, profile: bool = False) -> None:
                 claim(workdir, config, data=split.fingerprint)
 
         together(own)
-        _run(config, workdir, split, sampler, display, profile and is_first())
+        return _run(config, workdir, split, sampler, display, profile and is_first())
 
 
 def _run(
@@ -71,7 +76,7 @@ def _run(
     sampler: IdentitySampler,
     display: Display,
     profile: bool,
-) -> None:
+) -> Ranking:
     """From the last checkpoint, or the start, to the last evaluation."""
     calendar = Calendar(config.train, sampler.steps_per_epoch)
     network = build(config, len(np.unique(split.identities)))
@@ -86,8 +91,12 @@ def _run(
         check_same("checkpoints (the workdir must lie on a disk that all see)", str(done))
         state = start(network, config, transform, fresh=not done)
         state = place(state, state_sharding(mesh, state, config.optim.shard_moments))
+        guide = read_guide(config.method.guide) if _has_guide(config) else None
+        guide = place(guide, whole(mesh))
         steps = {
-            length: make_step(network, config, transform, state, feed.example(length), length)
+            length: make_step(
+                network, config, transform, state, feed.example(length), length, guide
+            )
             for length in {1, feed.length}
         }
         give_back()
@@ -146,6 +155,7 @@ def _run(
             display.say("the run is finished; evaluating its last checkpoint")
             ranking = evaluate(embed_images, config, state.params, state.stats, display)
         display.say(ranking_table(ranking))
+        return ranking
 
 
 def training_data(config: Config) -> tuple[Split, IdentitySampler]:
@@ -170,6 +180,10 @@ def check_test(config: Config) -> None:
     for name in ("query", "gallery"):
         open_split(config.data, name)
     data_mesh(config.evaluate.batch_size)
+
+
+def _has_guide(config: Config) -> bool:
+    return config.method.name == "a_cutmix" and config.method.guide != "own"
 
 
 def start(

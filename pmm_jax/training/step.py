@@ -1,15 +1,18 @@
 """One PMM step, compiled once: augment, forward with mixing, losses, gradients, Adam."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from pmm_jax.config import Config, DataConfig
+from pmm_jax.config import Config
 from pmm_jax.data.augment import augment
-from pmm_jax.mixing import draw_negatives
+from pmm_jax.methods import METHODS
+from pmm_jax.mixing import Draws, draw_mixing
+from pmm_jax.mixing.image_mix import attentive_cutmix, cutmix, saliency
+from pmm_jax.model.guide import Guide
 from pmm_jax.model.pmm import Network, StageOutputs, Tree, train_forward
 from pmm_jax.training.losses import batch_hard_triplet, smoothed_cross_entropy
 from pmm_jax.training.sharding import mesh_of, whole
@@ -20,12 +23,71 @@ Step = Callable[..., tuple[TrainState, Metrics]]
 """The state and what `Feed` gives to the next state."""
 
 
+class Target(NamedTuple):
+    """What a batch of N images shows."""
+
+    labels: jax.Array
+    """(N,) int: the identities of the images as they were."""
+    others: jax.Array | None = None
+    """(N,) int: the identities pasted into them; None where labels aren't mixed."""
+    share: jax.Array | None = None
+    """() float32: the area that is still the image's own, 0 to 1."""
+
+    def cross_entropy(self, logits: jax.Array, smoothing: float) -> jax.Array:
+        """Of both identities, by area (CutMix)."""
+        own = smoothed_cross_entropy(logits, self.labels, smoothing)
+        if self.others is None or self.share is None:
+            return own
+        other = smoothed_cross_entropy(logits, self.others, smoothing)
+        return self.share * own + (1 - self.share) * other
+
+    @property
+    def main(self) -> jax.Array:
+        """(N,) int: the identity of the larger area, the one that the triplet goes by.
+
+        Batch-hard mining has to call each pair same or different, which has no mixture; called by
+        the smaller area, an image that mostly shows B would be pulled to A's images.
+        """
+        if self.others is None or self.share is None:
+            return self.labels
+        return jnp.where(self.share >= 0.5, self.labels, self.others)
+
+
+def mix_images(
+    network: Network,
+    config: Config,
+    params: Tree,
+    stats: Tree,
+    images: jax.Array,
+    labels: jax.Array,
+    draws: Draws,
+    guide: Guide | None = None,
+) -> tuple[jax.Array, Target]:
+    """The batch as a method of images mixes it; as it is for all others.
+
+    Arguments are those of `loss_and_gradient`.
+    """
+    if not METHODS[config.method.name].mixes_label:
+        return images, Target(labels)
+    assert draws.partners is not None
+    if config.method.name == "cutmix":
+        assert draws.box is not None
+        mixed, share = cutmix(images, draws.box, draws.partners)
+    else:
+        if guide is None:
+            guide = Guide.of(network, params, stats)
+        heat = saliency(guide.feature_map(images.astype(network.compute_dtype)))
+        method = config.method
+        mixed, share = attentive_cutmix(images, heat, draws.partners, method.block, method.top_k)
+    return mixed, Target(labels, labels[draws.partners], share)
+
+
 def stage_losses(
-    outputs: StageOutputs, labels: jax.Array, smoothing: float
+    outputs: StageOutputs, target: Target, smoothing: float
 ) -> tuple[list[jax.Array], list[jax.Array]]:
     """Triplet losses and cross entropies, one of each a stage."""
-    triplets = [batch_hard_triplet(e, labels) for e in outputs.embeddings]
-    entropies = [smoothed_cross_entropy(x, labels, smoothing) for x in outputs.logits]
+    triplets = [batch_hard_triplet(e, target.main) for e in outputs.embeddings]
+    entropies = [target.cross_entropy(x, smoothing) for x in outputs.logits]
     return triplets, entropies
 
 
@@ -36,8 +98,9 @@ def loss_and_gradient(
     stats: Tree,
     images: jax.Array,
     labels: jax.Array,
-    negatives: tuple[jax.Array, jax.Array],
+    draws: Draws,
     shards: int = 1,
+    guide: Guide | None = None,
 ) -> tuple[Metrics, Tree, Tree, StageOutputs]:
     """One forward and one backward of a batch, without its random part.
 
@@ -45,23 +108,25 @@ def loss_and_gradient(
         network, config, params, stats: the model, and what is minimised.
         images: (N, H, W, 3), normalised and augmented.
         labels: (N,) int.
-        negatives: for stages II and III, (N,) int.
-        shards: parts of the batch that they were drawn in.
+        draws: the random choices of the method's mixing.
+        shards: parts of the batch that negatives were drawn in.
+        guide: of `a_cutmix`; None for the trunk in training.
 
     Returns:
         The sum `loss`, every stage's `triplet*` and `cross_entropy*`, and `accuracy`: the share of
         the batch that stage I names rightly; the gradient; the statistics after the batch; what
         the stages put out.
     """
+    images, target = mix_images(network, config, params, stats, images, labels, draws, guide)
 
     def loss_of(params: Tree) -> tuple[jax.Array, Any]:
         outputs, new_stats = train_forward(
-            network, config, params, stats, images, labels, negatives, shards
+            network, config, params, stats, images, labels, draws, shards
         )
-        triplets, entropies = stage_losses(outputs, labels, config.method.label_smoothing)
+        triplets, entropies = stage_losses(outputs, target, config.method.label_smoothing)
         metrics = {f"triplet{i}": value for i, value in enumerate(triplets, 1)}
         metrics |= {f"cross_entropy{i}": value for i, value in enumerate(entropies, 1)}
-        metrics["accuracy"] = (outputs.logits[0].argmax(1) == labels).mean()
+        metrics["accuracy"] = (outputs.logits[0].argmax(1) == target.main).mean()
         return jnp.stack(triplets + entropies).sum(), (metrics, new_stats, outputs)
 
     (loss, (metrics, new_stats, outputs)), gradient = jax.value_and_grad(loss_of, has_aux=True)(
@@ -85,40 +150,41 @@ def apply_step(
     state: TrainState,
     images: jax.Array,
     labels: jax.Array,
-    negatives: tuple[jax.Array, jax.Array],
+    draws: Draws,
     shards: int = 1,
+    guide: Guide | None = None,
 ) -> tuple[TrainState, Metrics]:
     """The step without its random part: images already augmented, negatives already drawn.
 
     Arguments and metrics are those of `loss_and_gradient`.
     """
     metrics, gradient, stats, _ = loss_and_gradient(
-        network, config, state.params, state.stats, images, labels, negatives, shards
+        network, config, state.params, state.stats, images, labels, draws, shards, guide
     )
     return apply_gradient(transform, state, gradient, stats), metrics
 
 
 def draw(
-    data: DataConfig,
+    config: Config,
     root: jax.Array,
     step: jax.Array,
     images: jax.Array,
     labels: jax.Array,
     shards: int = 1,
-) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    """The random part of a step: its augmented images, and the negatives of stages II and III.
+) -> tuple[jax.Array, Draws]:
+    """The random part of a step: its augmented images, and what its mixing draws.
 
     Args:
-        data: probabilities and sizes of the augmentation.
+        config: names the method; probabilities and sizes of the augmentation.
         root: key of the run's seed.
         step: scalar int32, counted from 0.
         images: (N, H, W, 3) uint8.
         labels: (N,) int.
         shards: parts of the batch that draw negatives among themselves.
     """
-    augment_key, key2, key3 = jax.random.split(jax.random.fold_in(root, step), 3)
-    negatives = draw_negatives(key2, labels, shards), draw_negatives(key3, labels, shards)
-    return augment(augment_key, images, data), negatives
+    keys = jax.random.split(jax.random.fold_in(root, step), 3)
+    draws = draw_mixing(config, keys[1:], labels, shards)
+    return augment(keys[0], images, config.data), draws
 
 
 def negative_shards(config: Config, devices: int) -> int:
@@ -138,6 +204,7 @@ def jit_step(
     transform: optax.GradientTransformation,
     state: TrainState,
     length: int = 1,
+    guided: bool = False,
 ) -> jax.stages.Wrapped:
     """The training step before compilation: (state, images, labels) to (state, metrics).
 
@@ -149,26 +216,42 @@ def jit_step(
         network, config, transform: what is trained, and how.
         state: placed on a mesh (sharding.py), or its shapes with their shardings.
         length: steps a call; several take stacked inputs and give stacked metrics.
+        guided: take a Guide after the state.
     """
     root = jax.random.key(config.train.seed)
     mesh = mesh_of(state)
     shards = negative_shards(config, mesh.size)
 
     def one(
-        state: TrainState, source: jax.Array, labels: jax.Array, pixels: jax.Array | None = None
+        state: TrainState,
+        guide: Guide | None,
+        source: jax.Array,
+        labels: jax.Array,
+        pixels: jax.Array | None = None,
     ) -> tuple[TrainState, Metrics]:
         images = source if pixels is None else pixels[source]
-        images, negatives = draw(config.data, root, state.step, images, labels, shards)
-        return apply_step(network, config, transform, state, images, labels, negatives, shards)
+        images, draws = draw(config, root, state.step, images, labels, shards)
+        return apply_step(network, config, transform, state, images, labels, draws, shards, guide)
 
     def several(
-        state: TrainState, sources: jax.Array, labels: jax.Array, pixels: jax.Array | None = None
+        state: TrainState,
+        guide: Guide | None,
+        sources: jax.Array,
+        labels: jax.Array,
+        pixels: jax.Array | None = None,
     ) -> tuple[TrainState, Metrics]:
         # The length is fixed: a GPU would ask the host after every turn of another loop.
-        return jax.lax.scan(lambda state, now: one(state, *now, pixels), state, (sources, labels))
+        return jax.lax.scan(
+            lambda state, now: one(state, guide, *now, pixels), state, (sources, labels)
+        )
+
+    run = one if length == 1 else several
+
+    def unguided(state: TrainState, *inputs: jax.Array) -> tuple[TrainState, Metrics]:
+        return run(state, None, *inputs)
 
     after = jax.tree.map(lambda array: array.sharding, state), whole(mesh)
-    return jax.jit(one if length == 1 else several, donate_argnums=0, out_shardings=after)
+    return jax.jit(run if guided else unguided, donate_argnums=0, out_shardings=after)
 
 
 def make_step(
@@ -178,7 +261,11 @@ def make_step(
     state: TrainState,
     inputs: tuple[jax.Array | jax.ShapeDtypeStruct, ...],
     length: int = 1,
+    guide: Guide | None = None,
 ) -> Step:
     """`jit_step`, compiled for such inputs: whatever comes later, it never compiles again."""
-    step = jit_step(network, config, transform, state, length)
-    return step.lower(state, *inputs).compile()
+    step = jit_step(network, config, transform, state, length, guided=guide is not None)
+    if guide is None:
+        return step.lower(state, *inputs).compile()
+    compiled = step.lower(state, guide, *inputs).compile()
+    return lambda state, *inputs: compiled(state, guide, *inputs)

@@ -132,7 +132,7 @@ def test_float32_gradients_are_as_near_to_float64_as_pytorchs() -> None:
     pair = Pair(CONFIG, IDENTITIES, 3, "float32")
     batch = next(batches(1))
     labels = jax.numpy.asarray(batch.labels)
-    images, negatives = pair._draw(0, batch.images, labels)
+    images, draws = pair._draw(0, batch.images, labels)
 
     def ours(dtype: str) -> dict[str, np.ndarray]:
         params, stats = jax.tree.map(
@@ -141,7 +141,7 @@ def test_float32_gradients_are_as_near_to_float64_as_pytorchs() -> None:
         network = build(CONFIG, IDENTITIES, jax.numpy.dtype(dtype))
         network = network._replace(compute_dtype=jax.numpy.dtype(dtype))
         _, gradient, _, _ = loss_and_gradient(
-            network, CONFIG, params, stats, images.astype(dtype), labels, negatives
+            network, CONFIG, params, stats, images.astype(dtype), labels, draws
         )
         return state_dict(gradient, {})
 

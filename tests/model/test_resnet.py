@@ -10,6 +10,7 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from pmm_jax.config import Config, MethodConfig, ModelConfig
+from pmm_jax.mixing import Draws
 from pmm_jax.model.initial import initialise
 from pmm_jax.model.pmm import Network, build, embed, train_forward
 from pmm_jax.model.resnet import Bottleneck, ResNet, scaled
@@ -64,7 +65,9 @@ def test_map_and_embedding_sizes_at_full_width() -> None:
 
     def forward(params: Shapes, stats: Shapes, images: jax.Array, labels: jax.Array) -> Any:
         return vars(
-            train_forward(network, config, params, stats, images, labels, (labels, labels))[0]
+            train_forward(network, config, params, stats, images, labels, Draws((labels, labels)))[
+                0
+            ]
         )
 
     outputs = jax.eval_shape(forward, params, stats, images, labels)

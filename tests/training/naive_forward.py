@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pmm_jax.config import Config
+from pmm_jax.mixing import Draws
 from pmm_jax.model.initial import initialise
 from pmm_jax.model.pmm import Network, Tree, build, train_forward
 
@@ -36,7 +37,7 @@ def drawn_model(config: Config) -> tuple[Network, Tree, Tree]:
     return network, params, stats
 
 
-def forward(config: Config) -> Forward:
+def forward(config: Config, draws: Draws | None = None) -> Forward:
     """A training pass in float64: its outputs, and the clean part map."""
     with jax.enable_x64(True):
         network, params, stats = drawn_model(config)
@@ -50,7 +51,7 @@ def forward(config: Config) -> Forward:
                 stats,
                 pixels,
                 jnp.asarray(LABELS),
-                (jnp.asarray(NEGATIVES[0]), jnp.asarray(NEGATIVES[1])),
+                draws or Draws((jnp.asarray(NEGATIVES[0]), jnp.asarray(NEGATIVES[1]))),
             )
             part = None
             if "part_block" in network.parts:

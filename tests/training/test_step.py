@@ -12,7 +12,7 @@ from flax.traverse_util import flatten_dict
 
 from pmm_jax.config import Config
 from pmm_jax.data.augment import augment
-from pmm_jax.mixing import draw_negatives
+from pmm_jax.mixing import Draws, draw_negatives
 from pmm_jax.model.initial import initialise
 from pmm_jax.model.pmm import Network, build, train_forward
 from pmm_jax.training.optimizer import adam, learning_rate
@@ -89,12 +89,12 @@ def test_losses_of_the_step_follow_from_seed_and_step(step: Step, tiny: Config) 
     # The documented rule: everything random comes from fold_in(seed, step).
     keys = jax.random.split(jax.random.fold_in(jax.random.key(tiny.train.seed), 5), 3)
     labels = jnp.asarray(LABELS)
-    negatives = draw_negatives(keys[1], labels), draw_negatives(keys[2], labels)
+    draws = Draws((draw_negatives(keys[1], labels), draw_negatives(keys[2], labels)))
     pixels = augment(keys[0], jnp.asarray(images()), tiny.data)
     outputs = jax.device_get(
         jax.jit(
             lambda params, stats: vars(
-                train_forward(network, tiny, params, stats, pixels, labels, negatives)[0]
+                train_forward(network, tiny, params, stats, pixels, labels, draws)[0]
             )
         )(state.params, state.stats)
     )

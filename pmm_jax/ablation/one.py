@@ -1,0 +1,41 @@
+"""One run of a comparison, in a process of its own: python -m pmm_jax.ablation.one JSON FOLDER."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pmm_jax.ablation.overlap import run_overlap
+from pmm_jax.cli import main
+from pmm_jax.config_check import check
+from pmm_jax.training.loop import train
+from pmm_jax.training.run_weights import restore_run
+from pmm_jax.training.workdir import parse_config
+
+RESULT = "result.npz"
+"""What a finished run leaves: `first_match`, `average_precision` (Q,), `overlap`, `seconds`."""
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Train, evaluate, measure the overlap, leave the result."""
+    text, folder = arguments
+    config, workdir = check(parse_config(text)), Path(folder)
+    started = time.monotonic()
+    ranking = train(config, workdir)
+    seconds = time.monotonic() - started
+    _, network, params, stats = restore_run(workdir, "latest")
+    partial = workdir / f"{RESULT}.partial"
+    with partial.open("wb") as file:
+        np.savez(
+            file,
+            first_match=ranking.first_match,
+            average_precision=ranking.average_precision,
+            overlap=run_overlap(config, network, params, stats),
+            seconds=seconds,
+        )
+    partial.replace(workdir / RESULT)
+
+
+if __name__ == "__main__":
+    main(run)

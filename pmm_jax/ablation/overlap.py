@@ -1,0 +1,98 @@
+"""Whether the stages look at different places: the claim of the paper's Figure 4 as a number."""
+
+import itertools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pmm_jax.config import Config
+from pmm_jax.config_check import feature_map_size
+from pmm_jax.data.augment import normalise
+from pmm_jax.data.decode import decode
+from pmm_jax.data.split import open_split
+from pmm_jax.mixing import grad_cam, keep_mask
+from pmm_jax.model.pmm import Network, Tree
+
+IMAGES = 1024
+"""Training images that are looked at, spread evenly over the split."""
+
+
+def stage_heats(
+    network: Network, params: Tree, stats: Tree, images: jax.Array, labels: jax.Array
+) -> list[jax.Array]:
+    """Each head's Grad-CAM for the true identity, at test time: nothing is mixed.
+
+    Args:
+        network, params, stats: the model.
+        images: (N, H, W, 3), normalised.
+        labels: (N,) int.
+
+    Returns:
+        (N, h, w) for each head: stage I on the trunk's map, the others on the part block's.
+    """
+
+    def run(name: str, x: jax.Array) -> Any:
+        variables = {"params": params[name], "batch_stats": stats[name]}
+        return network.parts[name].apply(variables, x, False)
+
+    def heat(head: str, x: jax.Array) -> jax.Array:
+        return grad_cam(lambda x: run(head, x)[1], x, labels)
+
+    feature_map = run("trunk", images.astype(network.compute_dtype))
+    heats = [heat("stage1", feature_map)]
+    if "part_block" in network.parts:
+        part_map = run("part_block", feature_map)
+        heads = [name for name in network.parts if name in ("stage2", "stage3", "drop")]
+        heats += [heat(head, part_map) for head in heads]
+    return heats
+
+
+def block_overlap(heats: list[np.ndarray], block: tuple[int, int], top_k: int) -> float:
+    """Mean IoU of the top-K blocks of two heads, over images and pairs of heads.
+
+    Args:
+        heats: (N, h, w) for each of two heads or more.
+        block: height and width of a block in cells.
+        top_k: K.
+    """
+    chosen = [~np.asarray(keep_mask(jnp.asarray(heat), block, top_k)) for heat in heats]
+    shares = [
+        (one & other).sum((1, 2)) / (one | other).sum((1, 2))
+        for one, other in itertools.combinations(chosen, 2)
+    ]
+    return float(np.mean(shares))
+
+
+def by_chance(blocks: int, top_k: int) -> float:
+    """The IoU that two independent draws of K blocks have in the mean (hypergeometric)."""
+    from scipy.stats import hypergeom
+
+    common = np.arange(top_k + 1)
+    return float(
+        (hypergeom.pmf(common, blocks, top_k, top_k) * common / (2 * top_k - common)).sum()
+    )
+
+
+def run_overlap(config: Config, network: Network, params: Tree, stats: Tree) -> float:
+    """`block_overlap` of a trained network on training images as they are; NaN where it has one
+    head, or a map that the config's blocks don't divide."""
+    size, block = feature_map_size(config.data.image_size), config.method.block
+    if "part_block" not in network.parts or any(n % b for n, b in zip(size, block, strict=True)):
+        return float("nan")
+    split = open_split(config.data, "train")
+    _, labels = np.unique(split.identities, return_inverse=True)
+    some = np.unique(np.linspace(0, len(split) - 1, IMAGES).astype(int))
+    run = jax.jit(
+        lambda images, labels: stage_heats(network, params, stats, normalise(images), labels)
+    )
+    batch, found = config.evaluate.batch_size, []
+    for start in range(0, len(some), batch):
+        part = some[start : start + batch]
+        padded = np.resize(part, batch)  # one shape, one program
+        images = np.stack([decode(split.read(int(i)), config.data.image_size) for i in padded])
+        heats = run(images, jnp.asarray(labels[padded]))
+        found.append([np.asarray(heat)[: len(part)] for heat in heats])
+    heats = [np.concatenate(parts) for parts in zip(*found, strict=True)]
+    return block_overlap(heats, block, config.method.top_k)

@@ -1,0 +1,78 @@
+"""What is compared: methods, and settings of theirs, as words on the command line."""
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from pmm_jax.cli import parse
+from pmm_jax.config import Config
+from pmm_jax.config_check import check
+from pmm_jax.errors import UserError
+from pmm_jax.methods import METHODS
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of the table."""
+
+    words: str
+    """As it was asked for, such as `pmm --method.top-k 2`."""
+    config: Config
+    """With the seed of the config file."""
+
+    @property
+    def title(self) -> str:
+        """The method's name, and what is set besides."""
+        name, *settings = shlex.split(self.words)
+        return " ".join([METHODS[name].title, *settings])
+
+    def folder(self, seed: int) -> str:
+        """Of its run with that seed, below the comparison's own."""
+        return f"{re.sub(r'[^A-Za-z0-9_.]+', '-', self.words).strip('-')}-seed{seed}"
+
+    def seeded(self, seed: int) -> Config:
+        """The run's config."""
+        return replace(self.config, train=replace(self.config.train, seed=seed))
+
+
+def read_variants(config: Config, methods: Sequence[str]) -> list[Variant]:
+    """The variants that --methods names.
+
+    Args:
+        config: what all of them share.
+        methods: a method's name each, with any fields that differ behind it.
+
+    Raises:
+        UserError: no such method or field, settings that can't work, or the same twice.
+    """
+    variants = [_read(config, words) for words in methods]
+    seen: dict[str, str] = {}
+    for variant in variants:
+        other = seen.setdefault(variant.folder(0), variant.words)
+        if other != variant.words or methods.count(variant.words) > 1:
+            raise UserError(f"--methods names {variant.words!r} twice")
+    if not variants:
+        raise UserError(f"--methods names none; there are {', '.join(METHODS)}")
+    return variants
+
+
+def _read(config: Config, words: str) -> Variant:
+    try:
+        name, *settings = shlex.split(words) or [""]
+    except ValueError as error:
+        raise UserError(f"--methods {words!r}: {error}") from error
+    if name not in METHODS:
+        raise UserError(f"--methods {words!r}: no method {name}; there are {', '.join(METHODS)}")
+    method = replace(config.method, name=cast(Any, name))
+    if {"-h", "--help"} & set(settings):
+        raise UserError(f"--methods {words!r}: behind a name come fields, as in --method.top-k 2")
+    changed = parse(replace(config, method=method), settings, "")
+    for field in ("--method.name", "--train.seed"):
+        if any(word.split("=")[0] == field for word in settings):
+            raise UserError(f"--methods {words!r} sets {field[2:]}; --methods and --seeds do that")
+    try:
+        return Variant(words, check(changed))
+    except UserError as error:
+        raise UserError(f"--methods {words!r}: {error}") from error

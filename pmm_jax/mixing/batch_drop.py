@@ -1,0 +1,40 @@
+"""BDB's batch drop: one rectangle of the whole batch set to zero (Dai et al., ICCV 2019).
+
+The rectangle is as wide as the map, as in the published configuration.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from pmm_jax.config_check import feature_map_size
+
+
+def dropped_rows(height: int, share: float) -> int:
+    """Rows of a map of `height` cells that are dropped, at least one."""
+    return max(1, round(share * height))
+
+
+def draw_corner(key: jax.Array, image_size: tuple[int, int], share: float) -> jax.Array:
+    """() int32: the first row that is dropped, uniformly over all that leave it inside."""
+    height, _ = feature_map_size(image_size)
+    return jax.random.randint(key, (), 0, height - dropped_rows(height, share) + 1)
+
+
+def batch_drop(
+    feature_map: jax.Array, corner: jax.Array, share: float
+) -> tuple[jax.Array, jax.Array]:
+    """The map without the rows from `corner` on, and what was kept.
+
+    Args:
+        feature_map: (N, H, W, C).
+        corner: () int, the first row.
+        share: of the rows, 0 to 1.
+
+    Returns:
+        (N, H, W, C) with zeros in the rectangle, and (N, H, W) bool, False there.
+    """
+    n, h, w, _ = feature_map.shape
+    row = jnp.arange(h)
+    keep = (row < corner) | (row >= corner + dropped_rows(h, share))
+    keep = jnp.broadcast_to(keep[None, :, None], (n, h, w))
+    return jnp.where(keep[..., None], feature_map, 0), keep

@@ -1,0 +1,77 @@
+"""CutMix and Attentive CutMix: part of another image pasted into an image, labels by area."""
+
+import jax
+import jax.numpy as jnp
+
+from pmm_jax.mixing.block_ranking import keep_mask
+
+
+def draw_box(key: jax.Array, image_size: tuple[int, int]) -> jax.Array:
+    """A batch's box: its area uniform over 0 to the image's, its centre uniform; cut at the edges.
+
+    Yun et al., ICCV 2019, with their alpha of 1, as their code draws it.
+
+    Returns:
+        (4,) int32: top, bottom, left, right in pixels; bottom and right lie outside the box.
+    """
+    share_key, row_key, column_key = jax.random.split(key, 3)
+    size = jnp.asarray(image_size)
+    half = (size * jnp.sqrt(1 - jax.random.uniform(share_key))).astype(jnp.int32) // 2
+    centre = jnp.stack(
+        [
+            jax.random.randint(key, (), 0, length)
+            for key, length in zip((row_key, column_key), image_size, strict=True)
+        ]
+    )
+    low, high = jnp.clip(centre - half, 0, size), jnp.clip(centre + half, 0, size)
+    return jnp.stack([low[0], high[0], low[1], high[1]])
+
+
+def cutmix(images: jax.Array, box: jax.Array, partners: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The partner's pixels inside the box.
+
+    Args:
+        images: (N, H, W, 3).
+        box: (4,) int: top, bottom, left, right.
+        partners: (N,) int, positions in the batch.
+
+    Returns:
+        (N, H, W, 3); and () float32, the share of the area that is still the image's own.
+    """
+    h, w = images.shape[1:3]
+    top, bottom, left, right = box
+    row, column = jnp.arange(h)[:, None], jnp.arange(w)[None, :]
+    inside = (row >= top) & (row < bottom) & (column >= left) & (column < right)
+    mixed = jnp.where(inside[None, :, :, None], images[partners], images)
+    return mixed, 1 - inside.mean(dtype=jnp.float32)
+
+
+def attentive_cutmix(
+    images: jax.Array, heat: jax.Array, partners: jax.Array, block: tuple[int, int], top_k: int
+) -> tuple[jax.Array, jax.Array]:
+    """The partner's most salient patches, at their own place (Walawalkar et al., ICASSP 2020).
+
+    Patches are what the blocks of A-Hard-Mix cover of the image.
+
+    Args:
+        images: (N, H, W, 3).
+        heat: (N, h, w), of a network that looks at the images; h and w divide H and W.
+        partners: (N,) int, positions in the batch.
+        block: height and width of a patch in cells of the heat map.
+        top_k: patches pasted.
+
+    Returns:
+        As `cutmix`.
+    """
+    cells = ~keep_mask(heat, block, top_k)[partners]
+    inside = cells
+    for axis in (1, 2):
+        inside = jnp.repeat(inside, images.shape[axis] // heat.shape[axis], axis)
+    mixed = jnp.where(inside[..., None], images[partners], images)
+    # Every image has as many patches.
+    return mixed, 1 - cells[0].mean(dtype=jnp.float32)
+
+
+def saliency(feature_map: jax.Array) -> jax.Array:
+    """(N, h, w) float32: the mean activation of each cell, as Attentive CutMix's heat map."""
+    return jax.lax.stop_gradient(feature_map).astype(jnp.float32).mean(-1)

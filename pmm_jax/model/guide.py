@@ -1,0 +1,57 @@
+"""A trunk whose activations say where an image is salient, for Attentive CutMix."""
+
+from pathlib import Path
+
+import jax
+from flax import linen as nn
+from flax import struct
+
+from pmm_jax.config import ModelConfig
+from pmm_jax.errors import UserError
+from pmm_jax.model.initial import initialise
+from pmm_jax.model.pmm import Network, Tree, assemble
+from pmm_jax.model.pretrained import load_resnet50
+from pmm_jax.model.torch_checkpoint import load_state_dict
+from pmm_jax.model.weights_file import read_file
+
+
+@struct.dataclass
+class Guide:
+    """A trunk with its weights."""
+
+    trunk: nn.Module = struct.field(pytree_node=False)
+    params: Tree
+    stats: Tree
+
+    @classmethod
+    def of(cls, network: Network, params: Tree, stats: Tree) -> "Guide":
+        """A network's own trunk."""
+        return cls(network.parts["trunk"], params["trunk"], stats["trunk"])
+
+    def feature_map(self, images: jax.Array) -> jax.Array:
+        """The trunk's map at test time: (N, H, W, 3), normalised, to (N, H / 16, W / 16, C)."""
+        variables = {"params": self.params, "batch_stats": self.stats}
+        feature_map = self.trunk.apply(variables, images, False)
+        assert isinstance(feature_map, jax.Array)  # no collection was asked for
+        return feature_map
+
+
+def read_guide(name: str) -> Guide:
+    """The guide that method.guide names, other than `own`.
+
+    Args:
+        name: `imagenet`, or a file that holds a network.
+
+    Raises:
+        UserError: it can't be had, or holds no network.
+    """
+    if name == "imagenet":
+        network = assemble(ModelConfig(), "trunk", 0)
+        params, stats = initialise(network, seed=0)
+        trunk = load_resnet50(name, params["trunk"], stats["trunk"])
+        return Guide(network.parts["trunk"], *trunk)
+    mend = "set method.guide to own, imagenet, or a file that holds a network"
+    if not Path(name).is_file():
+        raise UserError(f"method.guide {name} is no file; {mend}")
+    found = load_state_dict(name, read_file(Path(name), mend))
+    return Guide.of(found.network, found.params, found.stats)

@@ -1,0 +1,69 @@
+"""A comparison as a user runs it, on a tiny network."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pmm_jax.ablation import ablate as module
+from pmm_jax.ablation.ablate import ablate
+from pmm_jax.ablation.result import read_result
+from pmm_jax.ablation.variants import read_variants
+from pmm_jax.config import Config
+from pmm_jax.errors import UserError
+from pmm_jax.training.display import Display
+from pmm_jax.training.run_log import read_metrics
+
+pytestmark = pytest.mark.slow
+
+
+def test_methods_side_by_side(tiny: Config, tmp_path: Path) -> None:
+    """One fails, the others go on; finished runs are kept when it is asked again."""
+    config = replace(tiny, train=replace(tiny.train, epochs=1))
+    words = ["pmm", "bdb", "a_cutmix --method.guide nowhere.pth", "none --method.stages 2"]
+    variants = read_variants(config, words)
+    assert not ablate(variants, (0, 5), tmp_path, Display())
+    text = (tmp_path / "ablation.md").read_text()
+    for line in ("| A-Hard-Mix (PMM) | 2 |", "| BDB | 2 |", "| No mixing --method.stages 2 | 2 |"):
+        assert line in text
+    assert "Failed: a_cutmix --method.guide nowhere.pth, seed 5: method.guide nowhere.pth" in text
+    pmm, bdb, broken, two = (tmp_path / variant.folder(5) for variant in variants)
+    assert not (broken / "result.npz").exists()
+    for folder, stages in ((pmm, 3), (bdb, 2), (two, 2)):
+        found = {name for name in read_metrics(folder)[0] if name.startswith("triplet")}
+        assert found == {f"triplet{stage}" for stage in range(1, stages + 1)}
+    result, last = read_result(pmm / "result.npz"), read_metrics(pmm)[-1]
+    assert 0 <= result.overlap <= 1
+    assert np.nanmean(result.average_precision) == pytest.approx(last["mAP"])
+    assert np.nanmean(result.hits) == pytest.approx(last["rank1"])
+
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/result.npz")}
+    assert not ablate(variants, (0, 5), tmp_path, Display())
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/result.npz")}
+    assert (tmp_path / "ablation.md").read_text() == text
+    assert (tmp_path / "ablation.svg").is_file()
+    other = read_variants(replace(config, optim=replace(config.optim, peak_lr=1.0)), ["pmm"])
+    with pytest.raises(UserError, match="other settings"):
+        ablate(other, (0,), tmp_path, Display())
+
+
+def test_seeds_are_each_one(tiny: Config, tmp_path: Path) -> None:
+    for seeds in ((), (1, 1)):
+        with pytest.raises(UserError, match="give each once, and one at least"):
+            ablate(read_variants(tiny, ["pmm"]), seeds, tmp_path, Display())
+
+
+def test_a_stop_ends_the_comparison(
+    tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def stop(config: Config, folder: Path) -> None:
+        asked.append(config.method.name)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_run", stop)
+    with pytest.raises(KeyboardInterrupt):
+        ablate(read_variants(tiny, ["pmm", "none"]), (0,), tmp_path, Display())
+    assert asked == ["pmm"]

@@ -1,0 +1,39 @@
+"""The overlap of stages, against sets of blocks."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from pmm_jax.ablation.overlap import block_overlap, by_chance
+
+BLOCK, TOP_K = (2, 1), 2
+
+
+def test_overlap_against_sets() -> None:
+    rng = np.random.default_rng(0)
+    heats = [rng.random((5, 4, 3)).astype(np.float32) for _ in range(3)]
+
+    def best(heat: np.ndarray) -> set[tuple[int, int]]:
+        sums = {(r, c): heat[r : r + 2, c].sum() for r in (0, 2) for c in range(3)}
+        return set(sorted(sums, key=lambda place: -sums[place])[:TOP_K])
+
+    shares = []
+    for one, other in itertools.combinations(heats, 2):
+        for n in range(5):
+            a, b = best(one[n]), best(other[n])
+            shares.append(len(a & b) / len(a | b))
+    assert 0 < np.mean(shares) < 1
+    assert block_overlap(heats, BLOCK, TOP_K) == pytest.approx(np.mean(shares))
+    assert block_overlap([heats[0], heats[0]], BLOCK, TOP_K) == 1
+
+
+@pytest.mark.parametrize(("blocks", "top_k"), [(8, 1), (6, 2), (32, 3)])
+def test_chance_against_draws(blocks: int, top_k: int) -> None:
+    rng = np.random.default_rng(0)
+    shares = []
+    for _ in range(5000):
+        a = set(rng.choice(blocks, top_k, replace=False))
+        b = set(rng.choice(blocks, top_k, replace=False))
+        shares.append(len(a & b) / len(a | b))
+    assert by_chance(blocks, top_k) == pytest.approx(np.mean(shares), abs=0.015)

@@ -1,0 +1,97 @@
+"""BDB's forward, step and checkpoint against a PyTorch version."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the baseline is PyTorch (requirements-torch.txt)")
+
+from pmm_jax.comparison.pair import normalised, torch_weights  # noqa: E402
+from pmm_jax.config import MethodConfig  # noqa: E402
+from pmm_jax.mixing import Draws  # noqa: E402
+from pmm_jax.model.pmm import build  # noqa: E402
+from pmm_jax.model.torch_checkpoint import load_state_dict, state_dict  # noqa: E402
+from pmm_jax.torch_baseline.bdb import BDB  # noqa: E402
+from pmm_jax.torch_baseline.evaluate import embed  # noqa: E402
+from pmm_jax.torch_baseline.step import adam as torch_adam  # noqa: E402
+from pmm_jax.torch_baseline.step import train_step  # noqa: E402
+from pmm_jax.training.evaluate import make_embed  # noqa: E402
+from pmm_jax.training.loop import start  # noqa: E402
+from pmm_jax.training.optimizer import adam  # noqa: E402
+from pmm_jax.training.step import apply_step, draw  # noqa: E402
+from tests.comparison.test_pair import CONFIG, IDENTITIES, batches  # noqa: E402
+
+RATE = 1e-4
+BDB_CONFIG = replace(CONFIG, method=MethodConfig(name="bdb"))
+
+
+def run(steps: int) -> tuple:
+    """Both after some steps in float64, and the largest relative difference of a loss."""
+    network = build(BDB_CONFIG, IDENTITIES, jnp.dtype("float64"))
+    network = network._replace(compute_dtype=jnp.dtype("float64"))
+    transform = adam(BDB_CONFIG.optim, lambda _: RATE)
+    state = jax.device_put(start(network, BDB_CONFIG, transform))
+    model = BDB(BDB_CONFIG.model, BDB_CONFIG.method, IDENTITIES).double()
+    model.load_state_dict(torch_weights(state.params, state.stats))
+    model.train()
+    optimizer = torch_adam(model, BDB_CONFIG.optim)
+    take = jax.jit(lambda state, *batch: apply_step(network, BDB_CONFIG, transform, state, *batch))
+    largest, rows = 0.0, set()
+    for number, batch in enumerate(batches(steps)):
+        labels = jnp.asarray(batch.labels)
+        images, draws = draw(
+            BDB_CONFIG, jax.random.key(0), jnp.int32(number), jnp.asarray(batch.images), labels
+        )
+        images = images.astype("float64")
+        assert draws.negatives is None
+        row = int(np.asarray(draws.corner))
+        rows.add(row)
+        state, metrics = take(state, images, labels, Draws(corner=draws.corner))
+        pixels = torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).contiguous()
+        same = torch.from_numpy(batch.labels.astype(np.int64))
+        losses, _ = train_step(model, optimizer, RATE, pixels, same, row)
+        assert set(losses) < set(metrics)
+        for name, value in losses.items():
+            largest = max(largest, abs(float(metrics[name]) - value) / abs(value))
+    return network, state, model, largest, rows
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("x64")
+def test_fifty_steps_agree_in_float64() -> None:
+    _, _, _, largest, rows = run(50)
+    assert largest < 1e-6
+    assert rows == {0, 1, 2, 3, 4}  # of a map of 6 rows, two are dropped
+
+
+@pytest.mark.usefixtures("x64")
+def test_weights_statistics_and_embeddings_agree_after_two_steps() -> None:
+    network, state, model, _, _ = run(2)
+    ours, theirs = state_dict(state.params, state.stats), model.state_dict()
+    assert list(ours) == list(theirs)
+    for name, value in theirs.items():
+        if not name.endswith("num_batches_tracked"):
+            np.testing.assert_allclose(ours[name], value.numpy(), rtol=1e-6, atol=1e-9)
+    images = next(batches(1)).images
+    found = make_embed(network)(state.params, state.stats, jnp.asarray(images))
+    assert found.shape == (16, 3 * BDB_CONFIG.model.embedding_size)
+    expected = embed(model, normalised([(images, 16)]), False)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_checkpoint_goes_there_and_back_exactly() -> None:
+    torch.manual_seed(3)
+    model = BDB(BDB_CONFIG.model, BDB_CONFIG.method, IDENTITIES)
+    with torch.no_grad():
+        for statistic in model.buffers():
+            if statistic.ndim:
+                statistic += torch.rand_like(statistic)
+    saved = {f"module.{name}": value.numpy() for name, value in model.state_dict().items()}
+    loaded = load_state_dict("saved", saved)
+    assert (loaded.kind, loaded.num_ids) == ("bdb", IDENTITIES)
+    back = state_dict(loaded.params, loaded.stats)
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(back[name], value.numpy())

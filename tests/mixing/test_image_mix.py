@@ -1,0 +1,77 @@
+"""CutMix and Attentive CutMix against loops."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pmm_jax.mixing.image_mix import attentive_cutmix, cutmix, draw_box, saliency
+
+N, H, W = 4, 32, 16
+PARTNERS = np.array([3, 0, 2, 1])
+
+
+def images() -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((N, H, W, 3)).astype(np.float32)
+
+
+def test_cutmix_against_loops() -> None:
+    pictures, (top, bottom, left, right) = images(), (5, 21, 0, 7)
+    expected = pictures.copy()
+    for n in range(N):
+        for i in range(top, bottom):
+            for j in range(left, right):
+                expected[n, i, j] = pictures[PARTNERS[n], i, j]
+    box = jnp.asarray([top, bottom, left, right])
+    mixed, share = cutmix(jnp.asarray(pictures), box, jnp.asarray(PARTNERS))
+    np.testing.assert_array_equal(mixed, expected)
+    assert float(share) == np.float32(1 - 16 * 7 / (H * W))
+    assert (mixed[2] == pictures[2]).all()  # its own partner
+
+
+def test_boxes_are_those_of_the_published_code() -> None:
+    """Its rand_bbox, with the same three random numbers."""
+    key = jax.random.key(0)
+    keys = jax.random.split(key, 500)
+    found = np.asarray(jax.jit(jax.vmap(lambda key: draw_box(key, (H, W))))(keys))
+    shares = []
+    for key, (top, bottom, left, right) in zip(keys, found, strict=True):
+        share_key, row_key, column_key = jax.random.split(key, 3)
+        ratio = np.sqrt(1 - np.float32(jax.random.uniform(share_key)))
+        row, column = (
+            int(jax.random.randint(k, (), 0, size)) for k, size in ((row_key, H), (column_key, W))
+        )
+        height, width = int(H * ratio), int(W * ratio)
+        assert (top, bottom) == (max(row - height // 2, 0), min(row + height // 2, H))
+        assert (left, right) == (max(column - width // 2, 0), min(column + width // 2, W))
+        shares.append((bottom - top) * (right - left) / (H * W))
+    assert 0.2 < np.mean(shares) < 0.4  # half, less what the edges cut off
+    assert max(shares) > 0.8
+
+
+def test_attentive_cutmix_against_loops() -> None:
+    pictures, block, top_k = images(), (2, 1), 2
+    heat = np.random.default_rng(1).random((N, 4, 2)).astype(np.float32)
+    expected = pictures.copy()
+    for n in range(N):
+        partner = PARTNERS[n]
+        sums = {
+            (top, left): heat[partner, top : top + 2, left].sum()
+            for top in (0, 2)
+            for left in (0, 1)
+        }
+        for top, left in sorted(sums, key=lambda place: -sums[place])[:top_k]:
+            # A cell is 8 x 8 pixels.
+            window = slice(8 * top, 8 * (top + 2)), slice(8 * left, 8 * (left + 1))
+            expected[(n, *window)] = pictures[(partner, *window)]
+    mixed, share = attentive_cutmix(
+        jnp.asarray(pictures), jnp.asarray(heat), jnp.asarray(PARTNERS), block, top_k
+    )
+    np.testing.assert_array_equal(mixed, expected)
+    assert float(share) == 0.5
+
+
+def test_saliency_is_the_mean_activation() -> None:
+    feature_map = np.random.default_rng(2).random((N, 4, 2, 5)).astype(np.float32)
+    np.testing.assert_allclose(saliency(jnp.asarray(feature_map)), feature_map.mean(-1), rtol=1e-6)
+    slope = jax.grad(lambda x: saliency(x).sum())(jnp.asarray(feature_map))
+    assert (np.asarray(slope) == 0).all()

@@ -1,0 +1,42 @@
+"""The list of methods, and the paper's Table 1 made from it."""
+
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+import pytest
+
+from pmm_jax.config import MethodConfig
+from pmm_jax.methods import METHODS, comparison_table
+
+
+def test_every_name_of_the_config_is_a_method() -> None:
+    assert get_args(get_type_hints(MethodConfig)["name"]) == tuple(METHODS)
+
+
+@pytest.mark.parametrize(
+    ("name", "augments", "attentive", "mixes", "mixes_label"),
+    [
+        # The rows of the paper's Table 1.
+        ("bdb", "feature", False, False, False),
+        ("cutmix", "image", False, True, True),
+        ("a_cutmix", "image", True, True, True),
+        ("pmm", "feature", True, True, False),
+        # By section 3.2.2: "compared with CutOut, we introduce the negative features".
+        ("cutout", "feature", True, False, False),
+        ("random_mix", "feature", False, True, False),
+        ("easy_mix", "feature", True, True, False),
+        ("none", "nothing", False, False, False),
+        ("baseline", "nothing", False, False, False),
+    ],
+)
+def test_properties(
+    name: str, augments: str, attentive: bool, mixes: bool, mixes_label: bool
+) -> None:
+    method = METHODS[name]
+    assert method.augments == augments
+    assert (method.attentive, method.mixes, method.mixes_label) == (attentive, mixes, mixes_label)
+
+
+def test_the_table_in_the_docs_is_the_codes() -> None:
+    page = Path(__file__).parents[2] / "docs" / "methods.md"
+    assert comparison_table() in page.read_text(encoding="utf-8")

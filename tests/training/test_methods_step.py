@@ -1,0 +1,102 @@
+"""Methods of images in the losses, and a training pass of each method."""
+
+from dataclasses import replace
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pmm_jax.config import Config
+from pmm_jax.methods import METHODS
+from pmm_jax.mixing import Draws
+from pmm_jax.mixing.image_mix import saliency
+from pmm_jax.model.guide import Guide
+from pmm_jax.model.pmm import StageOutputs
+from pmm_jax.training.losses import batch_hard_triplet
+from pmm_jax.training.step import Target, draw, loss_and_gradient, mix_images, stage_losses
+from tests.training.naive_forward import IDS, LABELS, N, drawn_model, images
+
+PARTNERS = np.array([2, 0, 1, 5, 3, 4, 7, 6])
+
+
+@pytest.mark.parametrize("share", [0.7, 0.5, 0.2])
+def test_mixed_labels_weigh_the_identity_loss_and_the_larger_area_names_the_triplet(
+    share: float,
+) -> None:
+    rng = np.random.default_rng(0)
+    logits, embeddings = rng.standard_normal((N, IDS)), rng.standard_normal((N, 5))
+    others = LABELS[PARTNERS]
+    target = Target(jnp.asarray(LABELS), jnp.asarray(others), jnp.float32(share))
+    outputs = StageOutputs((jnp.asarray(embeddings),), (jnp.asarray(logits),))
+    (triplet,), (entropy,) = stage_losses(outputs, target, 0.1)
+    expected = 0.0
+    for n in range(N):
+        log_p = logits[n] - np.log(np.exp(logits[n]).sum())
+        for c in range(IDS):
+            mixed = share * (c == LABELS[n]) + (1 - share) * (c == others[n])
+            expected -= (0.9 * mixed + 0.1 / IDS) * log_p[c] / N
+    np.testing.assert_allclose(entropy, expected, rtol=1e-5)
+    main = LABELS if share >= 0.5 else others
+    by_main = batch_hard_triplet(jnp.asarray(embeddings), jnp.asarray(main))
+    np.testing.assert_allclose(triplet, by_main, rtol=1e-6)
+
+
+def of(tiny: Config, name: str) -> Config:
+    method = replace(tiny.method, name=cast(Any, name), top_k=1)
+    return replace(tiny, method=method)
+
+
+@pytest.mark.usefixtures("x64")
+def test_attentive_cutmix_looks_with_the_trunk_in_training_or_with_its_guide(tiny: Config) -> None:
+    config = of(tiny, "a_cutmix")
+    network, params, stats = drawn_model(config)
+    pixels, draws = jnp.asarray(images() / 128.0 - 1), Draws(partners=jnp.asarray(PARTNERS))
+    arguments = network, config, params, stats, pixels, jnp.asarray(LABELS), draws
+    mixed, target = mix_images(*arguments)
+    assert target.others is not None
+    np.testing.assert_array_equal(target.others, LABELS[PARTNERS])
+    own = Guide.of(network, params, stats)
+    again, _ = mix_images(*arguments, own)
+    np.testing.assert_array_equal(mixed, again)
+    heat = np.asarray(saliency(own.feature_map(pixels)))
+    for n in range(N):
+        sums = {(r, c): heat[PARTNERS[n], r : r + 2, c].sum() for r in (0, 2, 4) for c in (0, 1)}
+        row, column = max(sums, key=lambda place: sums[place])
+        expected = np.array(pixels[n])
+        window = slice(16 * row, 16 * (row + 2)), slice(16 * column, 16 * (column + 1))
+        expected[window] = pixels[PARTNERS[n]][window]
+        np.testing.assert_array_equal(mixed[n], expected)
+    upside_down = Guide(own.trunk, jax.tree.map(lambda x: -x, own.params), own.stats)
+    assert (np.asarray(mix_images(*arguments, upside_down)[0]) != np.asarray(mixed)).any()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", METHODS)
+def test_a_pass_of_each_method_moves_every_parameter(tiny: Config, name: str) -> None:
+    with jax.enable_x64(True):
+        config = of(tiny, name)
+        network, params, stats = drawn_model(config)
+        labels = jnp.asarray(LABELS)
+        pixels, draws = draw(config, jax.random.key(0), jnp.int32(0), jnp.asarray(images()), labels)
+
+        @jax.jit
+        def run(pixels: jax.Array, draws: Draws) -> tuple:
+            metrics, gradient, moved, outputs = loss_and_gradient(
+                network, config, params, stats, pixels.astype(jnp.float64), labels, draws
+            )
+            return metrics, gradient, moved, outputs.keeps
+
+        metrics, gradient, moved, keeps = jax.device_get(run(pixels, draws))
+    heads = {"baseline": 1, "bdb": 2}.get(name, 3)
+    names = {f"{loss}{i}" for loss in ("triplet", "cross_entropy") for i in range(1, heads + 1)}
+    assert set(metrics) == names | {"loss", "accuracy"}
+    assert metrics["loss"] == pytest.approx(sum(metrics[loss] for loss in names))
+    for leaf in jax.tree.leaves(gradient):
+        assert np.isfinite(leaf).all()
+        assert (leaf != 0).any()
+    for before, after in zip(jax.tree.leaves(stats), jax.tree.leaves(moved), strict=True):
+        assert (before != after).any()
+    replaced = METHODS[name].augments == "feature"
+    assert all((~keep).any() == replaced for keep in keeps)
