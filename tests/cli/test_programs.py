@@ -14,7 +14,7 @@ from tests.cli.entry import Program, start, written
 
 
 def test_an_unknown_verb(refused: Program) -> None:
-    assert "no verb nosuchverb; there are compare" in refused("pmm_jax", "nosuchverb")
+    assert "no verb nosuchverb; there are ablate, compare" in refused("pmm_jax", "nosuchverb")
 
 
 @pytest.mark.parametrize("name", ["train.py", "eval.py", "pmm_jax"])
