@@ -10,20 +10,17 @@ above it. Camera 1 asks and camera 2 is the gallery.
 
 from __future__ import annotations
 
-import argparse
-import csv
 import re
-import sys
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.csv_split import Row, main, relative
 from pmm_jax.errors import UserError
 
 NAME = re.compile(r"(\d{4})(\d{3})\.png")
 
 
-def rows(root: Path, below: Path, identities: int) -> Iterator[tuple[str, int, int, str]]:
+def rows(root: Path, below: Path, identities: int) -> Iterator[Row]:
     """Path relative to `below`, identity, camera and split of each image.
 
     Raises:
@@ -39,33 +36,9 @@ def rows(root: Path, below: Path, identities: int) -> Iterator[tuple[str, int, i
     training = set(known[:identities])
     for path, match in found:
         identity, camera = int(match[1]), 1 if int(match[2]) <= 2 else 2
-        try:
-            relative = path.resolve().relative_to(below.resolve()).as_posix()
-        except ValueError:
-            raise UserError(f"{root} is not below {below}; write the CSV file above it") from None
         split = "train" if identity in training else ("query", "gallery")[camera - 1]
-        yield relative, identity, camera, split
-
-
-def main() -> None:
-    """Write the CSV file."""
-    parser = argparse.ArgumentParser(description="CUHK01 as a CSV file of one's own set.")
-    parser.add_argument("root", type=Path, metavar="DIR")
-    parser.add_argument("file", type=Path, metavar="FILE.csv")
-    parser.add_argument("--identities", type=int, default=485)
-    options = parser.parse_args()
-    try:
-        found = list(rows(options.root, options.file.parent, options.identities))
-        with options.file.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["path", "id", "camera", "split"])
-            writer.writerows(found)
-    except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    counts = Counter(row[3] for row in found)
-    print(", ".join(f"{counts[name]:,} {name}" for name in ("train", "query", "gallery")))
+        yield relative(path, below), identity, camera, split
 
 
 if __name__ == "__main__":
-    main()
+    main("CUHK01 as a CSV file of one's own set.", 485, rows)

@@ -10,21 +10,19 @@ person every second one asks.
 
 from __future__ import annotations
 
-import argparse
-import csv
 import random
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.csv_split import Row, main, relative
 from pmm_jax.data.layouts import market1501
 from pmm_jax.errors import UserError
 
 SEED = 0
 
 
-def held_out(root: Path, below: Path, identities: int) -> Iterator[tuple[str, int, int, str]]:
+def held_out(root: Path, below: Path, identities: int) -> Iterator[Row]:
     """Path relative to `below`, identity, camera and split of each training image.
 
     Raises:
@@ -38,36 +36,12 @@ def held_out(root: Path, below: Path, identities: int) -> Iterator[tuple[str, in
     chosen = set(random.Random(SEED).sample(known, identities))
     seen: Counter[tuple[int, int]] = Counter()
     for record in sorted(records, key=lambda record: record.path):
-        try:
-            path = (root / record.path).resolve().relative_to(below.resolve()).as_posix()
-        except ValueError:
-            raise UserError(f"{root} is not below {below}; write the CSV file above it") from None
         split = "train"
         if record.identity in chosen:
             seen[record.identity, record.camera] += 1
             split = "gallery" if seen[record.identity, record.camera] % 2 else "query"
-        yield path, record.identity, record.camera, split
-
-
-def main() -> None:
-    """Write the CSV file."""
-    parser = argparse.ArgumentParser(description="Hold training identities out for choices.")
-    parser.add_argument("root", type=Path, metavar="DIR")
-    parser.add_argument("file", type=Path, metavar="FILE.csv")
-    parser.add_argument("--identities", type=int, default=150)
-    options = parser.parse_args()
-    try:
-        rows = list(held_out(options.root, options.file.parent, options.identities))
-        with options.file.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["path", "id", "camera", "split"])
-            writer.writerows(rows)
-    except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    counts = Counter(row[3] for row in rows)
-    print(", ".join(f"{counts[name]:,} {name}" for name in ("train", "query", "gallery")))
+        yield relative(root / record.path, below), record.identity, record.camera, split
 
 
 if __name__ == "__main__":
-    main()
+    main("Hold training identities out for choices.", 150, held_out)
