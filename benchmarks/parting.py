@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from pmm_jax.cli import main, parse_run
-from pmm_jax.comparison.pair import Pair, PairedStep
+from pmm_jax.comparison.pair import Pair, PairedStep, torch_batch
 from pmm_jax.config import Config
 from pmm_jax.data.loading import Batch, image_reader, train_batches
 from pmm_jax.data.prepare import prepare
@@ -59,10 +59,7 @@ class TorchPair:
             drawn, draws = draw(
                 self._config, root, jnp.int32(step), jnp.asarray(pixels), jnp.asarray(classes)
             )
-            images = torch.from_numpy(np.array(drawn)).permute(0, 3, 1, 2).contiguous()
-            labels = torch.from_numpy(classes.astype(np.int64))
-            assert draws.negatives is not None  # as all of PMM's are
-            stage2, stage3 = (torch.from_numpy(np.array(n, np.int64)) for n in draws.negatives)
+            images, labels, negatives = torch_batch(drawn, classes, draws)
             rate = float(self._schedule(np.int32(step)))
             (one, keeps), (other, other_keeps) = (
                 train_step(
@@ -71,7 +68,7 @@ class TorchPair:
                     rate,
                     images.contiguous(memory_format=layout),
                     labels,
-                    (stage2, stage3),
+                    negatives,
                 )
                 for model, optimizer, layout in zip(
                     self._models, self._optimizers, self._formats, strict=True

@@ -16,7 +16,7 @@ from pmm_jax.config import Config
 from pmm_jax.data.prepare import prepare
 from pmm_jax.errors import UserError
 from pmm_jax.training.display import Display
-from pmm_jax.training.workdir import parse_config
+from pmm_jax.training.workdir import read_config
 
 ERRORS = "error.log"
 STOPPED = 130
@@ -79,9 +79,7 @@ def _is_done(folder: Path, config: Config) -> bool:
     """
     if not (folder / RESULT).is_file():
         return False
-    groups = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    groups.pop("run", None)
-    if parse_config(json.dumps(groups)) != config:
+    if read_config(folder) != config:
         raise UserError(f"{folder} holds a run of other settings; use another --workdir")
     return True
 

@@ -14,7 +14,7 @@ from pmm_jax.training.run_weights import restore_run
 from pmm_jax.training.workdir import parse_config
 
 RESULT = "result.npz"
-"""What a finished run leaves: `first_match`, `average_precision` (Q,), `overlap`, `seconds`."""
+"""What a finished run leaves: `hits` and `average_precision` (Q,), `overlap`, `seconds`."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -29,7 +29,7 @@ def run(arguments: Sequence[str]) -> None:
     with partial.open("wb") as file:
         np.savez(
             file,
-            first_match=ranking.first_match,
+            hits=ranking.hits,
             average_precision=ranking.average_precision,
             overlap=run_overlap(config, network, params, stats),
             seconds=seconds,

@@ -44,8 +44,7 @@ def stage_heats(
     heats = [heat("stage1", feature_map)]
     if "part_block" in network.parts:
         part_map = run("part_block", feature_map)
-        heads = [name for name in network.parts if name in ("stage2", "stage3", "drop")]
-        heats += [heat(head, part_map) for head in heads]
+        heats += [heat(head, part_map) for head in network.part_heads]
     return heats
 
 

@@ -28,9 +28,7 @@ def read_result(path: Path) -> Result:
     Raises:
         UserError: it can't be read.
     """
-    names = ("first_match", "average_precision", "overlap", "seconds")
+    names = ("hits", "average_precision", "overlap", "seconds")
     found = read_npz(path, names, "the result of a run; remove it, and the run is evaluated again")
-    first = found["first_match"]
-    hits = np.where(np.isnan(first), np.nan, first == 1)
-    precision = found["average_precision"]
+    hits, precision = found["hits"], found["average_precision"]
     return Result(hits, precision, float(found["overlap"]), float(found["seconds"]))

@@ -23,6 +23,7 @@ from pmm_jax.data.split import Split, open_split
 from pmm_jax.errors import Interrupted, UserError
 from pmm_jax.evaluation import evaluate_embeddings
 from pmm_jax.evaluation.bootstrap import Interval, paired_bootstrap
+from pmm_jax.evaluation.ranking import rank1_hits
 from pmm_jax.model.pmm import Network, Tree
 from pmm_jax.model.torch_checkpoint import load_state_dict, state_dict
 from pmm_jax.model.weights_file import read_file, write_file
@@ -51,8 +52,7 @@ class Side:
 
     def per_query(self) -> dict[str, np.ndarray]:
         """What `rank1` and `mAP` are the means of, (Q,) each."""
-        hits = np.where(np.isnan(self.first_match), np.nan, self.first_match == 1)
-        return {"rank1": hits, "mAP": self.average_precision}
+        return {"rank1": rank1_hits(self.first_match), "mAP": self.average_precision}
 
     def summary(self) -> dict[str, Any]:
         """`rank1`, `mAP` and the CMC curve, as fractions."""

@@ -98,10 +98,7 @@ class Pair:
             images = images.astype(self.network.compute_dtype)
             jax.block_until_ready((images, draws))
             # Each side finds its inputs ready, and its clock ends when its losses are numbers.
-            same_images = torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).contiguous()
-            same_labels = torch.from_numpy(classes.astype(np.int64))
-            assert draws.negatives is not None  # as all of PMM's are
-            stage2, stage3 = (torch.from_numpy(np.array(n, np.int64)) for n in draws.negatives)
+            same = torch_batch(images, classes, draws)
             rate = float(self._schedule(np.int32(number - 1)))
 
             started = time.perf_counter()
@@ -115,14 +112,22 @@ class Pair:
                 self.baseline,
                 self.optimizer,
                 rate,
-                same_images,
-                same_labels,
-                (stage2, stage3),
+                *same,
                 (keep2, keep3) if self._share_blocks else None,
             )
             seconds = seconds_ours, time.perf_counter() - started
             differ = torch.cat([own2 != keep2, own3 != keep3]).flatten(1).any(1)
             yield PairedStep(number, ours, baseline, int(differ.sum()), seconds)
+
+
+def torch_batch(
+    images: jax.Array, classes: np.ndarray, draws: Draws
+) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
+    """A drawn batch as `train_step` takes it: images (N, 3, H, W), labels, negatives."""
+    assert draws.negatives is not None  # PMM's always are
+    stage2, stage3 = (torch.from_numpy(np.array(n, np.int64)) for n in draws.negatives)
+    channels_first = torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).contiguous()
+    return channels_first, torch.from_numpy(classes.astype(np.int64)), (stage2, stage3)
 
 
 def torch_weights(params: Tree, stats: Tree) -> dict[str, torch.Tensor]:

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 CHUNK = 256
 """Resamplings drawn at once."""
@@ -98,7 +98,7 @@ def runs_interval(one: np.ndarray, other: np.ndarray, level: float = 0.95) -> In
     difference = (one - other)[:, counted]
     runs, queries = difference.shape
     tail = (1 + level) / 2
-    by_run = difference.mean(1).std(ddof=1) / runs**0.5 * stats.t.ppf(tail, runs - 1)
-    by_query = difference.mean(0).std() / queries**0.5 * stats.norm.ppf(tail)
+    by_run = difference.mean(1).std(ddof=1) / runs**0.5 * special.stdtrit(runs - 1, tail)
+    by_query = difference.mean(0).std() / queries**0.5 * special.ndtri(tail)
     mean, half = float(difference.mean()), float(np.hypot(by_run, by_query))
     return Interval(mean, mean - half, mean + half)

@@ -43,6 +43,11 @@ class Ranking:
     """(Q,) float64: rank of each query's first match, from 1, NaN where it has none."""
 
     @property
+    def hits(self) -> np.ndarray:
+        """(Q,) float64: 1 where the first image is a match, else 0; NaN where there is none."""
+        return rank1_hits(self.first_match)
+
+    @property
     def rank1(self) -> float:
         """Share of the queries whose first gallery image is a match."""
         return float(self.cmc[0])
@@ -56,6 +61,11 @@ class Ranking:
     def rank10(self) -> float:
         """Share of the queries with a match among the first 10."""
         return float(self.cmc[9])
+
+
+def rank1_hits(first_match: np.ndarray) -> np.ndarray:
+    """(Q,) float64: 1 where the first match has rank 1, else 0; NaN where there is no match."""
+    return np.where(np.isnan(first_match), np.nan, first_match == 1)
 
 
 def evaluate_distances(

@@ -118,10 +118,8 @@ def summarise(
 
 
 def _intervals(ranking: Ranking, seed: int) -> dict[str, Interval]:
-    first = ranking.first_match
-    hits = np.where(np.isnan(first), np.nan, first == 1)
     values = {
-        "rank1": hits,
+        "rank1": ranking.hits,
         "mAP": ranking.average_precision,
         "mINP": ranking.inverse_negative_penalty,
     }

@@ -1,9 +1,8 @@
 """The paper's idea: where a stage looks, and what the next stage gets to see instead.
 
-`methods.py` lists PMM and the methods that it is compared with.
+`pmm_jax/methods.py` lists PMM and the methods that it is compared with.
 """
 
-from pmm_jax.methods import METHODS
 from pmm_jax.mixing.block_ranking import block_scores, keep_mask
 from pmm_jax.mixing.draws import Draws, draw_mixing
 from pmm_jax.mixing.grad_cam import grad_cam
@@ -11,7 +10,6 @@ from pmm_jax.mixing.hard_mix import draw_negatives, hard_mix
 from pmm_jax.mixing.replace import replace_blocks
 
 __all__ = [
-    "METHODS",
     "Draws",
     "block_scores",
     "draw_mixing",

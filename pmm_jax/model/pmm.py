@@ -13,8 +13,8 @@ from flax import linen as nn
 from flax import struct
 
 from pmm_jax.config import Config, ModelConfig
-from pmm_jax.methods import Kind
-from pmm_jax.mixing import METHODS, Draws, grad_cam, replace_blocks
+from pmm_jax.methods import METHODS, Kind
+from pmm_jax.mixing import Draws, grad_cam, replace_blocks
 from pmm_jax.mixing.batch_drop import batch_drop
 from pmm_jax.model.heads import StageHead
 from pmm_jax.model.resnet import EXPANSION, LAYER_WIDTHS, Bottleneck, ResNet, scaled
@@ -30,6 +30,11 @@ class Network(NamedTuple):
     """Of the feature map that leaves the trunk."""
     compute_dtype: jnp.dtype
     """Of the activations."""
+
+    @property
+    def part_heads(self) -> list[str]:
+        """The heads that see the part block's map."""
+        return [name for name in self.parts if name in ("stage2", "stage3", "drop")]
 
 
 @struct.dataclass
@@ -110,8 +115,7 @@ def embed(network: Network, params: Tree, stats: Tree, images: jax.Array) -> jax
     embeddings = [run("stage1", feature_map)[0]]
     if "part_block" in network.parts:
         part_map = run("part_block", feature_map)
-        heads = [name for name in network.parts if name in ("stage2", "stage3", "drop")]
-        embeddings += [run(head, part_map)[0] for head in heads]
+        embeddings += [run(head, part_map)[0] for head in network.part_heads]
     return jnp.concatenate(embeddings, axis=1)
 
 

@@ -15,7 +15,8 @@ from pmm_jax.mixing.image_mix import saliency
 from pmm_jax.model.guide import Guide
 from pmm_jax.model.pmm import StageOutputs
 from pmm_jax.training.losses import batch_hard_triplet
-from pmm_jax.training.step import Target, draw, loss_and_gradient, mix_images, stage_losses
+from pmm_jax.training.step import draw, loss_and_gradient, stage_losses
+from pmm_jax.training.target import Target, mix_images
 from tests.training.naive_forward import IDS, LABELS, N, drawn_model, images
 
 PARTNERS = np.array([2, 0, 1, 5, 3, 4, 7, 6])
