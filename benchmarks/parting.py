@@ -1,10 +1,11 @@
 """How long two trainings of one network, from the same weights on the same batches, stay together.
 
-    python -m benchmarks.parting --config FILE [--steps 50] [--group.field VALUE ...]
+    python -m benchmarks.parting --config FILE [--steps 50] [--seeds 0 ...] [--group.field VALUE]
 
-Three times: ours beside PyTorch; PyTorch beside itself with its images in channels_last, which is
-the same mathematics rounded in another order; and ours beside PyTorch with our blocks given to it.
-The second says how close the first can come: no program is nearer to PyTorch than PyTorch is.
+Ours beside PyTorch, and PyTorch beside itself with its images in channels_last, which is the same
+mathematics rounded in another order: once each on its own, once with the first one's blocks given
+to the other. PyTorch beside itself says how close ours can come: no program is nearer to PyTorch
+than PyTorch is.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ import torch
 from pmm_jax.cli import main, parse_run
 from pmm_jax.comparison.pair import Pair, PairedStep, torch_batch
 from pmm_jax.config import Config
-from pmm_jax.data.loading import Batch, image_reader, train_batches
+from pmm_jax.data.loading import Batch, ReadImages, image_reader, train_batches
 from pmm_jax.data.prepare import prepare
+from pmm_jax.data.sampler import IdentitySampler
 from pmm_jax.torch_baseline.step import adam, train_step
 from pmm_jax.training.loop import training_data
 from pmm_jax.training.optimizer import learning_rate
@@ -36,13 +38,15 @@ class Options(Config):
 
     steps: int = 50
     """Steps of each pair."""
+    seeds: tuple[int, ...] = (0,)
+    """Each its own initial weights, batches and negatives, and a row of its own."""
 
 
 class TorchPair:
     """PyTorch's step beside the same in channels_last."""
 
-    def __init__(self, config: Config, num_ids: int, per_epoch: int) -> None:
-        self._config = config
+    def __init__(self, config: Config, num_ids: int, per_epoch: int, share_blocks: bool) -> None:
+        self._config, self._share_blocks = config, share_blocks
         self._schedule = learning_rate(config.optim, config.train.epochs, per_epoch)
         one = Pair(config, num_ids, per_epoch, "float32").baseline
         self._formats = torch.contiguous_format, torch.channels_last
@@ -61,36 +65,33 @@ class TorchPair:
             )
             images, labels, negatives = torch_batch(drawn, classes, draws)
             rate = float(self._schedule(np.int32(step)))
-            (one, keeps), (other, other_keeps) = (
-                train_step(
-                    model,
-                    optimizer,
-                    rate,
-                    images.contiguous(memory_format=layout),
-                    labels,
-                    negatives,
-                )
-                for model, optimizer, layout in zip(
-                    self._models, self._optimizers, self._formats, strict=True
-                )
-            )
+            results, masks = [], None
+            for model, optimizer, layout in zip(
+                self._models, self._optimizers, self._formats, strict=True
+            ):
+                ready = images.contiguous(memory_format=layout)
+                results.append(train_step(model, optimizer, rate, ready, labels, negatives, masks))
+                masks = results[0][1] if self._share_blocks else None
+            (one, keeps), (other, other_keeps) = results
             differ = torch.cat(keeps) != torch.cat(other_keeps)
             yield PairedStep(step + 1, other, one, int(differ.flatten(1).any(1).sum()), (0, 0))
 
 
 def describe(name: str, steps: Iterator[PairedStep]) -> None:
     """A line once all steps are done."""
-    parted, before, largest = None, 0.0, 0.0
+    blocks, loss = None, None
+    largest = largest_sum = 0.0
     for step in steps:
-        if step.other_blocks and parted is None:
-            parted = step.number
+        if step.other_blocks and blocks is None:
+            blocks = step.number
+        if step.difference > 1e-3 and loss is None:
+            loss = step.number
         largest = max(largest, step.difference)
-        if parted is None:
-            before = largest
+        largest_sum = max(largest_sum, abs(step.ours["loss"] / step.baseline["loss"] - 1))
         if sys.stderr.isatty():
-            print(f"\r{name}, step {step.number}", end="", file=sys.stderr)
-    first = f"step {parted}" if parted else "none"
-    print(f"{name:<40}{first:>20}{before:>14.0e}{largest:>14.0e}", flush=True)
+            print(f"\r{name}, step {step.number}", end="\r", file=sys.stderr)
+    first = "".join(f"{number or 'none':>14}" for number in (blocks, loss))
+    print(f"{name:<44}{first}{largest:>14.0e}{largest_sum:>14.0e}", flush=True)
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -99,21 +100,25 @@ def run(arguments: Sequence[str]) -> None:
     if config.model.compute_dtype != "float32":
         config = replace(config, model=replace(config.model, compute_dtype="float32"))
     prepare(config.data, brief=True)
-    split, sampler = training_data(config)
-    read, num_ids = image_reader(split, config.data), len(np.unique(split.identities))
-    per_epoch = sampler.steps_per_epoch
-
-    def batches() -> Iterator[Batch]:
-        return train_batches(read, sampler, range(options.steps), config.data.workers)
-
-    print(f"{'':<40}{'first other blocks':>20}{'until then':>14}{'in all steps':>14}", flush=True)
-    ours = Pair(config, num_ids, per_epoch, "float32")
-    describe("pmm_jax beside PyTorch", ours.run(batches()))
-    describe(
-        "PyTorch beside PyTorch channels_last", TorchPair(config, num_ids, per_epoch).run(batches())
+    print(f"{'':<44}{'first step with other':>28}{'largest difference':>28}")
+    print(
+        f"{'':<44}{'blocks':>14}{'loss (1e-3)':>14}{'of a loss':>14}{'of the sum':>14}", flush=True
     )
-    shared = Pair(config, num_ids, per_epoch, "float32", share_blocks=True)
-    describe("pmm_jax beside PyTorch, our blocks", shared.run(batches()))
+    for seed in options.seeds:
+        seeded = replace(config, train=replace(config.train, seed=seed))
+        split, sampler = training_data(seeded)
+        read, num_ids = image_reader(split, seeded.data), len(np.unique(split.identities))
+
+        def batches(sampler: IdentitySampler = sampler, read: ReadImages = read) -> Iterator[Batch]:
+            return train_batches(read, sampler, range(options.steps), config.data.workers)
+
+        size = num_ids, sampler.steps_per_epoch
+        for shared in (False, True):
+            note = f", seed {seed}{', same blocks' if shared else ''}"
+            ours = Pair(seeded, *size, "float32", share_blocks=shared)
+            describe(f"pmm_jax, PyTorch{note}", ours.run(batches()))
+            theirs = TorchPair(seeded, *size, shared)
+            describe(f"PyTorch, channels_last{note}", theirs.run(batches()))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """The forms of convolution, normalisation and pooling: the one place that looks at the platform.
 
 GPU and TPU get the stock operations. On a CPU, XLA transposes whole activations for a convolution's
-weight gradient and scatters for max pooling's, so there the same mathematics is written as dots and
-comparisons (docs/architecture.md has the measurements). Arrays are NHWC, kernels HWIO.
+weight gradient and scatters for max pooling's, so there the same mathematics is written as dots
+(`convolution.py`) and comparisons (docs/architecture.md has the measurements). Arrays are NHWC,
+kernels HWIO.
 """
 
 from collections.abc import Iterator
@@ -14,8 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-_LAYOUT = ("NHWC", "HWIO", "NHWC")
-
+from pmm_jax.model.convolution import cpu_conv, stock_conv
 
 _forms: ContextVar[str | None] = ContextVar("forms", default=None)
 
@@ -45,115 +45,7 @@ def conv(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
     Returns:
         (N, ceil(H / stride), ceil(W / stride), D), of x's dtype.
     """
-    if not _on_cpu():
-        return _stock_conv(x, kernel, stride)
-    if kernel.shape[0] == 1:
-        return _pointwise_conv(x[:, ::stride, ::stride], kernel)
-    if kernel.shape[0] == 7 and stride == 2 and x.shape[1] % 2 == 0 and x.shape[2] % 2 == 0:
-        return _stem_conv(x, kernel)
-    return _tap_conv(x, kernel, stride)
-
-
-def _stock_conv(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-    pad = (kernel.shape[0] - 1) // 2
-    return lax.conv_general_dilated(
-        x, kernel, (stride, stride), [(pad, pad)] * 2, dimension_numbers=_LAYOUT
-    )
-
-
-def _pointwise_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    n, h, w, c = x.shape
-    return (x.reshape(-1, c) @ kernel.reshape(c, -1)).reshape(n, h, w, -1)
-
-
-def _stem_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """The 7x7 stride-2 stem as a 4x4 stride-1 convolution over cells of 2x2 pixels."""
-    n, h, w, c = x.shape
-    cells = x.reshape(n, h // 2, 2, w // 2, 2, c).transpose(0, 1, 3, 2, 4, 5)
-    cells = cells.reshape(n, h // 2, w // 2, 4 * c)
-    # Output row i reads pixels 2i - 3 to 2i + 3, that is cells i - 2 to i + 1: the first row of
-    # the first cell meets a row of zeros.
-    taps = jnp.pad(kernel, ((1, 0), (1, 0), (0, 0), (0, 0)))
-    taps = taps.reshape(4, 2, 4, 2, c, -1).transpose(0, 2, 1, 3, 4, 5).reshape(4, 4, 4 * c, -1)
-    return _cell_conv(cells, taps)
-
-
-def _stock_cell_conv(cells: jax.Array, taps: jax.Array) -> jax.Array:
-    return lax.conv_general_dilated(
-        cells, taps, (1, 1), [(2, 1), (2, 1)], dimension_numbers=_LAYOUT
-    )
-
-
-@jax.custom_vjp
-def _cell_conv(cells: jax.Array, taps: jax.Array) -> jax.Array:
-    """The stem's convolution, whose weight gradient is summed over parts of the batch.
-
-    XLA gives that one operation a single thread and most of a step's tail; parts run side by side.
-    """
-    return _stock_cell_conv(cells, taps)
-
-
-def _cell_conv_forward(
-    cells: jax.Array, taps: jax.Array
-) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return _stock_cell_conv(cells, taps), (cells, taps)
-
-
-def _cell_conv_backward(
-    saved: tuple[jax.Array, jax.Array], grad: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    cells, taps = saved
-    # Dropped by XLA where nobody asks for the images' gradient.
-    (grad_cells,) = jax.vjp(lambda cells: _stock_cell_conv(cells, taps), cells)[1](grad)
-    count = cells.shape[0]
-    parts = next(parts for parts in (4, 2, 1) if count % parts == 0)
-    # Every parts-th image, not a run of them: a batch split over devices stays where it is.
-    cells = cells.reshape(count // parts, parts, *cells.shape[1:])
-    grad = grad.reshape(count // parts, parts, *grad.shape[1:])
-
-    def part(i: int) -> jax.Array:
-        return jax.vjp(lambda taps: _stock_cell_conv(cells[:, i], taps), taps)[1](grad[:, i])[0]
-
-    grad_taps = part(0)
-    for i in range(1, parts):
-        grad_taps += part(i)
-    return grad_cells, grad_taps
-
-
-_cell_conv.defvjp(_cell_conv_forward, _cell_conv_backward)
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _tap_conv(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-    """The stock convolution, whose weight gradient is one dot for each tap of the kernel."""
-    return _stock_conv(x, kernel, stride)
-
-
-def _tap_conv_forward(
-    x: jax.Array, kernel: jax.Array, stride: int
-) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return _stock_conv(x, kernel, stride), (x, kernel)
-
-
-def _tap_conv_backward(
-    stride: int, saved: tuple[jax.Array, jax.Array], grad: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    x, kernel = saved
-    (grad_x,) = jax.vjp(lambda x: _stock_conv(x, kernel, stride), x)[1](grad)
-    k, pad = kernel.shape[0], (kernel.shape[0] - 1) // 2
-    _, h, w, out = grad.shape
-    padded = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
-    flat_grad = grad.reshape(-1, out)
-    taps = []
-    for i in range(k):
-        for j in range(k):
-            rows = slice(i, i + stride * (h - 1) + 1, stride)
-            columns = slice(j, j + stride * (w - 1) + 1, stride)
-            taps.append(padded[:, rows, columns].reshape(-1, x.shape[3]).T @ flat_grad)
-    return grad_x, jnp.stack(taps).reshape(kernel.shape)
-
-
-_tap_conv.defvjp(_tap_conv_forward, _tap_conv_backward)
+    return (cpu_conv if _on_cpu() else stock_conv)(x, kernel, stride)
 
 
 def batch_moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
