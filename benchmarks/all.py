@@ -1,9 +1,10 @@
 """Run every benchmark and write docs/performance.md.
 
-    python -m benchmarks.all [--data-root DIR]
+    python -m benchmarks.all [--data-root DIR] [--fastreid DIR]
 
-For a quiet machine, about half an hour on 2 cores. DIR is Market-1501; without it the feed reads
-the demo's made-up people (python -m pmm_jax synthesize data/synthetic).
+For a quiet machine, about half an hour on 2 cores. --data-root names Market-1501; without it feed
+and start read the demo's made-up people (python -m pmm_jax synthesize data/synthetic). --fastreid
+adds fast-reid's evaluators (benchmarks/evaluation.py says how to build them).
 """
 
 from __future__ import annotations
@@ -36,17 +37,19 @@ class Section(NamedTuple):
     environment: tuple[tuple[str, str], ...] = ()
 
 
-def sections(data_root: str | None) -> list[Section]:
+def sections(data_root: str | None, fastreid: str | None) -> list[Section]:
     """What is run, in order."""
     recipe = ("--config", "configs/market1501_cpu.py")
     feed: tuple[str, ...] = ("--config", "configs/demo.py")
     if data_root:
         feed = (*recipe, "--data.root", data_root)
+    peer = ("--fastreid", fastreid) if fastreid else ()
     return [
         Section("A full-size step", ("benchmarks.step",)),
         Section("A step of the CPU recipe", ("benchmarks.step", *recipe)),
         Section("The feed", ("benchmarks.feed", *feed)),
-        Section("Evaluation at Market-1501's size", ("benchmarks.evaluation",)),
+        Section("A run's start", ("benchmarks.start", *feed)),
+        Section("Evaluation at Market-1501's size", ("benchmarks.evaluation", *peer)),
         Section(
             "Devices",
             ("benchmarks.scaling", *recipe),
@@ -82,10 +85,12 @@ def main() -> None:
     """Run, write."""
     parser = argparse.ArgumentParser(description="Run every benchmark.")
     parser.add_argument("--data-root")
+    parser.add_argument("--fastreid")
     options = parser.parse_args()
     page = [HEAD, f"Machine: {machine()}.\n"]
-    for section in sections(options.data_root):
-        shown = " ".join(w if w != options.data_root else "DIR" for w in section.words)
+    for section in sections(options.data_root, options.fastreid):
+        own = (options.data_root, options.fastreid)
+        shown = " ".join("DIR" if word in own else word for word in section.words)
         prefix = "".join(f"{name}={value} " for name, value in section.environment)
         print(f"{section.title}: {prefix}python -m {shown}", file=sys.stderr, flush=True)
         done = subprocess.run(

@@ -26,4 +26,6 @@ class TrainState:
 
 def new_state(params: Tree, stats: Tree, transform: optax.GradientTransformation) -> TrainState:
     """The state before the first step."""
-    return TrainState(jnp.zeros((), jnp.int32), params, stats, transform.init(params))
+    # As one program: leaf by leaf, each shape of the moments would be compiled on its own.
+    moments = jax.jit(transform.init)(params)
+    return TrainState(jnp.zeros((), jnp.int32), params, stats, moments)
