@@ -11,6 +11,7 @@ from pmm_jax.config import Config
 from pmm_jax.data.augment import augment
 from pmm_jax.mixing import Draws, draw_mixing
 from pmm_jax.model.guide import Guide
+from pmm_jax.model.operations import compiler_options
 from pmm_jax.model.pmm import Network, StageOutputs, Tree, train_forward
 from pmm_jax.training.losses import batch_hard_triplet
 from pmm_jax.training.sharding import mesh_of, whole
@@ -206,6 +207,6 @@ def make_step(
     """`jit_step`, compiled for such inputs: whatever comes later, it never compiles again."""
     step = jit_step(network, config, transform, state, length, guided=guide is not None)
     if guide is None:
-        return step.lower(state, *inputs).compile()
-    compiled = step.lower(state, guide, *inputs).compile()
+        return step.lower(state, *inputs).compile(compiler_options())
+    compiled = step.lower(state, guide, *inputs).compile(compiler_options())
     return lambda state, *inputs: compiled(state, guide, *inputs)
