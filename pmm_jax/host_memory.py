@@ -50,6 +50,19 @@ def keep_freed_memory() -> bool:
     return kept
 
 
+def run_in_calling_thread() -> None:
+    """Have jax run programs for the CPU in the thread that calls them, one after the other.
+
+    In the background, a program frees its scratch milliseconds after its results are there, when
+    the next step has taken a second one; the heap would keep both. Several devices still run at
+    once. This has to come before anything asks jax for its devices, and changes nothing on an
+    accelerator.
+    """
+    import jax
+
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+
+
 def give_back() -> None:
     """Return the pages of all memory that is free now, once, to the system.
 

@@ -51,3 +51,30 @@ def test_the_heap_lies_in_huge_pages(found: list[int]) -> None:
         pytest.skip("the kernel gives no transparent huge pages")
     assert found[3] >= 200
     assert found[0] < 5000  # small pages would take 65,536
+
+
+SLOW_PROGRAM = """
+import time
+from pmm_jax.host_memory import run_in_calling_thread
+
+run_in_calling_thread()
+import jax
+
+product = jax.jit(lambda x: jax.lax.fori_loop(0, 200, lambda _, y: jax.numpy.tanh(y @ x), x))
+matrix = jax.numpy.ones((256, 256))
+jax.block_until_ready(product(matrix))
+print(product(matrix).is_ready())
+"""
+
+
+def test_a_program_is_done_when_its_call_returns(project: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SLOW_PROGRAM],
+        cwd=project,
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout.strip() == "True"

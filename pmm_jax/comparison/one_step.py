@@ -53,10 +53,19 @@ def our_step(
     Returns:
         A call that takes one step and waits for it; the program.
     """
+    from pmm_jax.host_memory import (
+        give_back,
+        give_back_after,
+        keep_freed_memory,
+        run_in_calling_thread,
+    )
+
+    keep_freed_memory()  # this and the next as a run does, ahead of jax's threads
+    run_in_calling_thread()
+
     import jax
     import jax.numpy as jnp
 
-    from pmm_jax.host_memory import give_back, give_back_after, keep_freed_memory
     from pmm_jax.mixing import Draws
     from pmm_jax.model.initial import initialise
     from pmm_jax.model.pmm import build
@@ -64,7 +73,6 @@ def our_step(
     from pmm_jax.training.state import new_state
     from pmm_jax.training.step import apply_step
 
-    keep_freed_memory()  # as a run does
     network = build(config, num_ids, jnp.dtype(precision))
     if precision == "float64":
         network = network._replace(compute_dtype=jnp.dtype(precision))

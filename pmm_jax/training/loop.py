@@ -13,7 +13,7 @@ from pmm_jax.data.split import Split, open_split
 from pmm_jax.errors import Interrupted
 from pmm_jax.evaluation import Ranking
 from pmm_jax.evaluation.table import ranking_json, ranking_table
-from pmm_jax.host_memory import give_back, give_back_after
+from pmm_jax.host_memory import give_back, give_back_after, run_in_calling_thread
 from pmm_jax.model.guide import read_guide
 from pmm_jax.model.initial import initialise
 from pmm_jax.model.pmm import Network, build
@@ -46,6 +46,7 @@ def train(config: Config, workdir: Path, profile: bool = False) -> Ranking:
     Returns:
         Of the last evaluation.
     """
+    run_in_calling_thread()
     display = Display(quiet=not is_first())
 
     def checked() -> tuple[Split, IdentitySampler]:
