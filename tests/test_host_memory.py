@@ -24,13 +24,10 @@ print(*faults, int(huge.split()[1]) // 1024)
 SETTING = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
-@pytest.fixture(scope="module")
-def found(project: Path) -> list[int]:
-    """Page faults of three allocations of 256 MiB, and the MiB that lay in huge pages."""
-    if not sys.platform.startswith("linux") or os.confstr("CS_GNU_LIBC_VERSION") is None:
-        pytest.skip("host_memory changes nothing on systems without glibc")
+def printed(project: Path, script: str) -> str:
+    """What the script prints in a fresh process on the CPU."""
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
+        [sys.executable, "-c", script],
         cwd=project,
         env={**os.environ, "JAX_PLATFORMS": "cpu"},
         capture_output=True,
@@ -38,7 +35,15 @@ def found(project: Path) -> list[int]:
         check=True,
         timeout=60,
     )
-    return [int(word) for word in done.stdout.split()]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def found(project: Path) -> list[int]:
+    """Page faults of three allocations of 256 MiB, and the MiB that lay in huge pages."""
+    if not sys.platform.startswith("linux") or os.confstr("CS_GNU_LIBC_VERSION") is None:
+        pytest.skip("host_memory changes nothing on systems without glibc")
+    return [int(word) for word in printed(project, SCRIPT).split()]
 
 
 def test_freed_memory_is_kept(found: list[int]) -> None:
@@ -68,13 +73,4 @@ print(product(matrix).is_ready())
 
 
 def test_a_program_is_done_when_its_call_returns(project: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", SLOW_PROGRAM],
-        cwd=project,
-        env={**os.environ, "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    assert done.stdout.strip() == "True"
+    assert printed(project, SLOW_PROGRAM).strip() == "True"
