@@ -4,18 +4,24 @@ python eval.py --config configs/NAME.py --workdir DIR
 python eval.py --embeddings FILE.npz [--rerank] [--distance cosine] [--roc] [--json] ...
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pmm_jax.cli import main, parse, parse_run
 from pmm_jax.config import Config, RankConfig
 from pmm_jax.errors import UserError
-from pmm_jax.evaluation import Embeddings, load_features
-from pmm_jax.evaluation.streaming import Share
-from pmm_jax.evaluation.summary import Summary, summarise
 from pmm_jax.launch import Launch
+
+# `main` has to come before jax is imported.
+if TYPE_CHECKING:
+    from pmm_jax.evaluation import Embeddings
+    from pmm_jax.evaluation.streaming import Share
+    from pmm_jax.evaluation.summary import Summary
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,8 @@ def run(arguments: Sequence[str]) -> None:
     """Parse, evaluate, print."""
     if any(word.split("=")[0] == "--embeddings" for word in arguments):
         file = parse(FileOptions(), arguments, "Rank saved embeddings of any model.")
+        from pmm_jax.evaluation import load_features
+
         summary = _summary(*load_features(file.embeddings), file, file.chunk, file)
         show(summary, file)
         return
@@ -101,6 +109,8 @@ def _summary(
     options: ShowOptions,
     share: Share | None = None,
 ) -> Summary:
+    from pmm_jax.evaluation.summary import summarise
+
     first = share is None or share.index == 0
     return summarise(
         query,

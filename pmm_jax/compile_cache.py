@@ -3,7 +3,6 @@
 import hashlib
 import os
 import platform
-import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,8 +16,8 @@ def keep_compiled_programs() -> None:
 
     It lies under $XDG_CACHE_HOME or ~/.cache. Programs for a CPU hold instructions that another
     processor may lack, and a home directory is often shared, so each kind of machine has a
-    folder of its own. Where none can be made, nothing is kept. This has to come before anything is
-    compiled; setting JAX_ENABLE_COMPILATION_CACHE=false turns the cache off.
+    folder of its own. Where none can be made, nothing is kept. This has to come before jax is
+    imported; setting JAX_ENABLE_COMPILATION_CACHE=false turns the cache off.
     """
     if VARIABLE in os.environ:
         return
@@ -30,8 +29,6 @@ def keep_compiled_programs() -> None:
         return
     os.environ[VARIABLE] = str(folder)
     _named.append(str(folder))
-    if "jax" in sys.modules:  # which read the variable when it was imported
-        sys.modules["jax"].config.update("jax_compilation_cache_dir", str(folder))
 
 
 def forget_default_folder() -> None:

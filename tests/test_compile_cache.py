@@ -3,22 +3,17 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import jax
 import pytest
 
 from pmm_jax.compile_cache import VARIABLE, keep_compiled_programs
 
 
 @pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    before = jax.config.values["jax_compilation_cache_dir"]
+def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv(VARIABLE)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    yield
-    jax.config.update("jax_compilation_cache_dir", before)
 
 
 def test_the_folder_is_made_under_the_users_cache(tmp_path: Path) -> None:
@@ -26,7 +21,6 @@ def test_the_folder_is_made_under_the_users_cache(tmp_path: Path) -> None:
     folder = Path(os.environ[VARIABLE])
     assert folder.parent == tmp_path / "cache" / "pmm_jax"
     assert folder.is_dir()
-    assert jax.config.values["jax_compilation_cache_dir"] == str(folder)  # jax was imported before
 
 
 def test_what_the_environment_names_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,6 @@ def test_the_heap_lies_in_huge_pages(found: list[int]) -> None:
 
 
 SLOW_PROGRAM = """
-import time
 from pmm_jax.host_memory import run_in_calling_thread
 
 run_in_calling_thread()

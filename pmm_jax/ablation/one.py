@@ -6,11 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pmm_jax.ablation.overlap import run_overlap
 from pmm_jax.cli import main
 from pmm_jax.config_check import check
-from pmm_jax.training.loop import train
-from pmm_jax.training.run_weights import restore_run
 from pmm_jax.training.workdir import parse_config
 
 RESULT = "result.npz"
@@ -21,6 +18,10 @@ def run(arguments: Sequence[str]) -> None:
     """Train, evaluate, measure the overlap, leave the result."""
     text, folder = arguments
     config, workdir = check(parse_config(text)), Path(folder)
+    from pmm_jax.ablation.overlap import run_overlap
+    from pmm_jax.training.loop import train
+    from pmm_jax.training.run_weights import restore_run
+
     started = time.monotonic()
     ranking = train(config, workdir)
     seconds = time.monotonic() - started

@@ -68,6 +68,7 @@ def our_step(
 
     from pmm_jax.mixing import Draws
     from pmm_jax.model.initial import initialise
+    from pmm_jax.model.operations import compiler_options
     from pmm_jax.model.pmm import build
     from pmm_jax.training.optimizer import adam
     from pmm_jax.training.state import new_state
@@ -88,7 +89,7 @@ def our_step(
             donate_argnums=0,
         )
         .lower(state, *batch)
-        .compile()
+        .compile(compiler_options())
     )
 
     give_back()

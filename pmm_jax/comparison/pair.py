@@ -14,6 +14,7 @@ from pmm_jax.config import Config
 from pmm_jax.data.augment import normalise
 from pmm_jax.data.loading import Batch
 from pmm_jax.mixing import Draws
+from pmm_jax.model.operations import compiler_options
 from pmm_jax.model.pmm import Tree, build
 from pmm_jax.model.torch_checkpoint import state_dict
 from pmm_jax.torch_baseline.model import PMM
@@ -83,7 +84,7 @@ class Pair:
             return state, metrics, outputs.keeps
 
         self._draw = jax.jit(lambda *batch: draw(config, self._root, *batch))
-        self._step = jax.jit(step, donate_argnums=0)
+        self._step = jax.jit(step, donate_argnums=0, compiler_options=compiler_options())
 
     def run(self, batches: Iterable[Batch], first: int = 1) -> Iterator[PairedStep]:
         """Train both on each batch, in turn.

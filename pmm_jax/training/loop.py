@@ -38,6 +38,9 @@ from pmm_jax.training.workdir import claim, run_lock, shared_fields
 def train(config: Config, workdir: Path, profile: bool = False) -> Ranking:
     """Train what the config names, going on from the workdir's last checkpoint if it has one.
 
+    Where nothing has asked jax for its devices yet, it runs programs for the CPU in the calling
+    thread from then on (`host_memory.py` says why).
+
     Args:
         config: checked.
         workdir: holds all of the run; made if need be.

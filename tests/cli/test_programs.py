@@ -43,6 +43,15 @@ def run_program(project: Path, *arguments: str) -> subprocess.CompletedProcess[s
 
 
 @pytest.mark.parametrize(
+    "module", ["train", "eval", "pmm_jax.__main__", "pmm_jax.ablation.one", "benchmarks.peers"]
+)
+def test_jax_is_imported_after_the_process_is_made_ready(project: Path, module: str) -> None:
+    # The heap's settings and the folder of compiled programs reach no jax that is there already.
+    script = f"import sys, {module}; print('jax' in sys.modules)"
+    assert run_program(project, "-c", script).stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         ["-m", "pmm_jax", "nosuchverb"],
