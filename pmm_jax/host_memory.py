@@ -13,6 +13,8 @@ _HUGE_PAGE = 2 * 2**20
 _RESERVED = 1536 * 2**20
 _SETTLING = 64
 """Steps after which the heap is taken as settled."""
+_keeping = False
+"""Whether this process asked malloc to keep what is freed."""
 
 
 # Device files of NVIDIA, AMD and Google accelerators.
@@ -44,10 +46,11 @@ def keep_freed_memory() -> bool:
         _M_TRIM_THRESHOLD: -1,  # never
         _M_TOP_PAD: 64 * 2**20,
     }
-    kept = all(mallopt(option, value) for option, value in settings.items())
-    if kept:
+    global _keeping
+    _keeping = all(mallopt(option, value) for option, value in settings.items())
+    if _keeping:
         _ask_for_huge_pages(libc)
-    return kept
+    return _keeping
 
 
 def run_in_calling_thread() -> None:
@@ -69,9 +72,13 @@ def give_back() -> None:
     For after a compilation, which leaves hundreds of megabytes that no step needs.
     """
     try:
-        ctypes.CDLL(None).malloc_trim(0)
+        libc = ctypes.CDLL(None)
+        libc.malloc_trim(0)
     except AttributeError:  # musl has none
         return
+    if _keeping:
+        # The top of the heap went back with its mark; addresses taken anew there have none.
+        _ask_for_huge_pages(libc)
 
 
 def give_back_after(step: int) -> None:

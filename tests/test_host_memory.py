@@ -9,17 +9,20 @@ import pytest
 
 SCRIPT = """
 import resource
-from pmm_jax.host_memory import keep_freed_memory
+from pmm_jax.host_memory import give_back, keep_freed_memory
 
 assert keep_freed_memory()
-faults = []
-for _ in range(3):
+faults, huge = [], []
+for turn in range(4):
+    if turn == 3:
+        give_back()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     block = b"x" * (256 * 2**20)
     faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-    huge = next(line for line in open("/proc/self/smaps_rollup") if "AnonHugePages" in line)
+    line = next(line for line in open("/proc/self/smaps_rollup") if "AnonHugePages" in line)
+    huge.append(int(line.split()[1]) // 1024)
     del block
-print(*faults, int(huge.split()[1]) // 1024)
+print(*faults, *huge)
 """
 SETTING = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
@@ -40,7 +43,8 @@ def printed(project: Path, script: str) -> str:
 
 @pytest.fixture(scope="module")
 def found(project: Path) -> list[int]:
-    """Page faults of three allocations of 256 MiB, and the MiB that lay in huge pages."""
+    """Page faults of four allocations of 256 MiB, the last after `give_back`, then each one's MiB
+    in huge pages."""
     if not sys.platform.startswith("linux") or os.confstr("CS_GNU_LIBC_VERSION") is None:
         pytest.skip("host_memory changes nothing on systems without glibc")
     return [int(word) for word in printed(project, SCRIPT).split()]
@@ -54,8 +58,15 @@ def test_freed_memory_is_kept(found: list[int]) -> None:
 def test_the_heap_lies_in_huge_pages(found: list[int]) -> None:
     if not SETTING.exists() or "[never]" in SETTING.read_text():
         pytest.skip("the kernel gives no transparent huge pages")
-    assert found[3] >= 200
+    assert found[4] >= 200
     assert found[0] < 5000  # small pages would take 65,536
+
+
+def test_what_grows_after_giving_back_lies_in_huge_pages(found: list[int]) -> None:
+    if not SETTING.exists() or "[never]" in SETTING.read_text():
+        pytest.skip("the kernel gives no transparent huge pages")
+    assert found[7] >= 200
+    assert found[3] < 5000
 
 
 SLOW_PROGRAM = """
