@@ -25,6 +25,10 @@ for turn in range(4):
 print(*faults, *huge)
 """
 SETTING = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+needs_huge_pages = pytest.mark.skipif(
+    not SETTING.exists() or "[never]" in SETTING.read_text(),
+    reason="the kernel gives no transparent huge pages",
+)
 
 
 def printed(project: Path, script: str) -> str:
@@ -55,16 +59,14 @@ def test_freed_memory_is_kept(found: list[int]) -> None:
     assert found[2] < 100
 
 
+@needs_huge_pages
 def test_the_heap_lies_in_huge_pages(found: list[int]) -> None:
-    if not SETTING.exists() or "[never]" in SETTING.read_text():
-        pytest.skip("the kernel gives no transparent huge pages")
     assert found[4] >= 200
     assert found[0] < 5000  # small pages would take 65,536
 
 
+@needs_huge_pages
 def test_what_grows_after_giving_back_lies_in_huge_pages(found: list[int]) -> None:
-    if not SETTING.exists() or "[never]" in SETTING.read_text():
-        pytest.skip("the kernel gives no transparent huge pages")
     assert found[7] >= 200
     assert found[3] < 5000
 
