@@ -19,6 +19,8 @@ BLOCK = 1024
 """Rows converted to float64 at once, for a matrix product."""
 PAIRS = 128
 """Pairs whose difference is held at once: small enough to stay in the cache."""
+RUN = 32
+"""Squares added in float32, before float64 takes over: so few round little."""
 
 
 class Grid:
@@ -48,6 +50,32 @@ class Grid:
             difference -= self.steps(other[j[some]])
             result[some] = np.einsum("nd,nd->n", difference, difference)
         return result
+
+    def estimates(
+        self, one: np.ndarray, other: np.ndarray, i: np.ndarray, j: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(N,) float64 what `pairs` gives, from float32 in a third of its time, and how far off.
+
+        Both are in square grid steps; the second is (N,) float64, above every error.
+        """
+        length = one.shape[1]
+        whole = length - length % RUN
+        result = np.empty(len(i))
+        scale = np.float32(2.0**-self.exponent)  # squares keep clear of float32's limits
+        for start in range(0, len(i), PAIRS):
+            some = slice(start, start + PAIRS)
+            difference = one[i[some]]
+            difference -= other[j[some]]
+            difference *= scale
+            runs = difference[:, :whole].reshape(len(difference), -1, RUN)
+            rest = difference[:, whole:]
+            result[some] = np.einsum("nrd,nrd->nr", runs, runs).sum(1, dtype=np.float64)
+            result[some] += np.einsum("nd,nd->n", rest, rest)
+        result *= 4.0**GRID_BITS
+        # A difference, its square and a run's sum round it; the grid moves it by a step a dimension
+        # at most. What float32 can't hold of a square is far less than a square step.
+        rounded = (RUN + 4) * 2.0**-24 * result
+        return result, rounded + 1.01 * (2 * np.sqrt(result * length) + length)
 
     def block(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
         """(N, M) float64: squared distances, in square grid steps, of (N, D) to (M, D)."""

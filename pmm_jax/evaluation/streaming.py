@@ -78,7 +78,8 @@ class Stream:
         devices = jax.local_devices()
         self._mesh = Mesh(np.array(devices), (AXIS,)) if len(devices) > 1 else None
         self._kept = np.flatnonzero(protocol.gallery_ids != JUNK)
-        self._block = _padded(len(self._kept), GALLERY_BLOCK) * len(devices)
+        each = -(-len(self._kept) // len(devices))
+        self._block = _padded(each, GALLERY_BLOCK) * len(devices)
         self._identities = np.unique(protocol.gallery_ids[self._kept])
         self._scale = np.float32(2.0**-grid.exponent)
         self._centre = gallery.mean(0, dtype=np.float32)
@@ -236,8 +237,13 @@ class Stream:
         order = np.argsort(column, kind="stable")
         column, image = column[order], images[row[order]]
         if block is None:
-            queries = batch.queries[column]
-            distances = self._grid.pairs(self._query, self._gallery, queries, image)
+            asked = batch.queries[column]
+            distances, error = self._grid.estimates(self._query, self._gallery, asked, image)
+            margin = np.abs(distances[:, None] - batch.exact[column]).min(1)
+            unsure = np.flatnonzero(margin <= error)
+            distances[unsure] = self._grid.pairs(
+                self._query, self._gallery, asked[unsure], image[unsure]
+            )
         else:
             distances = block[column, row[order]]
         closer = distances[:, None] < batch.exact[column]

@@ -56,6 +56,21 @@ def test_a_pair_has_one_distance_however_it_is_computed(
     np.testing.assert_array_equal(grid.pairs(query, gallery, i, j), whole[i, j])
 
 
+@pytest.mark.parametrize("length", [5, 32, 100, 1536])
+@pytest.mark.parametrize("scale", [1e-17, 1.0, 1e17])
+def test_an_estimate_is_as_far_off_as_it_says_at_most(length: int, scale: float) -> None:
+    query, gallery = embeddings(0, 70, length, scale), embeddings(1, 133, length, scale)
+    gallery[:35] = query[:35]
+    gallery[20:35] *= np.float32(1 + 1e-5)
+    grid = Grid(query, gallery)
+    i, j = np.divmod(np.arange(70 * 133), 133)
+    estimates, error = grid.estimates(query, gallery, i, j)
+    whole = grid.block(query, gallery)[i, j]
+    assert (np.abs(estimates - whole) <= error).all()
+    # Close enough to spare the exact distance: 36 roundings and a grid step a dimension.
+    assert (error[whole > whole.mean()] < 1e-5 * whole[whole > whole.mean()]).all()
+
+
 def test_identical_images_tie_exactly() -> None:
     query, gallery = embeddings(0, 9, 1536), embeddings(1, 101, 1536)
     doubled = exact(query, np.concatenate([gallery, gallery]))
