@@ -58,6 +58,13 @@ class ModelConfig:
     """Multiplies every channel count of the trunk and the part block."""
     embedding_size: int = 512
     """Length of each stage's embedding."""
+    pooling: Literal["paper", "gem"] = "paper"
+    """`paper`: stage I's head pools by the average, the others by the maximum; `gem`: every head by
+    the generalised mean, with a learned power (Radenović et al., 2019)."""
+    neck: Literal["paper", "bnneck"] = "paper"
+    """`paper`: BatchNorm and ReLU give the embedding, for both losses and the test; `bnneck`: the
+    triplet takes it before BatchNorm, identity loss and test after it, without ReLU (Luo et al.,
+    2019)."""
     weights: str = "imagenet"
     """Initial trunk: `imagenet` (torchvision's ResNet-50, by huggingface_hub), a .safetensors or
     .pth file (such a trunk, or a trained model that `convert` wrote), or `scratch` (random)."""
@@ -129,6 +136,9 @@ class OptimConfig:
     decoupled_decay: float = 0.0
     """AdamW's decay in place of it: a step takes learning rate x this of every kernel, nothing of
     biases and BatchNorm."""
+    average_decay: float = 0.0
+    """Test the weights' moving average, of which a step keeps this share (0.999, say), in place of
+    the last weights; 0 turns it off."""
     shard_moments: bool = False
     """Split Adam's moments over the devices (ZeRO, stage 1): less memory, one more transfer."""
     betas: tuple[float, float] = (0.9, 0.999)

@@ -167,6 +167,10 @@ def _check_ranges(config: Config) -> None:
     for name, value in fractions.items():
         if not 0 <= value <= 1:
             raise UserError(f"{name} is {value}; it must lie between 0 and 1")
+    if not 0 <= config.optim.average_decay < 1:
+        raise UserError(
+            f"optim.average_decay is {config.optim.average_decay}; it must be 0 or more, below 1"
+        )
     if not all(0 <= beta < 1 for beta in config.optim.betas):
         raise UserError(f"optim.betas are {config.optim.betas}; each must be 0 or more, below 1")
     if not config.optim.eps > 0:

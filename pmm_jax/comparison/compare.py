@@ -15,7 +15,7 @@ from pmm_jax.comparison.memory import peak_memory
 from pmm_jax.comparison.page import EARLY, write_page
 from pmm_jax.comparison.pair import Pair, PairedStep, Precision, normalised, torch_weights
 from pmm_jax.comparison.pair_checkpoint import PairCheckpoints
-from pmm_jax.config import Config
+from pmm_jax.config import Config, ModelConfig
 from pmm_jax.data.loading import image_reader, ordered_batches, train_batches
 from pmm_jax.data.prepare import prepare
 from pmm_jax.data.sampler import IdentitySampler
@@ -76,6 +76,9 @@ def train_pair(config: Config, workdir: Path, precision: Precision, display: Dis
         )
     if config.method.stages != 3:
         raise UserError(f"the baseline has 3 stages; method.stages is {config.method.stages}")
+    _check_heads(config.model, "model")
+    if config.optim.average_decay:
+        raise UserError("the baseline keeps no average of its weights; leave out average_decay")
     if config.model.compute_dtype != "float32":
         raise UserError(
             "compare has no bfloat16; set model.compute_dtype to float32 (--precision chooses "
@@ -87,6 +90,13 @@ def train_pair(config: Config, workdir: Path, precision: Precision, display: Dis
     with run_lock(workdir, display.say):
         claim(workdir, config, f"compare --precision {precision}", split.fingerprint)
         return _train_both(config, workdir, precision, split, sampler, display)
+
+
+def _check_heads(model: ModelConfig, owner: str) -> None:
+    for field in ("pooling", "neck"):
+        value = getattr(model, field)
+        if value != "paper":
+            raise UserError(f"the baseline has the paper's heads, but {owner} has {field} {value}")
 
 
 def _train_both(
@@ -162,6 +172,7 @@ def against(config: Config, workdir: Path, checkpoint: Path, display: Display) -
     theirs = load_state_dict(str(checkpoint), tensors)
     if theirs.kind != "pmm":
         raise UserError(f"{checkpoint} holds {theirs.kind}; --against takes a PMM checkpoint")
+    _check_heads(theirs.model, str(checkpoint))
     check_claim(workdir, config, free=FREE)
     prepare(config.data, display.say, brief=True)
     _, network, params, stats = restore_run(workdir, config.evaluate.checkpoint, display.say)

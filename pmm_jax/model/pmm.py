@@ -5,7 +5,7 @@ name the parts: trunk, part_block, stage1, stage2, stage3. Every training pass t
 returns that part's new statistics, so that each moves exactly once a step.
 """
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ from pmm_jax.config import Config, ModelConfig
 from pmm_jax.methods import METHODS, Kind
 from pmm_jax.mixing import Draws, grad_cam, replace_blocks
 from pmm_jax.mixing.batch_drop import batch_drop
-from pmm_jax.model.heads import StageHead
+from pmm_jax.model.heads import Pooling, StageHead
 from pmm_jax.model.resnet import EXPANSION, LAYER_WIDTHS, Bottleneck, ResNet, scaled
 
 Tree = dict[str, Any]
@@ -74,8 +74,9 @@ def assemble(
         kind = "baseline"
     planes = scaled(LAYER_WIDTHS[3], model.width)
 
-    def head(pooling: Literal["average", "max"], size: int = model.embedding_size) -> StageHead:
-        return StageHead(num_ids, pooling, size, param_dtype)
+    def head(pooling: Pooling, size: int = model.embedding_size) -> StageHead:
+        chosen = "gem" if model.pooling == "gem" else pooling
+        return StageHead(num_ids, chosen, size, param_dtype, model.neck)
 
     parts: dict[str, nn.Module] = {
         "trunk": ResNet(model.depth, model.width, model.remat, param_dtype)

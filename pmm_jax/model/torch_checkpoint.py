@@ -116,6 +116,8 @@ def _sizes(tensors: Tensors, kind: Kind) -> ModelConfig:
     ]
     channels = [_length(tensors, f"{layer}.0.conv1.weight", 0) for layer in layers]
     return ModelConfig(
+        pooling="gem" if "global_pooling.p" in tensors else "paper",
+        neck="bnneck" if "global_neck.weight" in tensors else "paper",
         depth=(blocks[0], blocks[1], blocks[2], blocks[3]),
         width=_width(channels),
         embedding_size=_length(tensors, "global_reduction.0.weight", 512),
@@ -148,9 +150,14 @@ def _order(name: str) -> tuple:
     """PyTorch's order: modules as the release's constructor makes them, then each one's own."""
     modules = ["backbone", "res_part", *HEADS["stage1"][::-1], "res_part2"]
     modules += [module for head in ("stage2", "stage3", "drop") for module in HEADS[head]]
+    modules += [
+        head[0].replace("reduction", module)
+        for head in HEADS.values()
+        for module in ("pooling", "neck")
+    ]
     inner = ["conv1", "bn1", "conv2", "bn2", "conv3", "bn3", "downsample"]
     modules += ["conv1", "bn1", "layer1", "layer2", "layer3", "layer4"]
-    leaves = ["weight", "bias", "running_mean", "running_var", "num_batches_tracked"]
+    leaves = ["weight", "bias", "running_mean", "running_var", "num_batches_tracked", "p"]
     first, *middle, leaf = name.split(".")
     numbers = [int(word) if re.fullmatch(r"\d+", word) else inner.index(word) for word in middle]
     return modules.index(first), numbers, leaves.index(leaf)

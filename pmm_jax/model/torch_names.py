@@ -9,6 +9,7 @@
 | `stage1/reduction`, `bn`, `classifier` | - | `global_reduction.0`, `.1`, `global_softmax` |
 | `stage2/...`, `stage3/...` | - | `reduction1`, `softmax1`, `reduction2`, `softmax2` |
 | `drop/...` | - | BDB's `reduction`, `softmax` |
+| a head's `pooling` and `neck`, if any | - | `global_pooling`, `neck1`, ...: names of our own |
 
 Convolutions are (H, W, I, O) here and (O, I, H, W) there, linear layers (in, out) and (out, in).
 Stage I's reduction is a linear layer here and a 1x1 convolution (O, I, 1, 1) in the release.
@@ -26,6 +27,7 @@ LEAVES = {
     "bias": "bias",
     "mean": "running_mean",
     "var": "running_var",
+    "power": "p",
 }
 """PyTorch's name for the last part of each of ours."""
 
@@ -59,7 +61,13 @@ def release_name(path: Path) -> str:
     if part == "part_block":
         return f"res_part2.{torchvision_name(tuple(rest))}"
     reduction, classifier = HEADS[part]
-    module = {"reduction": f"{reduction}.0", "bn": f"{reduction}.1", "classifier": classifier}
+    module = {
+        "reduction": f"{reduction}.0",
+        "bn": f"{reduction}.1",
+        "classifier": classifier,
+        "pooling": reduction.replace("reduction", "pooling"),
+        "neck": reduction.replace("reduction", "neck"),
+    }
     return f"{module[rest[0]]}.{LEAVES[rest[1]]}"
 
 

@@ -81,14 +81,22 @@ class Checkpoints:
         """
         return self._restore(step, ocp.args.StandardRestore(_abstract(like)))
 
-    def restore_weights(self, step: int, like: tuple[Tree, Tree]) -> tuple[Tree, Tree]:
+    def restore_weights(
+        self, step: int, like: tuple[Tree, Tree], averaged: bool = False
+    ) -> tuple[Tree, Tree]:
         """Read parameters and statistics alone, leaving the optimiser's moments on disk.
+
+        Args:
+            step: of the checkpoint.
+            like: shapes and dtypes of both.
+            averaged: read the parameters' moving average in place of them.
 
         Raises:
             UserError: the checkpoint is damaged, or of another model.
         """
         params, stats = _abstract(like)
-        target = {"params": params, "stats": stats}
+        name = "average" if averaged else "params"
+        target = {name: params, "stats": stats}
         restored = self._restore(
             step,
             ocp.args.PyTreeRestore(
@@ -97,7 +105,7 @@ class Checkpoints:
                 partial_restore=True,
             ),
         )
-        return restored["params"], restored["stats"]
+        return restored[name], restored["stats"]
 
     def identities(self, step: int) -> int:
         """Training identities of the model in a checkpoint, by the shape of its classifier.

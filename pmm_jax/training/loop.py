@@ -141,7 +141,7 @@ def _run(
 
                 result = None
                 if calendar.evaluates(number):
-                    ranking = evaluate(embed_images, config, state.params, state.stats, display)
+                    ranking = evaluate(embed_images, config, state.tested, state.stats, display)
                     result = ranking_json(ranking)
                     log.write(number, epoch, result, "test")
                     display.say(f"epoch {epoch}: Rank-1 {ranking.rank1:.1%}  mAP {ranking.mAP:.1%}")
@@ -157,7 +157,7 @@ def _run(
             display.say(f"waited for data {window.data_wait:.1%} of the training time")
         if done == calendar.steps:
             display.say("the run is finished; evaluating its last checkpoint")
-            ranking = evaluate(embed_images, config, state.params, state.stats, display)
+            ranking = evaluate(embed_images, config, state.tested, state.stats, display)
         display.say(ranking_table(ranking))
         return ranking
 
@@ -202,4 +202,4 @@ def start(
         params["trunk"], stats["trunk"] = load_resnet50(
             config.model.weights, params["trunk"], stats["trunk"]
         )
-    return new_state(params, stats, transform)
+    return new_state(params, stats, transform, config.optim.average_decay > 0)

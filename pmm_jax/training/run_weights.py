@@ -15,7 +15,7 @@ from pmm_jax.training.workdir import read_config
 def restore_run(
     workdir: Path, checkpoint: str, report: Callable[[str], None] = lambda line: None
 ) -> tuple[Config, Network, Tree, Tree]:
-    """Config, network, parameters and statistics.
+    """Config, network, parameters (their average, where the run keeps one) and statistics.
 
     Args:
         workdir: of the run.
@@ -30,7 +30,9 @@ def restore_run(
         step = _choose(checkpoints, workdir, checkpoint)
         check_same("checkpoints", str(step))
         network = build(config, checkpoints.identities(step))
-        params, stats = checkpoints.restore_weights(step, initialise(network, seed=0))
+        params, stats = checkpoints.restore_weights(
+            step, initialise(network, seed=0), config.optim.average_decay > 0
+        )
     report(f"{checkpoint} checkpoint, step {step}")
     return config, network, params, stats
 

@@ -22,10 +22,20 @@ class TrainState:
     """BatchNorm's running statistics, by part."""
     optimizer: Any
     """Moments and count of the optimiser."""
+    average: Tree | None = None
+    """Moving average of the parameters, where optim.average_decay asks for one."""
+
+    @property
+    def tested(self) -> Tree:
+        """The parameters that an evaluation uses."""
+        return self.params if self.average is None else self.average
 
 
-def new_state(params: Tree, stats: Tree, transform: optax.GradientTransformation) -> TrainState:
-    """The state before the first step."""
+def new_state(
+    params: Tree, stats: Tree, transform: optax.GradientTransformation, averaged: bool = False
+) -> TrainState:
+    """The state before the first step; `averaged` keeps a moving average of the parameters."""
     # As one program: leaf by leaf, each shape of the moments would be compiled on its own.
     moments = jax.jit(transform.init)(params)
-    return TrainState(jnp.zeros((), jnp.int32), params, stats, moments)
+    average = jax.tree.map(jnp.copy, params) if averaged else None
+    return TrainState(jnp.zeros((), jnp.int32), params, stats, moments, average)

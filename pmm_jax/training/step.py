@@ -77,11 +77,24 @@ def loss_and_gradient(
 
 
 def apply_gradient(
-    transform: optax.GradientTransformation, state: TrainState, gradient: Tree, stats: Tree
+    transform: optax.GradientTransformation,
+    state: TrainState,
+    gradient: Tree,
+    stats: Tree,
+    average_decay: float = 0.0,
 ) -> TrainState:
-    """The state after the optimiser's step, with the statistics of its batch."""
+    """The state after the optimiser's step, with the statistics of its batch.
+
+    The average, if there is one, keeps `average_decay` of itself; fewer in the first steps,
+    (1 + t) / (10 + t) after t of them, so that the initial weights are soon forgotten.
+    """
     updates, optimizer = transform.update(gradient, state.optimizer, state.params)
-    return TrainState(state.step + 1, optax.apply_updates(state.params, updates), stats, optimizer)
+    params = optax.apply_updates(state.params, updates)
+    average = state.average
+    if average is not None:
+        keep = jnp.minimum(average_decay, (1 + state.step) / (10 + state.step))
+        average = optax.incremental_update(params, average, 1 - keep)
+    return TrainState(state.step + 1, params, stats, optimizer, average)
 
 
 def apply_step(
@@ -102,7 +115,8 @@ def apply_step(
     metrics, gradient, stats, _ = loss_and_gradient(
         network, config, state.params, state.stats, images, labels, draws, shards, guide
     )
-    return apply_gradient(transform, state, gradient, stats), metrics
+    decay = config.optim.average_decay
+    return apply_gradient(transform, state, gradient, stats, decay), metrics
 
 
 def draw(

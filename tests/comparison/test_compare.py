@@ -152,6 +152,12 @@ def test_other_methods_and_checkpoints_are_refused(
     baseline = replace(tiny, method=replace(tiny.method, name="baseline"))
     with pytest.raises(UserError, match="must be pmm, not baseline"):
         compare.train_pair(baseline, tmp_path / "pair", "float32", Display())
+    neck = replace(tiny, model=replace(tiny.model, neck="bnneck"))
+    with pytest.raises(UserError, match="the paper's heads, but model has neck bnneck"):
+        compare.train_pair(neck, tmp_path / "pair", "float32", Display())
+    averaged = replace(tiny, optim=replace(tiny.optim, average_decay=0.9))
+    with pytest.raises(UserError, match="leave out average_decay"):
+        compare.train_pair(averaged, tmp_path / "pair", "float32", Display())
     (tmp_path / "x.safetensors").write_bytes(b"hello")
     with pytest.raises(UserError, match="as safetensors"):
         compare.against(tiny, compared[0], tmp_path / "x.safetensors", Display())

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pmm_jax.model.heads import StageHead
+from pmm_jax.model.heads import GeneralisedMean, StageHead
 
 N, H, W, C, EMBEDDING, IDS = 5, 3, 2, 6, 4, 7
 Pooling = Literal["average", "max"]
@@ -58,6 +58,51 @@ def test_against_its_formula(pooling: Pooling, train: bool) -> None:
     np.testing.assert_allclose(logits, expected[1], rtol=1e-9, atol=1e-12)
     assert (expected[0] == 0).any()
     assert (expected[0] > 0).any()
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("power", [1.0, 3.0, 6.5])
+def test_generalised_mean_against_its_formula(power: float) -> None:
+    x = np.maximum(draw(N, H, W, C), 0)
+    given = {"params": {"power": np.array([power])}}
+    found: Any = GeneralisedMean(jnp.float64).apply(given, x)
+    expected = np.zeros((N, C))
+    for n in range(N):
+        for c in range(C):
+            cells = [max(x[n, i, j, c], 1e-6) for i in range(H) for j in range(W)]
+            expected[n, c] = (sum(cell**power for cell in cells) / len(cells)) ** (1 / power)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+def test_the_generalised_mean_learns_its_power() -> None:
+    x = jnp.asarray(np.maximum(draw(N, H, W, C), 0), jnp.float32)  # zeros too: no NaN from them
+
+    def total(power: jax.Array, x: jax.Array) -> jax.Array:
+        means: Any = GeneralisedMean().apply({"params": {"power": power}}, x)
+        return means.sum()
+
+    slope, slopes = jax.grad(total, (0, 1))(jnp.full((1,), 3.0), x)
+    assert slope[0] > 0  # a higher power gives a higher mean
+    assert np.isfinite(slopes).all()
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("train", [True, False])
+def test_bnneck_against_its_formula(train: bool) -> None:
+    x, given = draw(N, H, W, C), variables()
+    for tree in given.values():
+        tree["neck"] = tree.pop("bn")
+    head = StageHead(IDS, "average", EMBEDDING, jnp.float64, "bnneck")
+    (embedding, logits), _ = head.apply(given, x, train, mutable=["batch_stats"])
+    params, stats = given["params"], given["batch_stats"]["neck"]
+    reduced = x.mean((1, 2)) @ params["reduction"]["kernel"] + params["reduction"]["bias"][None]
+    mean = reduced.mean(0) if train else stats["mean"]
+    var = reduced.var(0) if train else stats["var"]
+    normed = (reduced - mean[None]) / np.sqrt(var[None] + 1e-5)
+    normed = normed * params["neck"]["scale"][None] + params["neck"]["bias"][None]
+    expected = normed @ params["classifier"]["kernel"] + params["classifier"]["bias"][None]
+    np.testing.assert_allclose(embedding, reduced if train else normed, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(logits, expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("pooling", ["average", "max"])

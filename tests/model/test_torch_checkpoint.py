@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -44,6 +45,18 @@ def test_round_trip_is_exact_and_finds_every_size(kind: Kind, width: float, pref
     assert loaded.kind == kind
     assert loaded.model.depth == model.depth
     assert loaded.num_ids == (1 if kind == "trunk" else 10)
+    jax.tree.map(np.testing.assert_array_equal, (loaded.params, loaded.stats), (params, stats))
+
+
+@pytest.mark.parametrize("kind", ["pmm", "baseline", "bdb"])
+def test_heads_that_are_not_the_papers_keep_what_they_are(kind: Kind) -> None:
+    model = replace(NARROW, pooling="gem", neck="bnneck")
+    params, stats = weights(kind, model)
+    state = state_dict(params, stats)
+    assert state["global_pooling.p"].shape == (1,)
+    assert "global_reduction.1.weight" not in state  # another reader would take it for the paper's
+    loaded = load_state_dict("file", state)
+    assert (loaded.model.pooling, loaded.model.neck) == ("gem", "bnneck")
     jax.tree.map(np.testing.assert_array_equal, (loaded.params, loaded.stats), (params, stats))
 
 
