@@ -1,6 +1,7 @@
 """Checkpoints of a run: the latest, and the best by mAP. The one file that knows orbax."""
 
 import logging
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ class Checkpoints:
     def save(self, step: int, state: TrainState, metrics: dict[str, float] | None = None) -> None:
         """Write the state after that many steps, with its evaluation where there was one."""
         if step != self.latest:
-            self._manager.save(step, args=ocp.args.StandardSave(state), metrics=metrics)
+            self._manager.save(step, args=ocp.args.StandardSave(_parts(state)), metrics=metrics)
 
     def restore(self, step: int, like: TrainState) -> TrainState:
         """Read a checkpoint into the shapes, dtypes and shardings of `like`.
@@ -79,7 +80,8 @@ class Checkpoints:
         Raises:
             UserError: the checkpoint is damaged, or of another model.
         """
-        return self._restore(step, ocp.args.StandardRestore(_abstract(like)))
+        parts = self._restore(step, ocp.args.StandardRestore(_abstract(_parts(like))))
+        return TrainState(**parts)
 
     def restore_weights(
         self, step: int, like: tuple[Tree, Tree], averaged: bool = False
@@ -134,6 +136,12 @@ class Checkpoints:
             f"checkpoint {self._folder / str(step)} can't be read ({reason}); "
             "delete that folder to go on from an earlier one"
         )
+
+
+def _parts(state: TrainState) -> dict[str, Any]:
+    """The fields that the run uses: one that came later doesn't close older checkpoints."""
+    named = {field.name: getattr(state, field.name) for field in fields(state)}
+    return {name: value for name, value in named.items() if value is not None}
 
 
 def _abstract(tree: Any) -> Any:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import orbax.checkpoint as ocp
 import pytest
 
 from pmm_jax.config import Config
@@ -34,6 +35,18 @@ def test_against_its_formula() -> None:
         average = keep * average + (1 - keep) * weights
         np.testing.assert_allclose(state.tested["w"], average, rtol=1e-5, atol=1e-6)
     assert abs(state.tested["w"] - state.params["w"]).min() > 0.01
+
+
+def test_a_checkpoint_without_an_average_is_what_it_was_before_there_were_any(
+    tmp_path: Path,
+) -> None:
+    state = new_state({"w": jnp.ones(2)}, {"mean": jnp.ones(2)}, optax.sgd(0.1, momentum=0.9))
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, state)
+    folder = tmp_path / "checkpoints" / "1" / "default"
+    with ocp.PyTreeCheckpointer() as reader:
+        saved = reader.metadata(folder).item_metadata.tree
+    assert set(saved) == {"step", "params", "stats", "optimizer"}
 
 
 @pytest.fixture(scope="module")
