@@ -105,6 +105,9 @@ class MethodConfig:
     """Where an image's negative comes from: the images on its own device, so that no feature map
     crosses devices (the whole batch where a device has one identity), or always the whole batch.
     The same on one device."""
+    mining: Literal["random", "hardest"] = "random"
+    """The negative: `random` is the paper's; `hardest` the image of another identity that is the
+    nearest by the embedding of the stage before."""
     cumulative: bool = False
     """Stage III starts from stage II's mixed map (the paper's words) instead of the clean map
     (the release)."""

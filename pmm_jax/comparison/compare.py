@@ -76,6 +76,8 @@ def train_pair(config: Config, workdir: Path, precision: Precision, display: Dis
         )
     if config.method.stages != 3:
         raise UserError(f"the baseline has 3 stages; method.stages is {config.method.stages}")
+    if config.method.mining != "random":
+        raise UserError("the baseline draws its negatives; set method.mining to random")
     _check_heads(config.model, "model")
     if config.optim.average_decay:
         raise UserError("the baseline keeps no average of its weights; leave out average_decay")

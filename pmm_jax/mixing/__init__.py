@@ -6,7 +6,7 @@
 from pmm_jax.mixing.block_ranking import block_scores, keep_mask
 from pmm_jax.mixing.draws import Draws, draw_mixing
 from pmm_jax.mixing.grad_cam import grad_cam
-from pmm_jax.mixing.hard_mix import draw_negatives, hard_mix
+from pmm_jax.mixing.hard_mix import draw_negatives, hard_mix, nearest_negatives
 from pmm_jax.mixing.replace import replace_blocks
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "grad_cam",
     "hard_mix",
     "keep_mask",
+    "nearest_negatives",
     "replace_blocks",
 ]

@@ -25,6 +25,28 @@ def draw_negatives(key: jax.Array, labels: jax.Array, shards: int = 1) -> jax.Ar
     return jnp.where(negative, ranks, -1.0).argmax(1).astype(jnp.int32)
 
 
+def nearest_negatives(embeddings: jax.Array, labels: jax.Array, shards: int = 1) -> jax.Array:
+    """For each image, the nearest one of another identity in the batch or its shard.
+
+    Args:
+        embeddings: (N, D); no gradient goes through the choice.
+        labels: (N,) int, two identities or more in each shard.
+        shards: as of `draw_negatives`.
+
+    Returns:
+        (N,) int32, positions in the batch.
+    """
+    size = labels.shape[0] // shards
+    x = embeddings.reshape(shards, size, -1)
+    own = labels.reshape(shards, size)
+    # |a - b|^2 without |a|^2, which changes no order.
+    products = jnp.einsum("snd,smd->snm", x, x, precision="highest")
+    distances = jnp.square(x).sum(2)[:, None] - 2 * products
+    distances = jnp.where(own[:, :, None] == own[:, None], jnp.inf, distances)
+    nearest = distances.argmin(2) + size * jnp.arange(shards)[:, None]
+    return nearest.reshape(-1).astype(jnp.int32)
+
+
 def hard_mix(
     feature_map: jax.Array, negatives: jax.Array, keep: jax.Array, shards: int = 1
 ) -> jax.Array:

@@ -5,6 +5,7 @@ name the parts: trunk, part_block, stage1, stage2, stage3. Every training pass t
 returns that part's new statistics, so that each moves exactly once a step.
 """
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +15,7 @@ from flax import struct
 
 from pmm_jax.config import Config, ModelConfig
 from pmm_jax.methods import METHODS, Kind
-from pmm_jax.mixing import Draws, grad_cam, replace_blocks
+from pmm_jax.mixing import Draws, grad_cam, nearest_negatives, replace_blocks
 from pmm_jax.mixing.batch_drop import batch_drop
 from pmm_jax.model.heads import Pooling, StageHead
 from pmm_jax.model.resnet import EXPANSION, LAYER_WIDTHS, Bottleneck, ResNet, scaled
@@ -191,6 +192,9 @@ def train_forward(
         # The release mixes into the clean map, so stage I's blocks come back; the paper's words
         # suppress cumulatively.
         base = inputs[-1] if config.method.cumulative and number > 2 else part_map
+        if config.method.mining == "hardest":
+            nearest = nearest_negatives(stages[-1][0], labels, shards)
+            draws = replace(draws, negatives=(nearest, nearest))
         mixed, keep = replace_blocks(config.method, base, heats[-1], draws, number, shards)
         stages.append(run(f"stage{number}", mixed))
         inputs.append(mixed)

@@ -155,6 +155,9 @@ def test_other_methods_and_checkpoints_are_refused(
     neck = replace(tiny, model=replace(tiny.model, neck="bnneck"))
     with pytest.raises(UserError, match="the paper's heads, but model has neck bnneck"):
         compare.train_pair(neck, tmp_path / "pair", "float32", Display())
+    mined = replace(tiny, method=replace(tiny.method, mining="hardest"))
+    with pytest.raises(UserError, match=r"set method\.mining to random"):
+        compare.train_pair(mined, tmp_path / "pair", "float32", Display())
     averaged = replace(tiny, optim=replace(tiny.optim, average_decay=0.9))
     with pytest.raises(UserError, match="leave out average_decay"):
         compare.train_pair(averaged, tmp_path / "pair", "float32", Display())

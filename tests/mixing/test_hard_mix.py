@@ -5,8 +5,9 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from pmm_jax.mixing import draw_negatives, hard_mix
+from pmm_jax.mixing import draw_negatives, hard_mix, nearest_negatives
 
 N, H, W, C = 4, 3, 2, 5
 
@@ -85,3 +86,18 @@ def test_the_key_decides() -> None:
     )
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+def test_nearest_negatives_against_loops(shards: int) -> None:
+    labels = np.array([7, 3, 7, 5, 5, 9, 5, 7])
+    embeddings = np.random.default_rng(0).standard_normal((8, 3)).astype(np.float32)
+    embeddings[6] = embeddings[3]  # of its own identity, the nearest of all
+    size = 8 // shards
+    expected = []
+    for n in range(8):
+        others = [m for m in range(8) if labels[m] != labels[n] and m // size == n // size]
+        expected.append(min(others, key=lambda m: ((embeddings[n] - embeddings[m]) ** 2).sum()))
+    found = nearest_negatives(jnp.asarray(embeddings), jnp.asarray(labels), shards)
+    np.testing.assert_array_equal(found, expected)
+    assert found.dtype == jnp.int32

@@ -17,7 +17,7 @@ from pmm_jax.model.pmm import StageOutputs
 from pmm_jax.training.losses import batch_hard_triplet
 from pmm_jax.training.step import draw, loss_and_gradient, stage_losses
 from pmm_jax.training.target import Target, mix_images
-from tests.training.naive_forward import IDS, LABELS, N, drawn_model, images
+from tests.training.naive_forward import IDS, LABELS, N, drawn_model, forward, images
 
 PARTNERS = np.array([2, 0, 1, 5, 3, 4, 7, 6])
 
@@ -101,3 +101,18 @@ def test_a_pass_of_each_method_moves_every_parameter(tiny: Config, name: str) ->
         assert (before != after).any()
     replaced = METHODS[name].augments == "feature"
     assert all((~keep).any() == replaced for keep in keeps)
+
+
+def test_hardest_negatives_are_the_nearest_by_the_stage_before(tiny: Config) -> None:
+    method = replace(tiny.method, mining="hardest", top_k=1)
+    found = forward(replace(tiny, method=method))
+    for stage in (2, 3):
+        embeddings = found["embeddings"][stage - 2]
+        for n in range(N):
+            others = [m for m in range(N) if LABELS[m] != LABELS[n]]
+            nearest = min(others, key=lambda m: ((embeddings[n] - embeddings[m]) ** 2).sum())
+            gone = ~found["keeps"][stage - 2][n]
+            assert gone.any()
+            part_map, mixed = found["part_map"], found["inputs"][stage - 1]
+            np.testing.assert_array_equal(mixed[n][gone], part_map[nearest][gone])
+            np.testing.assert_array_equal(mixed[n][~gone], part_map[n][~gone])
