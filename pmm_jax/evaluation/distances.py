@@ -54,7 +54,7 @@ class Grid:
     def estimates(
         self, one: np.ndarray, other: np.ndarray, i: np.ndarray, j: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """(N,) float64 what `pairs` gives, from float32 in a third of its time, and how far off.
+        """(N,) float64 what `pairs` gives, from float32 in half its time, and how far off.
 
         Both are in square grid steps; the second is (N,) float64, above every error.
         """

@@ -11,8 +11,6 @@ from pmm_jax.model.layers import BatchNorm, Linear
 Pooling = Literal["average", "max", "gem"]
 Neck = Literal["paper", "bnneck"]
 
-FIRST_POWER = 3.0
-"""Of the generalised mean, before training (Radenović et al., 2019)."""
 SMALLEST = 1e-6
 """Activations below it count as this, whose power has a gradient."""
 
@@ -25,7 +23,7 @@ class GeneralisedMean(nn.Module):
     @nn.compact
     def __call__(self, feature_map: jax.Array) -> jax.Array:
         """feature_map (N, H, W, C), not negative, to (N, C)."""
-        power = self.param("power", nn.initializers.constant(FIRST_POWER), (1,), self.param_dtype)
+        power = self.param("power", nn.initializers.ones, (1,), self.param_dtype)
         p = power.astype(feature_map.dtype)[0]
         return (jnp.maximum(feature_map, SMALLEST) ** p).mean((1, 2)) ** (1 / p)
 

@@ -11,7 +11,6 @@ import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from pmm_jax.model.heads import FIRST_POWER
 from pmm_jax.model.pmm import Network, Tree
 
 
@@ -54,7 +53,7 @@ def _draw(seed: int, path: tuple[str, ...], leaf: Any, zero_last_scale: bool) ->
       the release leaves them so;
     - the heads: He-normal by fan-out, stage I's reduction by fan-in (a convolution in the
       release); the scales of their BatchNorm N(1, 0.02);
-    - the powers of generalised means FIRST_POWER;
+    - the powers of generalised means 3 (Radenović et al., 2019);
     - all other scales 1, all biases 0.
     """
     part, kind, shape = path[0], path[-1], leaf.shape
@@ -73,5 +72,5 @@ def _draw(seed: int, path: tuple[str, ...], leaf: Any, zero_last_scale: bool) ->
         else:
             value = np.full(shape, float(not (zero_last_scale and path[-2] == "bn3")))
     else:
-        value = np.full(shape, FIRST_POWER if kind == "power" else 0.0)
+        value = np.full(shape, 3.0 if kind == "power" else 0.0)
     return value.astype(leaf.dtype)

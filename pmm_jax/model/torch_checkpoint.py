@@ -15,7 +15,15 @@ from pmm_jax.model.fitting import fit, without_wrapping
 from pmm_jax.model.initial import initialise
 from pmm_jax.model.pmm import Network, Tree, assemble
 from pmm_jax.model.resnet import LAYER_WIDTHS, scaled
-from pmm_jax.model.torch_names import HEADS, Path, release_name, to_torch, torchvision_name
+from pmm_jax.model.torch_names import (
+    HEADS,
+    OWN,
+    Path,
+    own_module,
+    release_name,
+    to_torch,
+    torchvision_name,
+)
 
 Tensors = dict[str, np.ndarray]
 
@@ -150,11 +158,7 @@ def _order(name: str) -> tuple:
     """PyTorch's order: modules as the release's constructor makes them, then each one's own."""
     modules = ["backbone", "res_part", *HEADS["stage1"][::-1], "res_part2"]
     modules += [module for head in ("stage2", "stage3", "drop") for module in HEADS[head]]
-    modules += [
-        head[0].replace("reduction", module)
-        for head in HEADS.values()
-        for module in ("pooling", "neck")
-    ]
+    modules += [own_module(head, module) for head in HEADS for module in OWN]
     inner = ["conv1", "bn1", "conv2", "bn2", "conv3", "bn3", "downsample"]
     modules += ["conv1", "bn1", "layer1", "layer2", "layer3", "layer4"]
     leaves = ["weight", "bias", "running_mean", "running_var", "num_batches_tracked", "p"]

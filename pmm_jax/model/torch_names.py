@@ -39,6 +39,14 @@ HEADS = {
 }
 """The release's reduction and classifier of each head; `drop` is the second branch of BDB."""
 
+OWN = ("pooling", "neck")
+"""Parts of a head that the release has not."""
+
+
+def own_module(part: str, module: str) -> str:
+    """Our own name for such a part of a head: `("stage2", "neck")`: `neck1`."""
+    return HEADS[part][0].replace("reduction", module)
+
 
 def torchvision_name(path: Path) -> str:
     """`("layer1_0", "downsample_bn", "mean")`: `layer1.0.downsample.1.running_mean`."""
@@ -61,13 +69,8 @@ def release_name(path: Path) -> str:
     if part == "part_block":
         return f"res_part2.{torchvision_name(tuple(rest))}"
     reduction, classifier = HEADS[part]
-    module = {
-        "reduction": f"{reduction}.0",
-        "bn": f"{reduction}.1",
-        "classifier": classifier,
-        "pooling": reduction.replace("reduction", "pooling"),
-        "neck": reduction.replace("reduction", "neck"),
-    }
+    module = {"reduction": f"{reduction}.0", "bn": f"{reduction}.1", "classifier": classifier}
+    module |= {name: own_module(part, name) for name in OWN}
     return f"{module[rest[0]]}.{LEAVES[rest[1]]}"
 
 
