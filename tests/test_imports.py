@@ -17,6 +17,7 @@ PACKAGE = ROOT / "pmm_jax"
 
 LAYERS = [
     {"errors", "host_memory", "compile_cache"},
+    {"files"},
     {"npz", "file_lock"},
     {"config", "launch", "methods"},
     {"config_check"},
@@ -24,6 +25,7 @@ LAYERS = [
     {"mixing"},
     {"model"},
     {"data", "evaluation"},
+    {"pixels"},
     {"training"},
     {"torch_baseline"},
     {"ablation", "comparison", "report"},
