@@ -1,25 +1,21 @@
 """What `import pmm_jax` offers: a trained model as an object that embeds images."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
 import jax
 import numpy as np
-from PIL import Image
 
-from pmm_jax.data.decode import decode, to_rgb
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation.embed import embed_batches
 from pmm_jax.methods import METHODS, Kind
 from pmm_jax.model.pmm import Network, Tree
 from pmm_jax.model.torch_checkpoint import Tensors, load_state_dict, state_dict
 from pmm_jax.model.weights_file import read_file, write_file
-from pmm_jax.training.evaluate import make_embed
+from pmm_jax.pixels import Images, check_images, pixel_batches
+from pmm_jax.training.evaluate import make_embed, make_explain
 from pmm_jax.training.run_weights import restore_run
-
-AnyImage = str | PathLike | Image.Image | np.ndarray
-"""A path, a PIL image, or an (H, W, 3) uint8 RGB array of any size."""
 
 
 class Model:
@@ -36,10 +32,11 @@ class Model:
         self._weights = jax.device_put((params, stats))  # once, not with every batch
         self._embed = make_embed(network)
         self._embed_both = make_embed(network, flip_average=True)
+        self._explain, self._explain_match = make_explain(network)
 
     def embed(
         self,
-        images: Sequence[AnyImage] | np.ndarray,
+        images: Images,
         batch_size: int = 64,
         flip_average: bool = False,
     ) -> np.ndarray:
@@ -57,23 +54,87 @@ class Model:
         Raises:
             UserError: an image that can't be read, is no image, or has another type or shape.
         """
-        if isinstance(images, str | PathLike | Image.Image):
-            raise UserError("embed takes several images: give a list, even of one")
-        if batch_size < 1:
-            raise UserError(f"batch_size is {batch_size}; it must be at least 1")
-        if not len(images):
-            raise UserError("embed was given no images")
-
-        def batches() -> Iterator[tuple[np.ndarray, int]]:
-            for start in range(0, len(images), batch_size):
-                some = [self._pixels(image) for image in images[start : start + batch_size]]
-                batch = np.zeros((batch_size, *self.image_size, 3), np.uint8)
-                batch[: len(some)] = some
-                yield batch, len(some)
-
+        check_images("embed", images, batch_size)
+        batches = pixel_batches(images, self.image_size, batch_size)
         run = self._embed_both if flip_average else self._embed
         params, stats = self._weights
-        return embed_batches(lambda batch: run(params, stats, jax.device_put(batch)), batches())
+        return embed_batches(lambda batch: run(params, stats, jax.device_put(batch)), batches)
+
+    def explain(
+        self,
+        images: Images,
+        identities: Sequence[int] | np.ndarray | None = None,
+        batch_size: int = 64,
+    ) -> np.ndarray:
+        """Grad-CAM of each head for a training identity (paper, Figure 4).
+
+        Args:
+            images: as of `embed`.
+            identities: (N,) training identities, 0 to classes - 1, whose evidence is asked for; by
+                default the one with the largest sum of the heads' logits.
+            batch_size: images taken at once.
+
+        Returns:
+            (N, S, h, w) float32, >= 0, not normalised; S is the number of heads (3 in the paper's
+            network) and h x w the size of its feature map.
+
+        Raises:
+            UserError: as `embed`; a bare ResNet-50; an identity out of range.
+        """
+        check_images("explain", images, batch_size)
+        if self.kind == "trunk":
+            raise UserError("a bare ResNet-50 knows no identities; use explain_pair")
+        labels = None if identities is None else self._identities(identities, len(images))
+        found, start = [], 0
+        for batch, count in pixel_batches(images, self.image_size, batch_size):
+            some = () if labels is None else (np.resize(labels[start : start + count], batch_size),)
+            found.append(np.asarray(self._explain(*self._weights, batch, *some))[:count])
+            start += count
+        return np.concatenate(found).astype(np.float32)
+
+    def explain_pair(
+        self, images: Images, others: Images, batch_size: int = 64
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Grad-CAM of each head for the similarity of two images, on both.
+
+        Args:
+            images, others: as of `embed`, one of each a pair.
+            batch_size: pairs taken at once.
+
+        Returns:
+            Of the images and of the others, (N, S, h, w) each, as `explain`.
+
+        Raises:
+            UserError: as `embed`; as many others as images are needed.
+        """
+        check_images("explain_pair", images, batch_size)
+        check_images("explain_pair", others, batch_size)
+        if len(images) != len(others):
+            raise UserError(
+                f"explain_pair was given {len(images)} images and {len(others)} others; "
+                "give a partner for each"
+            )
+        found: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+        partners = pixel_batches(others, self.image_size, batch_size)
+        for batch, count in pixel_batches(images, self.image_size, batch_size):
+            both = self._explain_match(*self._weights, batch, next(partners)[0])
+            for side, heats in zip(found, both, strict=True):
+                side.append(np.asarray(heats, np.float32)[:count])
+        return np.concatenate(found[0]), np.concatenate(found[1])
+
+    def _identities(self, identities: Sequence[int] | np.ndarray, count: int) -> np.ndarray:
+        labels, classes = np.asarray(identities), self.classes
+        is_whole = labels.shape == (count,) and np.issubdtype(labels.dtype, np.integer)
+        if not is_whole or labels.min() < 0 or labels.max() >= classes:
+            raise UserError(f"identities must be {count} integers of 0 to {classes - 1}, one each")
+        return labels.astype(np.int32)
+
+    @property
+    def classes(self) -> int:
+        """Training identities; 0 of a bare trunk."""
+        if "stage1" not in self.params:
+            return 0
+        return self.params["stage1"]["classifier"]["kernel"].shape[1]
 
     def state_dict(self) -> Tensors:
         """Every value under PyTorch's names, in PyTorch's shapes (torch_names.py)."""
@@ -86,25 +147,6 @@ class Model:
             UserError: another ending, or a path that can't be written.
         """
         write_file(Path(path), self.state_dict())
-
-    def _pixels(self, image: AnyImage) -> np.ndarray:
-        if isinstance(image, str | PathLike):
-            try:
-                return decode(Path(image).read_bytes(), self.image_size)
-            except OSError as error:
-                reason = getattr(error, "strerror", None) or "it is no whole image"
-                raise UserError(f"can't read image {image}: {reason}") from error
-        if isinstance(image, np.ndarray):
-            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-                raise UserError(
-                    f"an image array has shape {image.shape} and type {image.dtype}; it must be "
-                    "(height, width, 3) uint8, RGB"
-                )
-            image = Image.fromarray(image)
-        if not isinstance(image, Image.Image):
-            raise UserError(f"{type(image).__name__} is no image: give a path, PIL image or array")
-        height, width = self.image_size
-        return np.asarray(to_rgb(image).resize((width, height), Image.Resampling.BILINEAR))
 
 
 def load(workdir: str | PathLike, checkpoint: str = "latest") -> Model:

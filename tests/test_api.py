@@ -126,3 +126,39 @@ def test_evaluation_is_there_after_the_import() -> None:
     code = "import pmm_jax; print(pmm_jax.evaluation.evaluate_distances.__name__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "evaluate_distances\n"
+
+
+def test_explain_gives_each_heads_heat_whatever_the_batch(model: Model) -> None:
+    arrays = pictures(5)
+    heats = model.explain(arrays)
+    assert heats.shape == (5, 3, 4, 2)
+    assert heats.dtype == np.float32
+    assert heats.min() >= 0
+    np.testing.assert_allclose(model.explain(arrays, batch_size=2), heats, rtol=1e-4, atol=1e-6)
+    here, there = model.explain_pair(list(arrays), list(arrays[::-1]))
+    assert here.shape == heats.shape
+    np.testing.assert_allclose(there, here[::-1], rtol=1e-4, atol=1e-6)
+    one_by_one, _ = model.explain_pair(arrays, arrays[::-1], batch_size=1)
+    np.testing.assert_allclose(one_by_one, here, rtol=1e-4, atol=1e-6)
+    named = model.explain(arrays, identities=[4, 3, 2, 1, 0], batch_size=2)
+    alone = model.explain(arrays[3:4], identities=np.array([1]))
+    np.testing.assert_allclose(named[3:4], alone, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"identities": [0, 5]}, "0 to 4"),
+        ({"identities": [0]}, "2 integers"),
+        ({"identities": [0.0, 1.0]}, "2 integers"),
+        ({"batch_size": 0}, "at least 1"),
+    ],
+)
+def test_explain_refuses_what_it_can_not_answer(model: Model, given: dict, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        model.explain(pictures(2), **given)
+
+
+def test_explain_pair_needs_a_partner_for_each(model: Model) -> None:
+    with pytest.raises(UserError, match="a partner for each"):
+        model.explain_pair(pictures(2), pictures(1))

@@ -1,7 +1,6 @@
 """Whether the stages look at different places: the claim of the paper's Figure 4 as a number."""
 
 import itertools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,40 +11,12 @@ from pmm_jax.config_check import feature_map_size
 from pmm_jax.data.augment import normalise
 from pmm_jax.data.decode import decode
 from pmm_jax.data.split import open_split
-from pmm_jax.mixing import grad_cam, keep_mask
+from pmm_jax.mixing import keep_mask
+from pmm_jax.model.explain import stage_heats
 from pmm_jax.model.pmm import Network, Tree
 
 IMAGES = 1024
 """Training images that are looked at, spread evenly over the split."""
-
-
-def stage_heats(
-    network: Network, params: Tree, stats: Tree, images: jax.Array, labels: jax.Array
-) -> list[jax.Array]:
-    """Each head's Grad-CAM for the true identity, at test time: nothing is mixed.
-
-    Args:
-        network, params, stats: the model.
-        images: (N, H, W, 3), normalised.
-        labels: (N,) int.
-
-    Returns:
-        (N, h, w) for each head: stage I on the trunk's map, the others on the part block's.
-    """
-
-    def run(name: str, x: jax.Array) -> Any:
-        variables = {"params": params[name], "batch_stats": stats[name]}
-        return network.parts[name].apply(variables, x, False)
-
-    def heat(head: str, x: jax.Array) -> jax.Array:
-        return grad_cam(lambda x: run(head, x)[1], x, labels)
-
-    feature_map = run("trunk", images.astype(network.compute_dtype))
-    heats = [heat("stage1", feature_map)]
-    if "part_block" in network.parts:
-        part_map = run("part_block", feature_map)
-        heats += [heat(head, part_map) for head in network.part_heads]
-    return heats
 
 
 def block_overlap(heats: list[np.ndarray], block: tuple[int, int], top_k: int) -> float:
@@ -92,6 +63,6 @@ def run_overlap(config: Config, network: Network, params: Tree, stats: Tree) -> 
         padded = np.resize(part, batch)  # one shape, one program
         images = np.stack([decode(split.read(int(i)), config.data.image_size) for i in padded])
         heats = run(images, jnp.asarray(labels[padded]))
-        found.append([np.asarray(heat)[: len(part)] for heat in heats])
-    heats = [np.concatenate(parts) for parts in zip(*found, strict=True)]
-    return block_overlap(heats, block, config.method.top_k)
+        found.append(np.asarray(heats)[: len(part)])
+    heats = np.moveaxis(np.concatenate(found), 1, 0)
+    return block_overlap(list(heats), block, config.method.top_k)

@@ -5,7 +5,9 @@ name the parts: trunk, part_block, stage1, stage2, stage3. Every training pass t
 returns that part's new statistics, so that each moves exactly once a step.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -107,18 +109,40 @@ def embed(network: Network, params: Tree, stats: Tree, images: jax.Array) -> jax
         3 * embedding_size for `bdb`, the trunk's channels for `trunk`.
     """
 
+    return jnp.concatenate(
+        [head(x)[0] for head, x in inference_heads(network, params, stats, images)], axis=1
+    )
+
+
+Head = Callable[[jax.Array], tuple[jax.Array, jax.Array | None]]
+"""A map (N, h, w, C) to embedding and logits; a bare trunk has no logits."""
+
+
+def inference_heads(
+    network: Network, params: Tree, stats: Tree, images: jax.Array
+) -> list[tuple[Head, jax.Array]]:
+    """Each head at test time and the map that it sees; a bare trunk's head is the map's mean.
+
+    Args:
+        network, params, stats: the model.
+        images: (N, H, W, 3), normalised.
+    """
+
     def run(name: str, x: jax.Array) -> Any:
         variables = {"params": params[name], "batch_stats": stats[name]}
         return network.parts[name].apply(variables, x, False)
 
+    def mean(x: jax.Array) -> tuple[jax.Array, None]:
+        return x.astype(jnp.promote_types(x.dtype, jnp.float32)).mean((1, 2)), None
+
     feature_map = run("trunk", images.astype(network.compute_dtype))
     if "stage1" not in network.parts:
-        return feature_map.astype(jnp.promote_types(feature_map.dtype, jnp.float32)).mean((1, 2))
-    embeddings = [run("stage1", feature_map)[0]]
+        return [(mean, feature_map)]
+    heads: list[tuple[Head, jax.Array]] = [(partial(run, "stage1"), feature_map)]
     if "part_block" in network.parts:
         part_map = run("part_block", feature_map)
-        embeddings += [run(head, part_map)[0] for head in network.part_heads]
-    return jnp.concatenate(embeddings, axis=1)
+        heads += [(partial(run, name), part_map) for name in network.part_heads]
+    return heads
 
 
 def train_forward(

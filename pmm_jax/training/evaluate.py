@@ -17,6 +17,7 @@ from pmm_jax.evaluation import Embeddings, Ranking
 from pmm_jax.evaluation.embed import embed_batches
 from pmm_jax.evaluation.measure import ranking, settled
 from pmm_jax.evaluation.streaming import Share
+from pmm_jax.model.explain import match_heats, stage_heats
 from pmm_jax.model.pmm import Network, Tree, embed
 from pmm_jax.training.display import Display
 from pmm_jax.training.processes import check_same, together, total
@@ -53,6 +54,22 @@ def make_embed(
         return embeddings.reshape(len(images), 2, -1).mean(1)
 
     return jax.jit(run) if mesh is None else jax.jit(run, out_shardings=whole(mesh))
+
+
+def make_explain(network: Network) -> tuple[Callable[..., jax.Array], Callable[..., jax.Array]]:
+    """Jitted `stage_heats` and `match_heats`, uint8 images in."""
+
+    def heats(
+        params: Tree, stats: Tree, images: jax.Array, labels: jax.Array | None = None
+    ) -> jax.Array:
+        return stage_heats(network, params, stats, normalise(images), labels)
+
+    def match(
+        params: Tree, stats: Tree, images: jax.Array, others: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        return match_heats(network, params, stats, normalise(images), normalise(others))
+
+    return jax.jit(heats), jax.jit(match)
 
 
 def embed_split(

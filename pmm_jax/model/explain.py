@@ -1,0 +1,75 @@
+"""Where the heads of a trained network look: for an identity, or for a match with another image.
+
+All at test time: nothing is mixed, and BatchNorm uses its running statistics.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from pmm_jax.mixing import grad_cam
+from pmm_jax.model.pmm import Head, Network, Tree, inference_heads
+
+
+def stage_heats(
+    network: Network, params: Tree, stats: Tree, images: jax.Array, labels: jax.Array | None = None
+) -> jax.Array:
+    """Each head's Grad-CAM for an identity of the training set (paper, Figure 4).
+
+    Args:
+        network, params, stats: the model; a bare trunk has no identities.
+        images: (N, H, W, 3), normalised.
+        labels: (N,) int; by default the identity that the heads' logits, added up, say.
+
+    Returns:
+        (N, S, h, w) float32 or wider, >= 0, not normalised: stage I on the trunk's map, the others
+        on the part block's.
+
+    Raises:
+        ValueError: a bare trunk.
+    """
+    heads = inference_heads(network, params, stats, images)
+
+    if labels is None:
+        labels = jnp.stack([_logits(head, x) for head, x in heads]).sum(0).argmax(1)
+    return jnp.stack([grad_cam(partial(_logits, head), x, labels) for head, x in heads], axis=1)
+
+
+def _logits(head: Head, x: jax.Array) -> jax.Array:
+    logits = head(x)[1]
+    if logits is None:
+        raise ValueError("a bare trunk knows no identities")
+    return logits
+
+
+def match_heats(
+    network: Network, params: Tree, stats: Tree, images: jax.Array, others: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Where each head finds what makes an image like another one.
+
+    The score is the inner product of a head's two embeddings, each time differentiated with respect
+    to one image's map, the other held fixed. It is what a squared distance holds besides the two
+    lengths. Their cosine won't do: for two equal images it is at its maximum, and its gradient 0.
+
+    Args:
+        network, params, stats: the model.
+        images, others: (N, H, W, 3), normalised; pairs.
+
+    Returns:
+        Of the images and of the others, (N, S, h, w) each, as `stage_heats`.
+    """
+    count = len(images)
+    heads = inference_heads(network, params, stats, jnp.concatenate([images, others]))
+    maps = []
+    for head, x in heads:
+        embeddings = head(x)[0]
+        partner = jnp.concatenate([embeddings[count:], embeddings[:count]])
+        maps.append(grad_cam(partial(_products, head, partner), x, jnp.zeros(len(x), int)))
+    heats = jnp.stack(maps, axis=1)
+    return heats[:count], heats[count:]
+
+
+def _products(head: Head, partner: jax.Array, x: jax.Array) -> jax.Array:
+    """(N, 1): a single "class", so that Grad-CAM takes the whole."""
+    return (head(x)[0] * partner).sum(1, keepdims=True)

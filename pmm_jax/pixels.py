@@ -1,0 +1,71 @@
+"""Any image that a user may hand over, as the uint8 array that a network takes."""
+
+from collections.abc import Iterator, Sequence
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pmm_jax.data.decode import decode, to_rgb
+from pmm_jax.errors import UserError
+
+AnyImage = str | PathLike | Image.Image | np.ndarray
+"""A path, a PIL image, or an (H, W, 3) uint8 RGB array of any size."""
+
+Images = Sequence[AnyImage] | np.ndarray
+"""Several of them, or one (N, H, W, 3) array."""
+
+
+def check_images(verb: str, images: Images, batch_size: int) -> None:
+    """Refuse what is no sequence of images, before any work.
+
+    Raises:
+        UserError: one image alone, none, or a batch size below 1.
+    """
+    if isinstance(images, str | PathLike | Image.Image):
+        raise UserError(f"{verb} takes several images: give a list, even of one")
+    if batch_size < 1:
+        raise UserError(f"batch_size is {batch_size}; it must be at least 1")
+    if not len(images):
+        raise UserError(f"{verb} was given no images")
+
+
+def pixel_batches(
+    images: Images, image_size: tuple[int, int], batch_size: int
+) -> Iterator[tuple[np.ndarray, int]]:
+    """Batches (batch_size, H, W, 3) uint8, the last filled up with black, and how many count.
+
+    Raises:
+        UserError: as of `pixels`.
+    """
+    for start in range(0, len(images), batch_size):
+        some = [pixels(image, image_size) for image in images[start : start + batch_size]]
+        batch = np.zeros((batch_size, *image_size, 3), np.uint8)
+        batch[: len(some)] = some
+        yield batch, len(some)
+
+
+def pixels(image: AnyImage, image_size: tuple[int, int]) -> np.ndarray:
+    """One image, resized bilinearly to (height, width): (H, W, 3) uint8.
+
+    Raises:
+        UserError: it can't be read, is no image, or has another type or shape.
+    """
+    if isinstance(image, str | PathLike):
+        try:
+            return decode(Path(image).read_bytes(), image_size)
+        except OSError as error:
+            reason = getattr(error, "strerror", None) or "it is no whole image"
+            raise UserError(f"can't read image {image}: {reason}") from error
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise UserError(
+                f"an image array has shape {image.shape} and type {image.dtype}; it must be "
+                "(height, width, 3) uint8, RGB"
+            )
+        image = Image.fromarray(image)
+    if not isinstance(image, Image.Image):
+        raise UserError(f"{type(image).__name__} is no image: give a path, PIL image or array")
+    height, width = image_size
+    return np.asarray(to_rgb(image).resize((width, height), Image.Resampling.BILINEAR))
