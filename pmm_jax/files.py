@@ -2,11 +2,11 @@
 
 import contextlib
 import hashlib
+import io
 import os
 import stat
 import unicodedata
 from pathlib import Path
-from typing import BinaryIO
 
 from pmm_jax.errors import UserError
 
@@ -19,7 +19,7 @@ _KINDS = (
 )
 
 
-def open_regular(path: str | os.PathLike) -> BinaryIO:
+def open_regular(path: str | os.PathLike) -> io.BufferedReader:
     """A regular file, open for reading; never waits, as opening a named pipe would.
 
     Raises:
