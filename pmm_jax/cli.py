@@ -96,12 +96,19 @@ def parse_run(arguments: Sequence[str], options: type[R], description: str) -> t
     Returns:
         The checked config, and the whole, options and all.
     """
-    path, rest = _take_option(arguments, "--config")
+    path, rest = take_option(arguments, "--config")
     if path is None and not {"-h", "--help"} & set(rest):
         raise UserError("--config FILE is missing, such as --config configs/demo.py")
-    config = load_config(path) if path else Config()
+    description = f"{description} --config FILE names the run's config file."
+    return parse_options(rest, options, description, load_config(path) if path else Config())
+
+
+def parse_options(
+    arguments: Sequence[str], options: type[R], description: str, config: Config
+) -> tuple[Config, R]:
+    """As `parse_run`, with a config as the default of every field."""
     default = options(**{group: getattr(config, group) for group in _groups()})
-    run = parse(default, rest, f"{description} --config FILE names the run's config file.")
+    run = parse(default, arguments, description)
     return check(Config(**{group: getattr(run, group) for group in _groups()})), run
 
 
@@ -132,7 +139,8 @@ def main(program: Callable[[Sequence[str]], None]) -> None:
         sys.exit(130)
 
 
-def _take_option(arguments: Sequence[str], name: str) -> tuple[str | None, list[str]]:
+def take_option(arguments: Sequence[str], name: str) -> tuple[str | None, list[str]]:
+    """The value of an option, the last one where it is repeated, and the words without it."""
     rest, value = [], None
     words = iter(arguments)
     for word in words:
