@@ -19,7 +19,7 @@ from pmm_jax.training.initial import Initial, read_initial
 SIZES = ModelConfig(depth=(1, 1, 1, 1), width=0.125, embedding_size=16)
 
 
-def trees(ids: int, seed: int, kind: Kind = "pmm", sizes: ModelConfig = SIZES) -> Any:
+def trees(ids: int, seed: int, kind: Kind = "pmm", sizes: ModelConfig = SIZES) -> tuple[Any, Any]:
     return initialise(assemble(sizes, kind, ids), seed)
 
 
