@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from pmm_jax.cli import main, parse, parse_run
 from pmm_jax.config import Config, RankConfig
 from pmm_jax.errors import UserError
+from pmm_jax.fields import number, path
 from pmm_jax.launch import Launch
 
 # `main` has to come before jax is imported.
@@ -34,7 +35,7 @@ class ShowOptions:
     """Add 95 % bootstrap intervals over the queries."""
     camera_pairs: bool = False
     """Add Rank-1 and mAP of each pair of cameras."""
-    per_query: str = ""
+    per_query: str = path("")
     """CSV file to write: first match, average precision and mINP of each query."""
     json: bool = False
     """Print one JSON object instead of the table."""
@@ -44,7 +45,7 @@ class ShowOptions:
 class RunOptions(Config, ShowOptions, Launch):
     """What eval.py takes for a run, besides the config's own fields."""
 
-    workdir: str = "runs/latest"
+    workdir: str = path("runs/latest")
     """Folder that train.py wrote."""
 
 
@@ -52,11 +53,11 @@ class RunOptions(Config, ShowOptions, Launch):
 class FileOptions(RankConfig, ShowOptions):
     """What eval.py takes for saved embeddings."""
 
-    embeddings: str = ""
+    embeddings: str = path("")
     """npz file with query_features, query_ids, query_cameras and the same for gallery_; without
     cameras where there are none; or features, ids (and cameras), where each image asks for all the
     others."""
-    chunk: int = 512
+    chunk: int = number(512, 1, 32_768)
     """Queries that are compared with a block of the gallery at once."""
 
 

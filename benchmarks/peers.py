@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 from pmm_jax.comparison.memory import forget_peak, peak
 from pmm_jax.comparison.one_step import baseline_step, our_step
 from pmm_jax.config import Config
-from pmm_jax.training.workdir import parse_config
+from pmm_jax.config_check import parse_config
 
 OURS = ("pmm_jax", "pmm_jax without CAM", "pmm_jax stage I alone")
 TORCH = ("PyTorch as released", "PyTorch through the heads")

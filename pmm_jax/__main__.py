@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from pmm_jax.cli import main, parse, parse_run
-from pmm_jax.config import Config
+from pmm_jax.config import SEEDS, Config
 from pmm_jax.errors import UserError
+from pmm_jax.fields import number, path
 
 
 def prepare(arguments: Sequence[str]) -> None:
@@ -80,13 +81,13 @@ def parity(arguments: Sequence[str]) -> None:
 class CompareOptions(Config):
     """What compare takes besides the config's own fields."""
 
-    workdir: str = "runs/compare"
+    workdir: str = path("runs/compare")
     """Folder of the comparison; with --against, a run of train.py."""
-    against: str = ""
+    against: str = path("")
     """PyTorch checkpoint of a trained PMM to compare the run in --workdir with."""
     precision: Literal["float32", "float64"] = "float32"
     """Of both sides' training."""
-    seeds: tuple[int, ...] = ()
+    seeds: tuple[int, ...] = number((), 0, SEEDS)
     """A pair for each of these in place of train.seed, so that the luck of training is counted."""
 
 
@@ -127,12 +128,12 @@ def compare(arguments: Sequence[str]) -> None:
 class AblateOptions(Config):
     """What ablate takes besides the config's own fields."""
 
-    workdir: str = "runs/ablation"
+    workdir: str = path("runs/ablation")
     """Folder of the comparison."""
     methods: tuple[str, ...] = ("pmm", "cutout", "cutmix", "a_cutmix")
     """What is compared; the first is what the others are compared with. Fields that differ come
     behind a method's name, as in "pmm --method.top-k 2"."""
-    seeds: tuple[int, ...] = (0, 1)
+    seeds: tuple[int, ...] = number((0, 1), 0, SEEDS)
     """A run of each method for each of these, in place of train.seed."""
 
 

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "pmm_jax"
 
 LAYERS = [
     {"errors", "host_memory", "compile_cache"},
-    {"files"},
+    {"files", "fields"},
     {"npz", "file_lock"},
     {"config", "launch", "methods"},
     {"config_check"},

@@ -1,14 +1,13 @@
 """The test of a model: embed query and gallery, rank, as the data set's protocol says."""
 
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pmm_jax.config import Config, RankConfig
+from pmm_jax.config import Config
 from pmm_jax.data.augment import normalise
 from pmm_jax.data.loading import ordered_batches
 from pmm_jax.data.prepare import prepare
@@ -17,6 +16,7 @@ from pmm_jax.evaluation import Embeddings, Ranking
 from pmm_jax.evaluation.embed import embed_batches
 from pmm_jax.evaluation.measure import ranking, settled
 from pmm_jax.evaluation.streaming import Share
+from pmm_jax.fields import names_in
 from pmm_jax.model.explain import match_heats, stage_heats
 from pmm_jax.model.pmm import Network, Tree, embed
 from pmm_jax.training.display import Display
@@ -28,9 +28,7 @@ from pmm_jax.training.workdir import check_claim, read_config, shared_fields
 Embed = Callable[[Tree, Tree, jax.Array], jax.Array]
 """params, stats and images (B, H, W, 3) uint8 to embeddings (B, D)."""
 
-FREE = frozenset(
-    {"data.root", "evaluate.flip_average"} | {f"evaluate.{f.name}" for f in fields(RankConfig)}
-)
+FREE = names_in(Config, "test") | {"data.root"}
 """Fields in which an evaluation may differ from its run: the images may have moved."""
 
 

@@ -7,37 +7,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pmm_jax.config import (
-    Config,
-    DataConfig,
-    EvaluateConfig,
-    MethodConfig,
-    ModelConfig,
-    OptimConfig,
-    TrainConfig,
-)
+from pmm_jax.config import Config
+from pmm_jax.config_check import parse_config
 from pmm_jax.errors import UserError
+from pmm_jax.fields import names_in
 from pmm_jax.file_lock import file_lock
+from pmm_jax.files import read_regular
 from pmm_jax.training.run_log import read_metrics
 
 # These change how a run is done and watched, not what it computes.
-_FREE = {
-    "data.prepared",
-    "data.memory_gib",
-    "data.workers",
-    "data.device_gib",
-    "train.checkpoint_every",
-    "train.profile_steps",
-    "train.steps_per_call",
-    "evaluate.batch_size",
-    "evaluate.checkpoint",
-    "evaluate.chunk",
-    "optim.shard_moments",
-    "model.remat",
-}
+_FREE = names_in(Config, "execution", "host") - {"data.root"}
 
 # Where a host finds its images and how it reads them: processes of one run may differ in these.
-_OF_A_HOST = {"data.root", "data.prepared", "data.memory_gib", "data.workers"}
+_OF_A_HOST = names_in(Config, "host")
 
 
 def claim(workdir: Path, config: Config, task: str = "train", data: str | None = None) -> None:
@@ -90,7 +72,7 @@ def check_claim(
         groups = json.loads(path.read_text(encoding="utf-8"))
         run = groups.pop("run", {})
         theirs, their_task, their_data = _flat(groups), run.get("task", "train"), run.get("data")
-    except (json.JSONDecodeError, AttributeError, TypeError):
+    except (ValueError, RecursionError, AttributeError, TypeError):
         raise UserError(f"{path} is not a run's config; use another --workdir") from None
     if their_task != task:
         raise UserError(
@@ -157,38 +139,15 @@ def read_config(workdir: Path) -> Config:
     """
     path = workdir / "config.json"
     try:
-        return parse_config(path.read_text(encoding="utf-8"))
+        text = read_regular(path)
     except FileNotFoundError:
         raise UserError(f"{workdir} holds no run; train one first, or check the folder") from None
     except OSError as error:
         raise UserError(f"can't read {path}: {error.strerror}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path} is not a run's config, or one of another version ({error})"
-        ) from error
-
-
-def parse_config(text: str) -> Config:
-    """The config that json.dumps(dataclasses.asdict(config)) wrote.
-
-    Raises:
-        ValueError, KeyError, TypeError: it is none.
-    """
-    groups = json.loads(text)
-    return Config(
-        data=DataConfig(**_tuples(groups["data"])),
-        model=ModelConfig(**_tuples(groups["model"])),
-        method=MethodConfig(**_tuples(groups["method"])),
-        optim=OptimConfig(**_tuples(groups["optim"])),
-        train=TrainConfig(**_tuples(groups["train"])),
-        evaluate=EvaluateConfig(**_tuples(groups["evaluate"])),
-    )
-
-
-def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
-    }
+    try:
+        return parse_config(text)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def _flat(groups: dict[str, Any]) -> dict[str, Any]:
