@@ -11,6 +11,7 @@ from pmm_jax.cli import main, parse, parse_run
 from pmm_jax.config import SEEDS, Config
 from pmm_jax.errors import UserError
 from pmm_jax.fields import number, path
+from pmm_jax.files import user_path
 
 
 def prepare(arguments: Sequence[str]) -> None:
@@ -38,7 +39,7 @@ def synthesize(arguments: Sequence[str]) -> None:
     )
     display = Display()
     with display.bar("drawing", 0) as bar:
-        count = synthesize(Path(root), settings, bar.reach, os.cpu_count() or 1)
+        count = synthesize(user_path(root), settings, bar.reach, os.cpu_count() or 1)
     display.say(f"{root}: {count:,} images")
 
 
@@ -53,7 +54,7 @@ def convert(arguments: Sequence[str]) -> None:
     from pmm_jax.api import load, load_torch
 
     source, target = arguments
-    model = load(source) if Path(source).is_dir() else load_torch(source)
+    model = load(source) if user_path(source).is_dir() else load_torch(source)
     model.save(target)
     print(f"{target}: {model.kind}, {len(model.state_dict()):,} tensors")
 
@@ -71,7 +72,7 @@ def parity(arguments: Sequence[str]) -> None:
     from pmm_jax.comparison.golden import read_golden
     from pmm_jax.comparison.parity import print_parity
 
-    golden = read_golden(Path(arguments[0]))
+    golden = read_golden(user_path(arguments[0]))
     with jax.enable_x64(True):
         agrees = print_parity(golden)
     sys.exit(not agrees)
