@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TextIO, TypeVar
 
 import tyro
 
@@ -136,7 +136,7 @@ def parse_run(arguments: Sequence[str], options: type[R], description: str) -> t
     path, rest = _take_option(arguments, "--config")
     if path is None and not {"-h", "--help"} & set(rest):
         raise UserError("--config FILE is missing, such as --config configs/demo.py")
-    config = load_config(path) if path else Config()
+    config = Config() if path is None else load_config(path)
     default = options(**{group: getattr(config, group) for group in _groups()})
     run = parse(default, rest, f"{description} --config FILE names the run's config file.")
     return check(Config(**{group: getattr(run, group) for group in _groups()})), run
@@ -160,7 +160,7 @@ def main(program: Callable[[Sequence[str]], None]) -> None:
     except UserError as error:
         _end(f"error: {error}", 2)
     except BrokenPipeError:
-        _discard_output()
+        _discard(sys.stdout)
         sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
@@ -178,12 +178,14 @@ def main(program: Callable[[Sequence[str]], None]) -> None:
 
 
 def _end(line: str, code: int) -> NoReturn:
-    with contextlib.suppress(OSError):  # nobody reads standard error, either
+    try:
         print(printable(line), file=sys.stderr)
+    except OSError:
+        _discard(sys.stderr)
     try:
         _flush_output()
     except OSError:
-        _discard_output()
+        _discard(sys.stdout)
     sys.exit(code)
 
 
@@ -192,10 +194,9 @@ def _flush_output() -> None:
         sys.stdout.flush()
 
 
-def _discard_output() -> None:
-    """Have the interpreter's own last flush of standard output succeed."""
-    with contextlib.suppress(OSError, ValueError):  # ValueError: it is no file of the system's
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _discard(stream: TextIO) -> None:
+    """Have the interpreter's own last flush of a stream that can't be written succeed."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _take_option(arguments: Sequence[str], name: str) -> tuple[str | None, list[str]]:

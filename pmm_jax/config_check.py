@@ -119,7 +119,7 @@ def parse_config(text: str | bytes) -> Config:
         types = get_type_hints(kind)
         _refuse_unknown(f"{name}.", set(values) - set(types))
         groups[name] = kind(**{key: _as(types[key], value) for key, value in values.items()})
-    return check(expand_paths(Config(**groups)))
+    return expand_paths(check(Config(**groups)))
 
 
 def _refuse_unknown(prefix: str, names: set[str]) -> None:

@@ -1,10 +1,13 @@
 """Config fields and files that are wrong: one line, exit code 2, never a traceback."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from tests.cli.entry import Program, config_file
+from pmm_jax.cli import load_config
+from pmm_jax.config import Config
+from tests.cli.entry import IMPORTS, Program, config_file
 
 
 @pytest.mark.parametrize(
@@ -112,6 +115,22 @@ def test_an_unknown_config_file(refused: Program) -> None:
             "class A:\n    def __init__(self): ...\nA(x=3)\n",
             ["unexpected keyword argument 'x'"],
         ),
+        ("raise SystemExit(0)\n", ["SystemExit: 0"]),
+        ("import sys\nsys.exit()\n", ["SystemExit"]),
+        ("exit(3)\n", ["SystemExit: 3"]),
+        ("raise KeyboardInterrupt\n", ["KeyboardInterrupt"]),
+        ("raise GeneratorExit\n", ["GeneratorExit"]),
+        ("def f(): f()\nf()\n", ["RecursionError"]),
+        ("raise ValueError('two\\nlines \\x1b[31m')\n", [r"ValueError: two lines \x1b[31m"]),
+        ("config = 3\n", ["must define config = Config(...)"]),
+        ("from pmm_jax.config import Config\nconfig = Config\n", ["must define config"]),
+        ("from pmm_jax.config import Config\nconfig = Config(data=3)\n", ["data is 3"]),
+        ("from pmm_jax.config import *\nconfig = Config(DataConfig(root=b'x'))\n", ["b'x'"]),
+        (
+            "from pmm_jax.config import *\nconfig = Config(DataConfig('folder', 'a\\0b'))\n",
+            ["root"],
+        ),
+        ("x = 1\0\n", ["run.py"]),
     ],
 )
 def test_a_file_that_is_no_config(refused: Program, content: str, words: list[str]) -> None:
@@ -119,6 +138,55 @@ def test_a_file_that_is_no_config(refused: Program, content: str, words: list[st
     line = refused("train.py", "--config", "run.py")
     for word in ["run.py", *words]:
         assert word in line
+
+
+def test_a_file_that_is_no_text_or_no_file(refused: Program) -> None:
+    Path("binary.py").write_bytes(bytes(range(256)))
+    assert "binary.py" in refused("train.py", "--config", "binary.py")
+    Path("latin.py").write_bytes("name = 'Zürich'".encode("latin-1"))
+    line = refused("train.py", "--config", "latin.py")
+    assert "latin.py" in line
+    assert "not Python" in line
+    Path("large.py").write_bytes(b"#" * 2**21)
+    assert "large.py has more than 1,048,576 bytes" in refused("train.py", "--config", "large.py")
+    Path("folder.py").mkdir()
+    assert "folder.py is a folder" in refused("train.py", "--config", "folder.py")
+    os.mkfifo("pipe.py")
+    assert "pipe.py is a named pipe" in refused("train.py", "--config", "pipe.py")
+    assert "/dev/zero is a device" in refused("train.py", "--config", "/dev/zero")
+    assert "no such file" in refused("train.py", "--config", "")
+    assert "can't be read" in refused("train.py", "--config", "a\0b")
+    line = refused("train.py", "--config", f"{config_file()}/x.py")
+    assert "Not a directory" in line
+
+
+def test_what_a_file_prints_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("run.py").write_text(f"{IMPORTS}print('hello')\nconfig = Config()\n")
+    assert load_config("run.py") == Config()
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "hello\n")
+
+
+def test_a_wrong_value_in_a_file_names_the_file(refused: Program) -> None:
+    line = refused("train.py", "--config", config_file("Config(train=TrainConfig(epochs=0))"))
+    assert "run.py: train.epochs is 0; it must lie between 1 and" in line
+
+
+def test_options_outside_the_config_have_ranges_too(refused: Program) -> None:
+    path = config_file()
+    assert "process is -2" in refused("train.py", "--config", path, "--process=-2")
+    assert "processes is 99999" in refused("eval.py", "--config", path, "--processes", "99999")
+    assert "chunk is 0" in refused("eval.py", "--embeddings", "x.npz", "--chunk", "0")
+    assert "alpha is inf" in refused("eval.py", "--embeddings", "x.npz", "--alpha", "inf")
+    assert "seeds is (0, -1)" in refused(
+        "pmm_jax", "ablate", "--config", path, "--seeds", "0", "-1"
+    )
+    assert "cameras is 10" in refused("pmm_jax", "synthesize", "x", "--cameras", "10")
+    assert "workdir is empty" in refused("train.py", "--config", path, "--workdir=")
+
+
+def test_a_switch_of_an_entry_points_own_can_be_turned_off(refused: Program) -> None:
+    assert "none.npz" in refused("eval.py", "--embeddings", "none.npz", "--no-json", "--no-roc")
 
 
 @pytest.mark.parametrize(
