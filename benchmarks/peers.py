@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any, Literal, NamedTuple
 
+from pmm_jax.children import tied
 from pmm_jax.comparison.memory import forget_peak, peak
 from pmm_jax.comparison.one_step import baseline_step, our_step
 from pmm_jax.config import Config
@@ -67,15 +68,9 @@ class Peer:
     def __init__(self, name: str, config: Config, num_ids: int) -> None:
         self.name = name
         self.seconds: list[float] = []
+        words = [name, json.dumps(asdict(config)), str(num_ids)]
         self._process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "benchmarks.peers",
-                name,
-                json.dumps(asdict(config)),
-                str(num_ids),
-            ],
+            tied([sys.executable, "-m", "benchmarks.peers", *words]),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
