@@ -21,12 +21,16 @@ def feature_map_size(image_size: tuple[int, int]) -> tuple[int, int]:
     return image_size[0] // STRIDE, image_size[1] // STRIDE
 
 
+def dropped_rows(height: int, share: float) -> int:
+    """Rows of a map of `height` cells that BDB drops, at least one."""
+    return max(1, round(share * height))
+
+
 def check(config: Config) -> Config:
     """The config itself, or a UserError that names the first field that can't work and its mend."""
     check_fields(config)
     height, width = config.data.image_size
-    if METHODS[config.method.name].blocks:
-        _check_blocks(config)
+    _check_method(config)
     if config.data.erase_probability and config.data.erase_size > min(height, width):
         raise UserError(
             f"data.erase_size {config.data.erase_size} is larger than the image "
@@ -69,6 +73,23 @@ def _check_batch(images: int, config: Config, names: str) -> None:
         raise UserError(
             f"a batch of {images:,} images of {height}x{width} is too large; use at most {most:,} "
             f"images ({names}) or smaller ones (data.image_size)"
+        )
+
+
+def _check_method(config: Config) -> None:
+    method = METHODS[config.method.name]
+    if method.blocks:
+        _check_blocks(config)
+    if method.augments == "feature" and method.network == "pmm" and config.method.stages == 1:
+        raise UserError(
+            f"method.stages 1 leaves {config.method.name} no stage whose input it could change; "
+            "use 2 or 3, or method.name none"
+        )
+    rows, _ = feature_map_size(config.data.image_size)
+    if config.method.name == "bdb" and dropped_rows(rows, config.method.drop_height) >= rows:
+        raise UserError(
+            f"method.drop_height {config.method.drop_height} drops all {rows} rows of the map; "
+            "lower it, or use higher images (data.image_size)"
         )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pmm_jax.config import Config, MethodConfig, OptimConfig
+from pmm_jax.config import Config, DataConfig, MethodConfig, OptimConfig
 from pmm_jax.config_check import check, parse_config
 from pmm_jax.errors import UserError
 
@@ -82,3 +82,24 @@ def test_home_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_range_of_a_field_comes_before_what_it_is_used_for() -> None:
     with pytest.raises(UserError, match=r"method\.block is \(0, 2\)"):
         check(replace(Config(), method=MethodConfig(block=(0, 2))))
+
+
+@pytest.mark.parametrize("name", ["pmm", "cutout", "random_mix", "easy_mix"])
+def test_one_stage_leaves_nothing_to_mix(name: Any) -> None:
+    with pytest.raises(UserError, match=rf"method\.stages 1 leaves {name} no stage"):
+        check(Config(method=MethodConfig(name=name, stages=1)))
+
+
+@pytest.mark.parametrize("name", ["none", "cutmix", "a_cutmix", "bdb", "baseline"])
+def test_methods_of_images_and_those_of_one_head_take_one_stage(name: Any) -> None:
+    check(Config(method=MethodConfig(name=name, stages=1)))
+
+
+def test_bdb_leaves_a_row() -> None:
+    method = MethodConfig(name="bdb", drop_height=0.97)
+    check(Config(method=method))
+    with pytest.raises(UserError, match=r"method\.drop_height 0\.98 drops all 24 rows"):
+        check(Config(method=replace(method, drop_height=0.98)))
+    flat = DataConfig(image_size=(16, 128), erase_size=8)
+    with pytest.raises(UserError, match="drops all 1 rows"):
+        check(Config(data=flat, method=MethodConfig(name="bdb")))

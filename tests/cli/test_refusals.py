@@ -101,3 +101,21 @@ def test_embeddings_that_are_not_there(refused: Program) -> None:
     refused("eval.py", "--embeddings")
     Path("text.npz").write_text("hello")
     assert "text.npz is not an npz file" in refused("eval.py", "--embeddings=text.npz")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--model.weights", "none.pth"], "model.weights none.pth is no file"),
+        (["--model.weights", "imagenet"], "needs model.width 1 and model.depth 3 4 6 3"),
+        (
+            ["--method.name", "a_cutmix", "--method.guide", "none.pth"],
+            "method.guide none.pth is no file",
+        ),
+    ],
+)
+def test_weights_are_looked_for_before_the_data(
+    refused: Program, tiny: Config, arguments: list[str], words: str
+) -> None:
+    line = refused("train.py", "--config", written(tiny), "--data.root", "nowhere", *arguments)
+    assert words in line
