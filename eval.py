@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from pmm_jax.cli import load_config, main, parse, parse_options, take_option
 from pmm_jax.config import Config, DataConfig, RankConfig
 from pmm_jax.errors import UserError
+from pmm_jax.fields import number, path
 from pmm_jax.launch import Launch
 
 # `main` has to come before jax is imported.
@@ -38,7 +39,7 @@ class ShowOptions:
     """Add 95 % bootstrap intervals over the queries."""
     camera_pairs: bool = False
     """Add Rank-1 and mAP of each pair of cameras."""
-    per_query: str = ""
+    per_query: str = path("")
     """CSV file to write: first match, average precision and mINP of each query."""
     json: bool = False
     """Print one JSON object instead of the table."""
@@ -48,7 +49,7 @@ class ShowOptions:
 class RunOptions(Config, ShowOptions, Launch):
     """What eval.py takes for a run, besides the config's own fields."""
 
-    workdir: str = "runs/latest"
+    workdir: str = path("runs/latest")
     """Folder that train.py wrote; its config.json says how the model was trained."""
     cross_domain: bool = False
     """Evaluate on another data set than the run was trained on: the one that --config and --data.*
@@ -59,11 +60,11 @@ class RunOptions(Config, ShowOptions, Launch):
 class FileOptions(RankConfig, ShowOptions):
     """What eval.py takes for saved embeddings."""
 
-    embeddings: str = ""
+    embeddings: str = path("")
     """npz file with query_features, query_ids, query_cameras and the same for gallery_; without
     cameras where there are none; or features, ids (and cameras), where each image asks for all the
     others."""
-    chunk: int = 512
+    chunk: int = number(512, 1, 32_768)
     """Queries that are compared with a block of the gallery at once."""
 
 
@@ -101,10 +102,8 @@ def _run_to_evaluate(arguments: Sequence[str]) -> tuple[Config, RunOptions, str]
     """
     description = "Evaluate a run; or, with --embeddings FILE.npz, any model."
     path, rest = take_option(arguments, "--config")
-    if {"-h", "--help"} & set(rest):
-        parse(RunOptions(), rest, description)
-    workdir = Path(take_option(rest, "--workdir")[0] or RunOptions.workdir)
-    cross_domain = "--cross-domain" in rest
+    asked = parse(RunOptions(), rest, description)
+    workdir, cross_domain = Path(asked.workdir), asked.cross_domain
     from pmm_jax.training.workdir import differences, read_config
 
     own = read_config(workdir)

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from os import PathLike
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from pmm_jax.data.decode import decode, to_rgb
 from pmm_jax.errors import UserError
+from pmm_jax.files import user_path
 
 AnyImage = str | PathLike | Image.Image | np.ndarray
 """A path, a PIL image, or an (H, W, 3) uint8 RGB array of any size."""
@@ -54,7 +54,7 @@ def pixels(image: AnyImage, image_size: tuple[int, int]) -> np.ndarray:
     """
     if isinstance(image, str | PathLike):
         try:
-            return decode(Path(image).read_bytes(), image_size)
+            return decode(user_path(image).read_bytes(), image_size)
         except OSError as error:
             reason = getattr(error, "strerror", None) or "it is no whole image"
             raise UserError(f"can't read image {image}: {reason}") from error

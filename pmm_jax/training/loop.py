@@ -12,7 +12,7 @@ from pmm_jax.config import Config
 from pmm_jax.data.prepare import prepare
 from pmm_jax.data.sampler import IdentitySampler
 from pmm_jax.data.split import Split, open_split
-from pmm_jax.errors import Interrupted
+from pmm_jax.errors import Interrupted, UserError
 from pmm_jax.evaluation import Ranking
 from pmm_jax.evaluation.table import ranking_json, ranking_table
 from pmm_jax.host_memory import give_back, give_back_after, run_in_calling_thread
@@ -71,6 +71,7 @@ def train(
     display = Display(quiet=not is_first())
 
     def checked() -> tuple[Split, IdentitySampler]:
+        check_weights(config, fresh=not any((workdir / "checkpoints").glob("*")))
         prepare(config.data, display.say, brief=True)
         data = training_data(config)
         check_test(config)
@@ -237,6 +238,31 @@ def check_test(config: Config) -> None:
     for name in ("query", "gallery"):
         open_split(config.data, name)
     data_mesh(config.evaluate.batch_size)
+
+
+def check_weights(config: Config, fresh: bool) -> None:
+    """Find out before the data is prepared which weights can't be had.
+
+    Args:
+        config: names an initial trunk and a guide.
+        fresh: whether the run starts, and needs its initial trunk.
+
+    Raises:
+        UserError: a file that isn't there, or ImageNet's weights for another network than theirs.
+    """
+    model, named = config.model, []
+    if fresh and model.weights == "imagenet" and (model.width, model.depth) != (1, (3, 4, 6, 3)):
+        raise UserError(
+            "model.weights imagenet needs model.width 1 and model.depth 3 4 6 3; use those, or "
+            "--model.weights scratch"
+        )
+    if fresh and model.weights not in ("imagenet", "scratch"):
+        named.append(("model.weights", model.weights))
+    if _has_guide(config) and config.method.guide != "imagenet":
+        named.append(("method.guide", config.method.guide))
+    for field, name in named:
+        if not Path(name).is_file():
+            raise UserError(f"{field} {name} is no file; check its name")
 
 
 def _has_guide(config: Config) -> bool:

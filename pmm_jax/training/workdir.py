@@ -9,16 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pmm_jax.config import (
-    Config,
-    DataConfig,
-    EvaluateConfig,
-    MethodConfig,
-    ModelConfig,
-    OptimConfig,
-    TrainConfig,
-)
+from pmm_jax.config import Config
+from pmm_jax.config_check import parse_config
 from pmm_jax.errors import UserError
+from pmm_jax.fields import names_in
 from pmm_jax.file_lock import file_lock
 from pmm_jax.files import read_regular, write_atomic
 from pmm_jax.training.run_log import read_metrics
@@ -27,21 +21,10 @@ from pmm_jax.training.seal import checked, read_seal, sealed_steps, with_checksu
 CONFIG = "config.json"
 
 # These change how a run is done and watched, not what it computes.
-_FREE = {f"evaluate.{f.name}" for f in dataclasses.fields(EvaluateConfig)} | {
-    "data.root",  # a set is known by its images
-    "data.prepared",
-    "data.memory_gib",
-    "data.workers",
-    "data.device_gib",
-    "train.checkpoint_every",
-    "train.profile_steps",
-    "train.steps_per_call",
-    "optim.shard_moments",
-    "model.remat",
-}
+_FREE = names_in(Config, "execution", "host", "test")
 
 # Where a host finds its images and how it reads them: processes of one run may differ in these.
-_OF_A_HOST = {"data.root", "data.prepared", "data.memory_gib", "data.workers"}
+_OF_A_HOST = names_in(Config, "host")
 
 
 def claim(
@@ -232,40 +215,18 @@ def _read(workdir: Path) -> tuple[Config, dict[str, Any]]:
     for text in itertools.chain(texts, (seal.config.encode() for seal in seals if seal)):
         groups = checked(text)
         if groups is not None:
-            run = groups.pop("run")
+            run = groups.pop("run", {})
             try:
-                return parse_config(json.dumps(groups)), {k: v for k, v in run.items() if v}
-            except (ValueError, KeyError, TypeError) as error:
-                raise UserError(f"{path} is of another version of pmm_jax ({error})") from error
+                config = parse_config(json.dumps(groups).encode())
+            except UserError as error:
+                raise UserError(f"{path}: {error}") from error
+            return config, {name: value for name, value in run.items() if value}
     if not texts and not steps:
         raise UserError(f"{workdir} holds no run; train one first, or check the folder")
     raise UserError(
         f"{path} is {'not as it was written' if texts else 'gone'}, and no checkpoint has a copy; "
         "restore it, or use another --workdir"
     )
-
-
-def parse_config(text: str) -> Config:
-    """The config that json.dumps(dataclasses.asdict(config)) wrote.
-
-    Raises:
-        ValueError, KeyError, TypeError: it is none.
-    """
-    groups = json.loads(text)
-    return Config(
-        data=DataConfig(**_tuples(groups["data"])),
-        model=ModelConfig(**_tuples(groups["model"])),
-        method=MethodConfig(**_tuples(groups["method"])),
-        optim=OptimConfig(**_tuples(groups["optim"])),
-        train=TrainConfig(**_tuples(groups["train"])),
-        evaluate=EvaluateConfig(**_tuples(groups["evaluate"])),
-    )
-
-
-def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
-    }
 
 
 def _flat(groups: dict[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """A workdir belongs to one run."""
 
 import json
-from dataclasses import replace
+from dataclasses import Field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 
@@ -17,6 +17,7 @@ from pmm_jax.config import (
     TrainConfig,
 )
 from pmm_jax.errors import UserError
+from pmm_jax.fields import walk
 from pmm_jax.training.seal import Seal, checked, seal_path, with_checksum
 from pmm_jax.training.workdir import (
     check_claim,
@@ -83,6 +84,51 @@ def test_another_config_is_refused_and_changes_nothing(
     assert (tmp_path / "config.json").read_text() == before
 
 
+def other_value(kind: Any, value: Any, field: Field) -> Any:
+    """Another one of the same type, in the field's range."""
+    if kind is bool:
+        return not value
+    if get_origin(kind) is Literal:
+        return next(one for one in get_args(kind) if one != value)
+    if kind is str:
+        return f"{value}-other"
+    least, most = field.metadata["range"]
+    if isinstance(value, tuple):
+        return (*value[:-1], value[-1] + 1 if value[-1] + 1 <= most else value[-1] / 2)
+    return type(value)(least if value != least else most)
+
+
+@pytest.mark.parametrize("name", [name for name, _, _ in walk(Config)])
+def test_only_fields_that_change_no_result_may_differ(tmp_path: Path, name: str) -> None:
+    run_once(tmp_path)
+    [(_, field, kind)] = [found for found in walk(Config) if found[0] == name]
+    group, word = name.split(".")
+    values = getattr(CONFIG, group)
+    changed = replace(values, **{word: other_value(kind, getattr(values, word), field)})
+    other = replace(CONFIG, **{group: changed})
+    assert other != CONFIG
+    if name in FREE:
+        claim(tmp_path, other)
+    else:
+        with pytest.raises(UserError, match=rf"holds a run with {name} "):
+            claim(tmp_path, other)
+
+
+FREE = {
+    "data.root",
+    "data.prepared",
+    "data.memory_gib",
+    "data.device_gib",
+    "data.workers",
+    "model.remat",
+    "optim.shard_moments",
+    "train.steps_per_call",
+    "train.checkpoint_every",
+    "train.profile_steps",
+    *(f"evaluate.{field.name}" for field in fields(EvaluateConfig)),
+}
+
+
 def test_fields_that_change_no_result_may_change(tmp_path: Path) -> None:
     run_once(tmp_path)
     free = replace(
@@ -102,7 +148,7 @@ def test_a_field_that_only_the_run_knows_is_named(tmp_path: Path) -> None:
     assert saved
     saved["method"]["gone"] = 3
     path.write_text(json.dumps(with_checksum(saved)))
-    with pytest.raises(UserError, match=r"another version .*gone"):
+    with pytest.raises(UserError, match=r"no field 'method\.gone'"):
         claim(tmp_path, CONFIG)
 
 
@@ -247,3 +293,23 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
         entered.append("again")
     assert entered == ["again"]
     assert said == []
+
+
+def test_a_config_that_was_changed_by_hand_is_refused(tmp_path: Path) -> None:
+    run_once(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(path.read_text().replace('"stages": 3', '"stages": 7'))
+    with pytest.raises(UserError, match=r"config\.json is not as it was written"):
+        read_config(tmp_path)
+    groups = json.loads(path.read_text())
+    del groups["sha256"]
+    path.write_text(json.dumps(with_checksum(groups)))
+    with pytest.raises(UserError, match=r"config\.json: method\.stages is 7; it must be one of"):
+        read_config(tmp_path)
+    path.write_bytes(b"\xff")
+    with pytest.raises(UserError, match=r"config\.json is not as it was written"):
+        read_config(tmp_path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(UserError, match=r"config\.json is a folder"):
+        read_config(tmp_path)
