@@ -81,7 +81,8 @@ def embed_split(
     batches = ordered_batches(split, config.data, size, local_rows(mesh, size))
     with display.bar(f"embedding {name}", len(split)) as bar:
         features = embed_batches(run, batches, bar.advance)
-    return Embeddings(features, split.identities, split.cameras)
+    paths = np.asarray(split.filenames)
+    return Embeddings(features, split.identities, split.cameras, paths, split.names)
 
 
 def embed_both(
