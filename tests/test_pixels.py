@@ -45,7 +45,7 @@ def test_files_that_cannot_be_images_are_refused_by_name(tmp_path: Path) -> None
         ("pipe.jpg", "is a pipe, a device or a folder, not an image file"),
         ("zero.png", "is a pipe, a device or a folder, not an image file"),
         (".", "is a pipe, a device or a folder, not an image file"),
-        ("empty.jpg", "can't be decoded (it is empty)"),
+        ("empty.jpg", "can't be decoded (the file is empty)"),
         ("text.jpg", "can't be decoded (it is no JPEG, PNG, BMP or WEBP image)"),
         ("none.jpg", "No such file"),
         ("a\0b.jpg", "embedded null byte"),

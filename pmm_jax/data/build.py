@@ -196,7 +196,10 @@ def _write(
         fingerprint, checksums = contents_of(config, found)
     except (OSError, ImageError) as error:
         raise UserError(_changed(config)) from error
-    records = builders.build(config, partial)
+    try:
+        records = builders.build(config, partial)
+    except (FileNotFoundError, ImageError) as error:
+        raise UserError(_changed(config)) from error
     shutil.rmtree(partial / "downloads", ignore_errors=True)
     index = Index(
         dataset=config.name,

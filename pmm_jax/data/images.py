@@ -30,17 +30,28 @@ _FORMATS: tuple[tuple[bytes, Callable[[io.BytesIO], ImageFile.ImageFile]], ...] 
 )
 """How a file of each format begins, and what opens it; records.IMAGE_SUFFIXES are their names."""
 
+_UNDECODABLE = "can't be decoded"
+_RESTORE = "restore it from where it came from, or take it out of the set"
+_SMALLER = "store it smaller"
+
 _ORIENTATION = 0x0112
 """EXIF's tag."""
 
 
 class ImageError(UserError):
-    """An image that can't be used, and why."""
+    """An image that can't be used."""
 
-    def __init__(self, name: str, reason: str) -> None:
-        """`reason` begins with a verb and ends with a hint; it is the same for all of its kind."""
-        super().__init__(f"{name} {reason}")
-        self.reason = reason
+    def __init__(self, name: str, reason: str, hint: str, detail: str = "") -> None:
+        """Make the message.
+
+        Args:
+            name: of the image.
+            reason: what is wrong, from its verb on, the same for all images of a kind.
+            hint: what to do about it, likewise.
+            detail: what is wrong with this one, where that differs.
+        """
+        super().__init__(f"{name} {reason}{f' ({detail})' if detail else ''}; {hint}")
+        self.reason, self.hint, self.detail = reason, hint, detail
 
 
 def read_image(path: str | os.PathLike) -> bytes:
@@ -54,12 +65,12 @@ def read_image(path: str | os.PathLike) -> bytes:
     try:
         file = open_regular(path)
     except UserError as error:
-        reason = "is a pipe, a device or a folder, not an image file; remove it"
-        raise ImageError(name, reason) from error
+        reason = "is a pipe, a device or a folder, not an image file"
+        raise ImageError(name, reason, "take it out of the set") from error
     with file:
         # Looked at first: nobody waits for a terabyte of zeros to be read.
         if os.fstat(file.fileno()).st_size > MAX_BYTES:
-            raise ImageError(name, f"is larger than {MAX_BYTES >> 20} MiB; store it smaller")
+            raise ImageError(name, f"is larger than {MAX_BYTES >> 20} MiB", _SMALLER)
         return file.read(MAX_BYTES)
 
 
@@ -76,11 +87,11 @@ def open_image(encoded: bytes, name: str = "the image") -> Iterator[Image.Image]
     """
     opened_by = next((opens for start, opens in _FORMATS if encoded.startswith(start)), None)
     if opened_by is None:
-        what = "it is no JPEG, PNG, BMP or WEBP image" if encoded else "it is empty"
-        raise ImageError(name, f"can't be decoded ({what}); convert, restore or delete it")
+        what = "it is no JPEG, PNG, BMP or WEBP image" if encoded else "the file is empty"
+        raise ImageError(name, _UNDECODABLE, _RESTORE, what)
     with decoding(name), opened_by(io.BytesIO(encoded)) as image:
         if image.width * image.height > MAX_PIXELS:
-            raise ImageError(name, f"has more than {MAX_PIXELS:,} pixels; store it smaller")
+            raise ImageError(name, f"has more than {MAX_PIXELS:,} pixels", _SMALLER)
         yield image
 
 
@@ -93,8 +104,7 @@ def decoding(name: str) -> Iterator[None]:
         raise
     # PIL's plugins raise many types on damaged input (OSError, SyntaxError, struct.error, ...).
     except Exception as error:
-        reason = f"can't be decoded ({one_line(error)}); restore or delete it"
-        raise ImageError(name, reason) from error
+        raise ImageError(name, _UNDECODABLE, _RESTORE, one_line(error)) from error
 
 
 def is_rotated(image: Image.Image) -> bool:

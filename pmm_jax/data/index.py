@@ -101,14 +101,14 @@ def read_index(folder: Path) -> Index | None:
         raise DamagedError(file, "its checksum is another")
     try:
         return _index(json.loads(body))
-    except TypeError as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DamagedError(file, "another version of pmm_jax wrote it") from error
 
 
 def _index(content: dict[str, Any]) -> Index:
-    """The index of a JSON object; a TypeError where another version wrote it."""
-    splits = {split: Columns(**lists) for split, lists in content.pop("splits", {}).items()}
-    names = {int(number): name for number, name in content.pop("names", {}).items()}
+    """The index of a JSON object; one of several errors where another version wrote it."""
+    splits = {split: Columns(**lists) for split, lists in content.pop("splits").items()}
+    names = {int(number): name for number, name in content.pop("names").items()}
     return Index(splits=splits, names=names, **content)
 
 

@@ -94,7 +94,8 @@ def verify(config: DataConfig, found: Scan) -> list[Problem]:
         except UnicodeEncodeError:
             return Problem(printable(path), "file name is not UTF-8; rename it", fatal=True)
         except ImageError as error:
-            return Problem(path, error.reason, fatal=True)
+            detail = f" ({error.detail})" if error.detail else ""
+            return Problem(path, f"{error.reason}{detail}; {error.hint}", fatal=True)
         except (OSError, ValueError) as error:
             return Problem(path, f"can't be read ({one_line(error)}); restore it", fatal=True)
 
