@@ -18,6 +18,9 @@ class Options(Config, Launch):
     """Folder of the run: config, metrics, checkpoints. The same one again goes on with it."""
     profile: bool = False
     """Record a jax profiler trace of a few steps under WORKDIR/profile."""
+    init_from: str = path("")
+    """Start from a whole trained model: the --workdir of another run, or a weights file.
+    Classifiers are new where the identities are others."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -27,7 +30,12 @@ def run(arguments: Sequence[str]) -> None:
     from pmm_jax.training.processes import join
 
     join(options)
-    train(config, Path(options.workdir), options.profile)
+    initial = None
+    if options.init_from:
+        from pmm_jax.training.initial import read_initial
+
+        initial = read_initial(options.init_from)
+    train(config, Path(options.workdir), options.profile, initial)
 
 
 if __name__ == "__main__":

@@ -133,12 +133,20 @@ def parse_run(arguments: Sequence[str], options: type[R], description: str) -> t
     Returns:
         The checked config, and the whole, options and all.
     """
-    path, rest = _take_option(arguments, "--config")
+    path, rest = take_option(arguments, "--config")
     if path is None and not {"-h", "--help"} & set(rest):
         raise UserError("--config FILE is missing, such as --config configs/demo.py")
     config = Config() if path is None else load_config(path)
+    description = f"{description} --config FILE names the run's config file."
+    return parse_options(rest, options, description, config)
+
+
+def parse_options(
+    arguments: Sequence[str], options: type[R], description: str, config: Config
+) -> tuple[Config, R]:
+    """As `parse_run`, with a config as the default of every field."""
     default = options(**{group: getattr(config, group) for group in _groups()})
-    run = parse(default, rest, f"{description} --config FILE names the run's config file.")
+    run = parse(default, arguments, description)
     return check(Config(**{group: getattr(run, group) for group in _groups()})), run
 
 
@@ -199,7 +207,8 @@ def _discard(stream: TextIO) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _take_option(arguments: Sequence[str], name: str) -> tuple[str | None, list[str]]:
+def take_option(arguments: Sequence[str], name: str) -> tuple[str | None, list[str]]:
+    """The value of an option, the last one where it is repeated, and the words without it."""
     rest, value = [], None
     words = iter(arguments)
     for word in words:

@@ -91,7 +91,7 @@ def test_a_wrong_value_in_a_file(refused: Program, body: str, word: str) -> None
 
 def test_a_config_is_asked_for(refused: Program) -> None:
     assert "--config FILE is missing" in refused("train.py")
-    assert "--config FILE is missing" in refused("eval.py", "--workdir", "x")
+    assert "x holds no run" in refused("eval.py", "--workdir", "x")
     assert "--config FILE is missing" in refused("pmm_jax", "prepare")
 
 
