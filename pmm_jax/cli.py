@@ -107,7 +107,7 @@ def parse(default: T, arguments: Sequence[str], description: str) -> T:
     for argument in arguments:
         name = argument.split("=", 1)[0].replace("_", "-")
         if name.startswith("--") and name not in (*options, "--help"):
-            raise UserError(f"no field {argument.split('=', 1)[0]}{_nearest(name, options)}")
+            raise UserError(f"no field {argument.split('=', 1)[0][:100]}{_nearest(name, options)}")
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
@@ -265,4 +265,6 @@ def _first_sentence(box: str) -> str:
             break
         if not is_rule:
             message.append(line)
-    return " ".join(message) or "the command line could not be read"
+    text = " ".join(message) or "the command line could not be read"
+    # It quotes the command line, which can be of any length.
+    return text if len(text) <= 500 else f"{text[:497]}..."
