@@ -70,7 +70,7 @@ def _draw(seed: int, path: tuple[str, ...], leaf: Any, zero_last_scale: bool) ->
             fan = fan_in if path == ("stage1", "reduction", "kernel") else fan_out
             value = rng.standard_normal(shape) * np.sqrt(2 / fan)
     elif kind == "scale":
-        if part.startswith("stage"):
+        if part not in ("trunk", "part_block"):
             value = 1 + 0.02 * rng.standard_normal(shape)
         else:
             value = np.full(shape, float(not (zero_last_scale and path[-2] == "bn3")))

@@ -167,7 +167,9 @@ def test_other_archives_and_bombs_are_refused(tmp_path: Path) -> None:
 
 
 def test_damage_is_one_line(tmp_path: Path) -> None:
-    whole = {zipped: saved(tmp_path / "w.pth", {"a": X}, zipped).read_bytes() for zipped in (0, 1)}
+    whole = {
+        zipped: saved(tmp_path / "w.pth", {"a": X}, zipped).read_bytes() for zipped in (False, True)
+    }
     path, read, refused = tmp_path / "r.pth", 0, 0
     rng = np.random.default_rng(0)
     for data in whole.values():

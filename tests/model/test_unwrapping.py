@@ -74,6 +74,10 @@ CODEBASES = {
         "model.",
         ["model.fc.weight", "classifier.add_block.0.weight", "classifier.classifier.0.bias"],
     ),
+    "BDB's ResNetBuilder": (
+        "module.base.",
+        ["module.bottleneck.0.weight", "module.classifier.bias"],
+    ),
     "torchvision": ("", ["fc.weight", "fc.bias"]),
 }
 
