@@ -32,6 +32,12 @@ def test_equal_losses_differ_by_nothing_and_nan_is_not_hidden() -> None:
         assert np.isnan(replace(EQUAL, ours=EQUAL.ours | {name: np.nan}).difference)
 
 
+def test_a_loss_that_vanishes_on_both_sides_is_no_difference() -> None:
+    vanished = EQUAL.ours | {LOSSES[1]: 0.0}
+    assert replace(EQUAL, ours=vanished, baseline=vanished).difference == 0
+    assert replace(EQUAL, baseline=vanished).difference > 1e9
+
+
 def test_masks_of_both_stages_are_counted_once_an_image() -> None:
     ours = [np.ones((4, 1, 3, 2), bool), np.ones((4, 1, 3, 2), bool)]
     theirs = [mask.copy() for mask in ours]
