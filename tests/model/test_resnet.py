@@ -113,7 +113,7 @@ def test_only_layers_2_and_3_halve_the_map(monkeypatch: pytest.MonkeyPatch) -> N
     conv = Conv.__call__
 
     def called(self: Conv, x: jax.Array) -> jax.Array:
-        strides[self.path[-2:]] = self.stride  # type: ignore[index]
+        strides[self.path[-2:]] = self.stride
         return conv(self, x)
 
     monkeypatch.setattr(Conv, "__call__", called)
