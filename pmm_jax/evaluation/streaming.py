@@ -12,8 +12,11 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from pmm_jax.evaluation.counting import AXIS, Part, count, ready
 from pmm_jax.evaluation.distances import Distances
 from pmm_jax.evaluation.protocol import Protocol
-from pmm_jax.evaluation.ranking import COUNTED_MATCHES, Figures, Row
+from pmm_jax.evaluation.ranking import Figures, Row
 
+FEW_MATCHES = 100
+"""Up to so many matches, comparing every image with each is faster than a product in float64 and a
+sort of the row; either way gives the same ranks."""
 GALLERY_BLOCK = 2048
 """Gallery images that one device compares with a block of queries at once."""
 NO_MATCH = -8.0
@@ -95,7 +98,7 @@ class Stream:
         """
         share = share or Share()
         counts = self._protocol.counts
-        is_few = counts <= (0 if self._distances.is_hard else COUNTED_MATCHES)
+        is_few = counts <= (0 if self._distances.is_hard else FEW_MATCHES)
         figures = Figures(self._protocol)
         self._count_few(figures, np.flatnonzero(is_few & (counts > 0)), progress, share)
         for queries, values in self.rows(np.flatnonzero(~is_few), share):

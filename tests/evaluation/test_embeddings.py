@@ -110,7 +110,7 @@ def test_the_figures_are_float64_s_to_the_last_bit(
     monkeypatch.setattr(streaming, "SETTLED", int(rng.choice([5, 1 << 16])))
     monkeypatch.setattr(streaming, "PAIR_COST", int(rng.choice([0, 64, 1 << 20])))
     # Some queries are counted and some sorted, all or none.
-    monkeypatch.setattr(streaming, "COUNTED_MATCHES", int(rng.choice([0, 8, 1000])))
+    monkeypatch.setattr(streaming, "FEW_MATCHES", int(rng.choice([0, 8, 1000])))
     monkeypatch.setattr(streaming, "LEAST_ROWS", 3)
     monkeypatch.setattr(streaming, "VALUES", int(rng.choice([1, 1 << 22])))
     monkeypatch.setattr(distances, "SAMPLE", int(rng.choice([1, 7, 255])))
@@ -151,7 +151,7 @@ def test_counted_and_sorted_queries_have_the_same_figures(
     )
     found = []
     for most in (0, 40, 1000):
-        monkeypatch.setattr(streaming, "COUNTED_MATCHES", most)
+        monkeypatch.setattr(streaming, "FEW_MATCHES", most)
         found.append(evaluate_embeddings(query, gallery))
     labels = query.identities, gallery.identities, query.cameras, gallery.cameras
     expected = evaluate_distances(squares(query, gallery), *labels)
@@ -196,7 +196,7 @@ def test_few_pairs_are_left_open(reduction: bool, monkeypatch: pytest.MonkeyPatc
             return plain(self, i, j)
 
         monkeypatch.setattr(Distances, name, counted)
-    monkeypatch.setattr(streaming, "COUNTED_MATCHES", 1000)
+    monkeypatch.setattr(streaming, "FEW_MATCHES", 1000)
     query, gallery = people(0, 100, 1536), people(1, 3000, 1536)
     difference = cdist(query.features, gallery.features)
     expected = evaluate_distances(
@@ -220,17 +220,26 @@ def test_identical_whatever_the_chunk_even_among_duplicates() -> None:
         assert_identical(evaluate_embeddings(query, twice, chunk), whole)
 
 
-def test_processes_share_the_queries() -> None:
+@pytest.mark.parametrize("counted", [0, 15, 1000])
+def test_processes_share_the_queries(counted: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "FEW_MATCHES", counted)
+    monkeypatch.setattr(streaming, "LEAST_ROWS", 7)
+    monkeypatch.setattr(streaming, "VALUES", 1)
     query, gallery = people(0, 61), people(1, 150)
-    counts: list[np.ndarray] = []
+    parts: list[np.ndarray] = []
 
     def keep(part: np.ndarray) -> np.ndarray:
-        counts.append(part)
-        return np.sum(counts, axis=0)
+        assert part.dtype == np.int32  # what jax carries without loss
+        parts.append(part)
+        if len(parts) < 3:
+            raise InterruptedError  # where this process would wait for the others
+        return np.sum(parts, axis=0)
 
-    for index in range(3):
-        found = evaluate_embeddings(query, gallery, 7, share=Share(index, 3, keep))
-    assert all(part.any() for part in counts)
+    for index in range(2):
+        with pytest.raises(InterruptedError):
+            evaluate_embeddings(query, gallery, 7, share=Share(index, 3, keep))
+    found = evaluate_embeddings(query, gallery, 7, share=Share(2, 3, keep))
+    assert all(part.any() for part in parts)
     assert_identical(found, evaluate_embeddings(query, gallery))
 
 
