@@ -51,9 +51,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session", autouse=True)
 def compile_once(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A compilation cache for this session and its child processes: a step compiles for 15 s."""
+    """A compilation cache for this session and its child processes: a step compiles for 15 s.
+
+    `python -m tests.mutants` names one that its many sessions share.
+    """
+    shared = os.environ.get("JAX_COMPILATION_CACHE_DIR")
     settings = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
+        "jax_compilation_cache_dir": shared or str(tmp_path_factory.mktemp("compiled")),
         "jax_persistent_cache_min_compile_time_secs": 1.0,
     }
     for name, value in settings.items():
