@@ -115,6 +115,15 @@ def test_the_same_steps_twice_are_the_same_bit_for_bit(step: Step, tiny: Config)
     assert int(first.step) == 3
 
 
+def test_the_old_states_memory_is_the_new_ones(step: Step, tiny: Config) -> None:
+    _, _, state = prepare(tiny)
+    batch = (split_batch(data_mesh(N), array, N) for array in (images(), LABELS))
+    after, _ = step(state, *batch)
+    for old, new in zip(jax.tree.leaves(state), jax.tree.leaves(after), strict=True):
+        assert old.is_deleted()
+        assert not new.is_deleted()
+
+
 def test_every_parameter_and_statistic_moves(step: Step, tiny: Config) -> None:
     _, _, state = prepare(tiny)
     before = jax.device_get(state)

@@ -100,11 +100,6 @@ MUTANTS = [
             "evidence against an identity counts as evidence for it",
         ),
         (
-            "    feature_map = jax.lax.stop_gradient(feature_map)\n",
-            "",
-            "the trunk's backward pass is entered",
-        ),
-        (
             "gradient.astype(wide).mean((1, 2))",
             "gradient.astype(wide).sum((1, 2))",
             "heat of another size than the paper's",
