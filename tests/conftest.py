@@ -16,6 +16,7 @@ from pmm_jax.config import (
     EvaluateConfig,
     MethodConfig,
     ModelConfig,
+    OptimConfig,
     TrainConfig,
 )
 from pmm_jax.data.synthetic import SyntheticSettings, synthesize
@@ -101,6 +102,7 @@ def tiny(people: Path) -> Config:
         ),
         model=ModelConfig(depth=(1, 1, 1, 1), width=1 / 8, embedding_size=16, weights="scratch"),
         method=MethodConfig(top_k=2, block=(2, 1)),
+        optim=OptimConfig(warmup_stair=1),  # another rate in each epoch
         train=TrainConfig(epochs=3, log_every=1, evaluate_every=2, checkpoint_every=1),
         evaluate=EvaluateConfig(batch_size=8),
     )

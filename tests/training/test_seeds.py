@@ -65,15 +65,16 @@ def test_augmentation_and_negatives_follow_from_the_seed_and_the_step(tiny: Conf
 
 @pytest.mark.usefixtures("only_random")
 def test_augmentation_is_what_the_config_asks_for(tiny: Config) -> None:
-    off = {"flip_probability": 0.0, "erase_probability": 0.0, "crop_padding": 0}
+    off: dict[str, Any] = {"flip_probability": 0.0, "erase_probability": 0.0, "crop_padding": 0}
     plain = replace(tiny, data=replace(tiny.data, **off))
     (unchanged, _), _ = random_parts(plain)
-    for field, value in {
+    on: dict[str, Any] = {
         "flip_probability": 1.0,
         "erase_probability": 1.0,
         "crop_padding": 2,
         "color_jitter": 0.5,
-    }.items():
+    }
+    for field, value in on.items():
         config = replace(plain, data=replace(plain.data, **{field: value}))
         (found, _), _ = random_parts(config)
         assert (found != unchanged).any((1, 2, 3)).sum() > N / 2, field
