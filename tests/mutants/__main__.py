@@ -27,6 +27,7 @@ SUITE_LIMIT = 3600.0
 SUITE = ["tests", "--ignore=tests/mutants"]
 """Without the test that every mutant still applies, which a mutant fails."""
 PAST = "past the limit"
+FOLDER = ROOT / "runs" / "mutants"
 
 
 def main() -> None:
@@ -38,7 +39,7 @@ def main() -> None:
     )
     parser.add_argument("words", nargs="*", help="parts of names or files; all by default")
     parser.add_argument("--workers", type=int, default=1, help="mutants tried at once")
-    parser.add_argument("--results", type=Path, default=ROOT / "runs" / "mutants.jsonl")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="for results; %(default)s")
     parser.add_argument("--again", action="store_true", help="also what was tried before")
     parser.add_argument("--trust", action="store_true", help="not what any commit has caught")
     parser.add_argument("--named", action="store_true", help="only the tests that should catch it")
@@ -46,8 +47,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     words = options.words or [""]
     chosen = [m for m in MUTANTS if any(word in f"{m.file} {m.name}" for word in words)]
-    options.results.parent.mkdir(parents=True, exist_ok=True)
-    results, commit = Results(options.results), state()
+    folder: Path = options.folder.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    results, commit = Results(folder / "results.jsonl"), state()
 
     def known(mutant: Mutant) -> Result | None:
         trusted = results.caught(mutant.name) if options.trust else None
@@ -56,7 +58,7 @@ def main() -> None:
     left = [m for m in chosen if options.again or not known(m)]
     stages = [LIMIT] if options.named else [LIMIT, SUITE_LIMIT]
     if left:
-        try_all(left, results, commit, options.workers, stages)
+        try_all(left, results, commit, options.workers, stages, folder / "compiled")
     sys.exit(not print_table(chosen, known, commit))
 
 
@@ -73,6 +75,7 @@ def try_all(
     commit: str,
     workers: int,
     limits: Sequence[float],
+    compiled: Path,
 ) -> None:
     """Try mutants in as many copies as there are workers.
 
@@ -82,27 +85,34 @@ def try_all(
         commit: that the copies are of.
         workers: copies.
         limits: seconds for a mutant's own tests, and for the whole suite where it is run.
+        compiled: cache of compiled programs.
     """
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         waiting: SimpleQueue[tuple[int, Mutant]] = SimpleQueue()
         for numbered in enumerate(mutants, 1):
             waiting.put(numbered)
 
-        def work(worker: int) -> None:
-            with Tree(Path(folder) / str(worker), Path(folder) / "compiled") as tree:
-                while True:
-                    try:
-                        number, mutant = waiting.get_nowait()
-                    except Empty:
-                        return
-                    result = judge(tree, mutant, results, commit, limits)
-                    if result.verdict != "survived" or len(limits) > 1:
-                        results.add(result)
-                    print(f"{number}/{len(mutants)} {row(mutant, result)}", flush=True)
+        trees = [Tree(Path(folder) / str(i), compiled) for i in range(workers)]
+
+        def work(tree: Tree) -> None:
+            while True:
+                try:
+                    number, mutant = waiting.get_nowait()
+                except Empty:
+                    return
+                result = judge(tree, mutant, results, commit, limits)
+                if result.verdict != "survived" or len(limits) > 1:
+                    results.add(result)
+                print(f"{number}/{len(mutants)} {row(mutant, result)}", flush=True)
 
         with ThreadPoolExecutor(workers) as pool:
-            for done in [pool.submit(work, i) for i in range(workers)]:
-                done.result()
+            try:
+                for done in [pool.submit(work, tree) for tree in trees]:
+                    done.result()
+            finally:
+                # Ahead of the pool's own end, which waits for threads that wait for these.
+                for tree in trees:
+                    tree.close()
 
 
 def judge(

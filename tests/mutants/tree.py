@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from tests.mutants.mutant import Mutant
@@ -32,7 +31,7 @@ def copy_checkout(tree: Path) -> None:
 
 
 class Tree:
-    """A copy of the checkout; a context manager that ends its process."""
+    """A copy of the checkout, and a process that runs its tests; to be closed."""
 
     def __init__(self, folder: Path, compiled: Path) -> None:
         """Make the copy, and start the process.
@@ -63,15 +62,8 @@ class Tree:
             text=True,
         )
 
-    def __enter__(self) -> "Tree":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End the process, and the tests that it runs."""
         self._process.terminate()
         self._process.wait()
 

@@ -290,7 +290,7 @@ MUTANTS = [
             "make_embed(network, config.evaluate.flip_average, mesh)",
             "make_embed(network, False, mesh)",
             "evaluate.flip_average ignored in training",
-            "training/test_evaluate.py",
+            "training/test_start.py",
         ),
         (
             'config.method.name == "a_cutmix" and config.method.guide != "own"',
@@ -448,7 +448,7 @@ MUTANTS = [
             "n=1,\n                    reverse=True,\n"
             "                    keep_checkpoints_without_metrics=False",
             "the worst checkpoint is kept as the best",
-            "training/test_checkpoint.py",
+            "training/test_best.py",
         ),
         (
             "{name: value for name, value in named.items() if value is not None}",
