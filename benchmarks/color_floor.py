@@ -13,12 +13,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from pmm_jax.data.decode import to_rgb
+from pmm_jax.data.images import open_image
 from pmm_jax.data.layouts import market1501
-from pmm_jax.data.records import Record
+from pmm_jax.data.records import Record, file_reader
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation import Embeddings, Ranking, evaluate_embeddings
+from pmm_jax.files import user_path
 
 STRIPES = 8
 BINS = (8, 4, 4)
@@ -59,10 +61,10 @@ def color_floor(root: Path) -> Ranking:
 
 
 def _described(root: Path, records: list[Record]) -> Embeddings:
-    features = []
+    features, read = [], file_reader(root)
     for record in records:
-        with Image.open(root / record.path) as image:
-            features.append(striped_histogram(np.asarray(image.convert("RGB").convert("HSV"))))
+        with open_image(read(record.path), record.path) as image:
+            features.append(striped_histogram(np.asarray(to_rgb(image).convert("HSV"))))
     return Embeddings(
         np.stack(features),
         np.array([record.identity for record in records]),
@@ -73,7 +75,9 @@ def _described(root: Path, records: list[Record]) -> Embeddings:
 def main() -> None:
     """Parse the command line and print Rank-1 and mAP."""
     parser = argparse.ArgumentParser(description="Accuracy of an 8-stripe HSV histogram.")
-    parser.add_argument("root", type=Path, metavar="DIR", help="folder in Market-1501's layout")
+    parser.add_argument(
+        "root", type=user_path, metavar="DIR", help="folder in Market-1501's layout"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
     try:

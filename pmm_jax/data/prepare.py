@@ -6,13 +6,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pmm_jax.config import DataConfig
-from pmm_jax.data.build import build, build_lock, cant_write, is_whole, stamp_of
+from pmm_jax.data.build import (
+    build,
+    build_lock,
+    cant_write,
+    find_index,
+    remove_leftovers,
+    stamp_of,
+)
+from pmm_jax.data.index import DamagedError, Index
 from pmm_jax.data.published import PUBLISHED, WHERE
-from pmm_jax.data.records import SPLITS, Scan
+from pmm_jax.data.records import SPLITS, Problem, Scan
 from pmm_jax.data.source import base_folder, scan
 from pmm_jax.data.split import prepared_folder
 from pmm_jax.data.verify import check_matches, printable, refuse, report_notes, verify
 from pmm_jax.errors import UserError
+from pmm_jax.files import write_atomic
 
 SYNTHETIC = "synthetic.json"
 """Marks a root that our synthesizer wrote; the published counts say nothing about it."""
@@ -38,29 +47,60 @@ def prepare(
     target = prepared_folder(config)
     root = Path(config.root)
     if not os.path.exists(root):
-        if not is_whole(target):
-            raise UserError(f"data.root {root} does not exist; {WHERE[config.name]}")
+        _check_without_source(config, target)
         say(f"{config.name}: {root} is gone; using what was prepared from it in {target}")
         return target
     if root.is_file() and config.name != "folder":
         raise UserError(f"data.root {root} is a file, not a folder; {WHERE[config.name]}")
     found = scan(config)
     stamp = stamp_of(config, found)
-    if is_whole(target, stamp):
+    remove_leftovers(target, say)
+    index = _find_index(config, target, stamp, say)
+    if index is not None:
         say(f"{config.name}: prepared in {target}, source unchanged")
         if brief:
             return target
-        report_notes(found.problems + check_matches(config, found), _notes(target), say)
+        kept = [Problem(path, reason, fatal=False) for path, reason in index.notes]
+        problems = found.problems + kept + check_matches(config, found)
+        report_notes(problems, _notes(target), say)
     else:
         with build_lock(target, say):
             # Another process may have built it while this one waited.
-            if not is_whole(target, stamp):
-                _check(config, found, _notes(target), say)
+            if _find_index(config, target, stamp) is None:
+                odd = _check(config, found, _notes(target), say)
                 say(f"{config.name}: writing {target}")
-                build(config, found, stamp, target)
+                build(config, found, stamp, target, odd)
     for line in _summary(config, found):
         say(line)
     return target
+
+
+def _find_index(
+    config: DataConfig, target: Path, stamp: str, say: Callable[[str], None] | None = None
+) -> Index | None:
+    """As `find_index`, but None, too, where a file is damaged, which is told."""
+    try:
+        return find_index(target, stamp)
+    except DamagedError as error:
+        if say is not None:
+            file = printable(str(error.file))
+            say(f"{config.name}: {file} is damaged ({error.reason}); building it anew")
+        return None
+
+
+def _check_without_source(config: DataConfig, target: Path) -> None:
+    """Refuse what can't be built where it isn't there, or not whole."""
+    try:
+        if find_index(target) is None:
+            raise UserError(
+                f"data.root {printable(config.root)} does not exist; {WHERE[config.name]}"
+            )
+    except DamagedError as error:
+        raise UserError(
+            f"{printable(str(error.file))} is damaged ({error.reason}), and data.root "
+            f"{printable(config.root)}, from which it could be built anew, does not exist; bring "
+            "it back"
+        ) from error
 
 
 def _notes(target: Path) -> Path:
@@ -68,21 +108,27 @@ def _notes(target: Path) -> Path:
     return target.with_name(f"{target.name}.notes.txt")
 
 
-def _check(config: DataConfig, found: Scan, notes: Path, say: Callable[[str], None]) -> None:
-    """Tell of everything odd in one list, unreadable images too; refuse what can't be used."""
+def _check(
+    config: DataConfig, found: Scan, notes: Path, say: Callable[[str], None]
+) -> list[Problem]:
+    """Tell of everything odd in one list, unreadable images too; refuse what can't be used.
+
+    Returns:
+        What verifying the images found.
+    """
     say(f"{config.name}: verifying {sum(1 for _ in found.records()):,} images")
-    problems = found.problems + verify(config, found)
+    verified = verify(config, found)
+    problems = found.problems + verified
     unusable = any(problem.fatal for problem in problems)
     problems += [] if unusable else check_matches(config, found)
+    lines = (f"{printable(problem.path)}: {problem.reason}\n" for problem in problems)
     try:
-        notes.write_text(
-            "".join(f"{printable(problem.path)}: {problem.reason}\n" for problem in problems),
-            encoding="utf-8",
-        )
+        write_atomic(notes, "".join(lines).encode(errors="backslashreplace"))
     except OSError as error:
         raise UserError(cant_write(notes, error)) from error
     report_notes(problems, notes, say)
     refuse(problems, say)
+    return verified
 
 
 def _summary(config: DataConfig, found: Scan) -> Iterator[str]:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pmm_jax.data.images import read_image
+
 SPLITS = ("train", "query", "gallery")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
@@ -99,4 +101,4 @@ def fenced(root: Path, records: Iterable[Record]) -> tuple[list[Record], list[Pr
 
 def file_reader(root: Path) -> Callable[[str], bytes]:
     """Function from a record's path to its encoded image, for images that are files."""
-    return lambda path: (root / path).read_bytes()
+    return lambda path: read_image(root / path)

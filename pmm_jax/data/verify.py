@@ -1,15 +1,13 @@
 """What is wrong with a data set, told before anything is built."""
 
-import io
-import re
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from PIL import Image
-
 from pmm_jax.config import DataConfig
 from pmm_jax.data.decode import to_rgb
+from pmm_jax.data.images import ImageError, is_rotated, one_line, open_image
 from pmm_jax.data.records import Problem, Scan
 from pmm_jax.data.source import image_bytes
 from pmm_jax.errors import UserError
@@ -17,6 +15,7 @@ from pmm_jax.errors import UserError
 SHOWN = 30
 """Files of one kind that are listed on the screen; a file has them all."""
 NO_MATCH = "query without a match that counts, left out of Rank-1 and mAP"
+ROTATED = "EXIF rotation, which is not applied: the image is used as it is stored"
 
 
 def report_notes(problems: list[Problem], notes: Path, say: Callable[[str], None]) -> None:
@@ -77,36 +76,36 @@ def check_matches(config: DataConfig, found: Scan) -> list[Problem]:
 
 
 def verify(config: DataConfig, found: Scan) -> list[Problem]:
-    """Decode every image once; a fatal problem for each that can't be."""
+    """Decode every image once.
+
+    Returns:
+        A fatal problem for each image that can't be decoded, a note for each that is rotated.
+    """
     read = image_bytes(config)
 
     def check(path: str) -> Problem | None:
         try:
             path.encode()
-            with Image.open(io.BytesIO(read(path))) as image:
+            with open_image(read(path)) as image:
                 to_rgb(image).load()
+                return Problem(path, ROTATED, fatal=False) if is_rotated(image) else None
         except FileNotFoundError:
             return Problem(path, "no such image; restore it, or take it off the list", fatal=True)
         except UnicodeEncodeError:
             return Problem(printable(path), "file name is not UTF-8; rename it", fatal=True)
-        # PIL's plugins raise many types on damaged input (OSError, SyntaxError, struct.error, ...).
-        except Exception as error:
-            reason = f"can't be decoded ({one_line(error)}); restore or delete it"
-            return Problem(path, reason, fatal=True)
-        return None
+        except ImageError as error:
+            detail = f" ({error.detail})" if error.detail else ""
+            return Problem(path, f"{error.reason}{detail}; {error.hint}", fatal=True)
+        except (OSError, ValueError) as error:
+            return Problem(path, f"can't be read ({one_line(error)}); restore it", fatal=True)
 
     distinct = dict.fromkeys(record.path for record in found.records())
-    with ThreadPoolExecutor(config.workers) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(config.workers) as pool:
+        # PIL warns of corrupt EXIF data, which costs no pixel.
+        warnings.filterwarnings("ignore", module="PIL")
         return [problem for problem in pool.map(check, distinct) if problem]
 
 
 def printable(path: str) -> str:
     """A file name with what is not UTF-8 written as escapes."""
     return path.encode(errors="backslashreplace").decode()
-
-
-def one_line(error: Exception) -> str:
-    """An error's text without line breaks and addresses."""
-    # PIL names the buffer's address where a file name would stand.
-    text = re.sub(r" <_io\.BytesIO object at \w+>", "", str(error))
-    return " ".join(text.split()) or type(error).__name__

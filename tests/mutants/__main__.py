@@ -16,9 +16,9 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from tests.mutants.changes import MUTANTS
+from tests.mutants.checkout import ROOT, Tree, git
 from tests.mutants.mutant import Mutant
-from tests.mutants.results import Result, Results, Verdict
-from tests.mutants.tree import ROOT, Tree, git
+from tests.mutants.outcomes import Result, Results, Verdict
 
 LIMIT = 900.0
 """Seconds for the tests that should catch a mutant: several times what the slowest take."""

@@ -1,7 +1,7 @@
 """The list of mutants fits the checkout."""
 
 from tests.mutants.changes import MUTANTS
-from tests.mutants.tree import ROOT
+from tests.mutants.checkout import ROOT
 
 
 def test_every_mutant_applies_and_compiles() -> None:

@@ -43,6 +43,7 @@ def read_table(file: Path, problems: list[Problem]) -> list[Entry]:
             reason = f"split {split!r} is none of {', '.join(SPLITS)}"
             problems.append(Problem(where, reason, fatal=True))
             continue
+        path = os.path.expanduser(path)
         path = posixpath.normpath(os.path.relpath(path, file.parent) if path[0] == "/" else path)
         key = (path, split.lower())
         if owner.setdefault(path, identity) != identity:

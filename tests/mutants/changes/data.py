@@ -100,9 +100,9 @@ MUTANTS = [
     ),
     *of("data/decode.py", "data/test_decode.py")(
         (
-            "resized = to_rgb(image).resize",
-            "from PIL import ImageOps\n\n            "
-            "resized = to_rgb(ImageOps.exif_transpose(image)).resize",
+            "return np.asarray(to_rgb(image).resize",
+            "from PIL import ImageOps\n\n        "
+            "return np.asarray(to_rgb(ImageOps.exif_transpose(image)).resize",
             "EXIF rotation applied, other pixels than the documented ones",
         ),
         (

@@ -240,9 +240,9 @@ MUTANTS = [
     *of("training/loop.py", RESUME)(
         (
             "evaluate(embed_images, config, state.tested, state.stats, display)\n"
-            "                    result",
+            "            result",
             "evaluate(embed_images, config, state.params, state.stats, display)\n"
-            "                    result",
+            "            result",
             "logged mAP and `best` belong to other weights than the tested ones",
             "training/test_average.py",
         ),
@@ -399,8 +399,8 @@ MUTANTS = [
             "images averaged with other images",
         ),
         (
-            "return Embeddings(features, split.identities, split.cameras)",
-            "return Embeddings(features, split.identities, split.cameras * 0)",
+            "return Embeddings(features, split.identities, split.cameras, paths",
+            "return Embeddings(features, split.identities, split.cameras * 0, paths",
             "in training's evaluation the cameras are ignored",
             RESUME,
         ),
@@ -425,30 +425,65 @@ MUTANTS = [
     ),
     *of("training/workdir.py", "training/test_workdir.py")(
         (
-            "_FREE = {\n",
-            '_FREE = {\n    "method.label_smoothing",\n',
+            '_FREE = names_in(Config, "execution", "host", "test")',
+            '_FREE = names_in(Config, "execution", "host", "test") | {"method.label_smoothing"}',
             "another label smoothing counts as the same run",
         ),
         (
-            "_FREE = {\n",
-            '_FREE = {\n    "optim.betas",\n',
+            '_FREE = names_in(Config, "execution", "host", "test")',
+            '_FREE = names_in(Config, "execution", "host", "test") | {"optim.betas"}',
             "other betas count as the same run",
         ),
-    ),
-    *of("training/run_log.py", "training/test_run_log.py")(
         (
-            'line["step"] <= resumed_step',
-            'line["step"] < resumed_step',
-            "a resumed run loses a line",
+            "and new > old:",
+            "and new >= 0:",
+            "a run may be made shorter than it is",
+        ),
+    ),
+    *of("training/run_log.py", "training/test_run_log.py", RESUME)(
+        (
+            "write_atomic(self._path, expected)",
+            "write_atomic(self._path, found or expected)",
+            "a resumed run has lines twice",
+        ),
+        (
+            "value if value is not None and math.isfinite(value) else None",
+            "value",
+            "metrics.jsonl isn't JSON where a loss isn't finite",
+        ),
+        (
+            "_append(workdir / DAMAGED, found)",
+            "pass",
+            "damaged lines are gone",
+        ),
+        (
+            "scalar(name, value)",
+            "scalar(name, float(step))",
+            "TensorBoard shows other figures than metrics.jsonl",
         ),
     ),
     *of("training/checkpoint.py", RESUME)(
         (
-            "n=1,\n                    keep_checkpoints_without_metrics=False",
-            "n=1,\n                    reverse=True,\n"
-            "                    keep_checkpoints_without_metrics=False",
+            "return max(scores, key=lambda step: scores[step], default=None)",
+            "return min(scores, key=lambda step: scores[step], default=None)",
             "the worst checkpoint is kept as the best",
             "training/test_best.py",
+        ),
+        (
+            "keep = {*steps[-KEPT:], self.best}",
+            "keep = {*steps[-KEPT:]}",
+            "the best checkpoint is removed",
+            "training/test_best.py",
+        ),
+        (
+            "if sha256_of(self._folder / str(step) / name) != digest:",
+            "if not (self._folder / str(step) / name).exists():",
+            "a damaged checkpoint is used",
+        ),
+        (
+            "            if not np.isfinite(value).all():\n                name",
+            "            if np.isnan(value).all():\n                name",
+            "weights with NaN are saved as the only checkpoint",
         ),
         (
             "{name: value for name, value in named.items() if value is not None}",

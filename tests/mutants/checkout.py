@@ -13,7 +13,7 @@ from typing import Any
 from tests.mutants.mutant import Mutant
 
 ROOT = Path(__file__).parents[2]
-SERVER = Path(__file__).with_name("server.py")
+SERVER = Path(__file__).with_name("fork_server.py")
 
 
 def git(*arguments: str) -> str:
