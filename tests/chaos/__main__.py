@@ -6,6 +6,7 @@ python -m tests.chaos [--seed N] [--only WORDS] [--few] [--jobs N] [--keep]
 import argparse
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -37,6 +38,7 @@ def attempt(lab: Lab, fault: Fault, number: int, times: int, keep: bool = False)
 
 def main() -> None:
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unmounts and removes, as Ctrl-C does
     root = Path(tempfile.mkdtemp(prefix="chaos-"))
     began, bad = time.monotonic(), 0
     try:
@@ -66,14 +68,23 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _attempt_all(lab: Lab, fault: Fault, times: int, options: argparse.Namespace) -> list[Trial]:
+    with ThreadPoolExecutor(options.jobs) as pool:
+        try:
+            return list(
+                pool.map(lambda n: attempt(lab, fault, n, times, options.keep), range(times))
+            )
+        except BaseException:
+            # The trials that have begun end by themselves, and unmount their disks.
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
 def _row(lab: Lab, fault: Fault, options: argparse.Namespace) -> int:
     """A line of the table, with one for each trial that found something below it."""
     times = fault.few if options.few else fault.times
     try:
-        with ThreadPoolExecutor(options.jobs) as pool:
-            trials = list(
-                pool.map(lambda n: attempt(lab, fault, n, times, options.keep), range(times))
-            )
+        trials = _attempt_all(lab, fault, times, options)
     except Skip as reason:
         print(f"{fault.name:<48} skipped: {reason}", flush=True)
         return 0
