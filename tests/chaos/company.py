@@ -75,8 +75,7 @@ def evaluate_beside(trial: Trial) -> None:
         training.wait_until(lambda: len(steps_of(trial.workdir)) > 0)
         for _ in range(EVALUATIONS):
             which = trial.random.choice(["latest", "latest", "best"])
-            command = evaluate(trial.workdir, *words, "--evaluate.checkpoint", which)
-            outcome = trial.run(command)
+            outcome = trial.run(evaluate(trial.workdir, "--evaluate.checkpoint", which))
             trial.check_end(outcome, [0], lines=[0, 1])
             if not outcome.code:
                 known |= _step_and_map(outcome)
@@ -172,7 +171,7 @@ def not_finite(trial: Trial) -> None:
         trial.check_end(outcome, [0, 2], lines=[1] if outcome.code else [0])
         _check_finite(trial)
     if steps_of(trial.workdir):
-        figures = trial.run(evaluate(trial.workdir, *options))
+        figures = trial.run(evaluate(trial.workdir))
         trial.check_end(figures, [0], lines=[0])
     trial.check_clean(trial.workdir)
 

@@ -246,16 +246,13 @@ class Trial:
 
 
 def train(workdir: Path, *options: str) -> list[str]:
-    return _program("train.py", workdir, *options)
+    config = ("--config", "tiny.py", "--workdir", str(workdir))
+    return [sys.executable, str(PROJECT / "train.py"), *config, *options]
 
 
 def evaluate(workdir: Path, *options: str) -> list[str]:
-    return _program("eval.py", workdir, "--json", *options)
-
-
-def _program(name: str, workdir: Path, *options: str) -> list[str]:
-    program = str(PROJECT / name)
-    return [sys.executable, program, "--config", "tiny.py", "--workdir", str(workdir), *options]
+    program = str(PROJECT / "eval.py")
+    return [sys.executable, program, "--workdir", str(workdir), "--json", *options]
 
 
 def module(*words: str | Path) -> list[str]:
@@ -320,7 +317,7 @@ def state_of(workdir: Path) -> dict[str, str]:
 
 def arrays_of(workdir: Path, step: int) -> dict[str, np.ndarray]:
     """Every array of a checkpoint, read without our own code."""
-    folder = workdir / "checkpoints" / str(step) / "default"
+    folder = workdir / "checkpoints" / str(step)
     handler = ocp.PyTreeCheckpointHandler()
     with _restoring:
         tree = handler.metadata(folder).tree
