@@ -17,6 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from array_record.python.array_record_module import ArrayRecordReader
 from PIL import Image
 
 from tests.chaos.processes import Outcome, Process
@@ -328,11 +329,16 @@ def arrays_of(workdir: Path, step: int) -> dict[str, np.ndarray]:
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
 
 
-def contents(prepared: Path) -> dict[str, bytes]:
-    """Labels and records of a prepared form; without the descriptions, which name a date."""
-    names = ("index.json", "array_record")
-    files = (path for path in prepared.rglob("*") if any(name in path.name for name in names))
-    return {path.name: path.read_bytes() for path in files}
+def contents(prepared: Path) -> dict[str, Any]:
+    """Labels and records of a prepared set; its files hold random marks of their own."""
+    (path,) = prepared.glob("*/index.json")
+    index = json.loads(path.read_text(encoding="utf-8"))
+    found = {name: index[name] for name in ("fingerprint", "names", "splits")}
+    for path in prepared.rglob("*.array_record*"):
+        reader = ArrayRecordReader(str(path))
+        found[path.name] = reader.read_all()
+        reader.close()
+    return found
 
 
 def is_locked(path: Path) -> bool:
