@@ -330,13 +330,14 @@ def arrays_of(workdir: Path, step: int) -> dict[str, np.ndarray]:
 
 
 def contents(prepared: Path) -> dict[str, Any]:
-    """Labels and records of a prepared set; its files hold random marks of their own."""
+    """Labels and records of a prepared set; its files also hold random marks of their own."""
     (path,) = prepared.glob("*/index.json")
     index = json.loads(path.read_text(encoding="utf-8"))
     found = {name: index[name] for name in ("fingerprint", "names", "splits")}
     for path in prepared.rglob("*.array_record*"):
         reader = ArrayRecordReader(str(path))
-        found[path.name] = reader.read_all()
+        # The fields of a record come in a random order.
+        found[path.name] = [sorted(record) for record in reader.read_all()]
         reader.close()
     return found
 
