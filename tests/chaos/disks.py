@@ -185,9 +185,9 @@ def _check_figures(trial: Trial, command: Sequence[str]) -> None:
 
 FAULTS = [
     Fault("full disk under the workdir", 16, 1, full_workdir),
-    Fault("no inode left under the workdir", 6, 1, no_more_files),
+    Fault("no inode left under the workdir", 6, 0, no_more_files),
     Fault("full disk under the prepared data", 12, 1, full_prepared),
     Fault("full disk under --per-query", 6, 1, full_per_query),
-    Fault("limit of a file's size (quota)", 8, 1, file_size_limit),
+    Fault("limit of a file's size (quota)", 8, 0, file_size_limit),
     Fault("read-only disk", 5, 1, read_only),
 ]

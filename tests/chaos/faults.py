@@ -14,6 +14,6 @@ class Fault:
     times: int
     """Trials of `make chaos`."""
     few: int
-    """Trials of `make test-all`."""
+    """Trials of `make test-all`; 0 where they take too long for it."""
     attempt: Callable[[Trial], None]
     """Disturbs something, then checks; what it finds goes to the trial."""
