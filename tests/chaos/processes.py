@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
-LIMIT = 240.0
+LIMIT = 600.0
 """Seconds after which a command counts as hung."""
 GRACE = 5.0
 """Seconds that a command's children may outlive it."""
