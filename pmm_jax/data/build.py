@@ -14,9 +14,10 @@ from pmm_jax.data import cuhk03
 from pmm_jax.data.records import SPLITS, Record, Scan
 from pmm_jax.data.source import base_folder, image_bytes
 from pmm_jax.data.split import INDEX, read_index
-from pmm_jax.data.verify import one_line, printable
+from pmm_jax.data.verify import one_line
 from pmm_jax.errors import UserError
 from pmm_jax.file_lock import file_lock
+from pmm_jax.files import printable
 
 FORMAT = 2
 """Of index and records; a change makes prepare build anew."""
@@ -106,7 +107,7 @@ def build(config: DataConfig, found: Scan, stamp: str, target: Path) -> None:
     try:
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
-        records = builders.build(config, partial)
+        records = builders.build(config, found, partial)
         shutil.rmtree(partial / "downloads", ignore_errors=True)
         index = {
             "dataset": config.name,

@@ -1,32 +1,47 @@
 """From a data set on disk to array_record files with an index, which training reads."""
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import astuple, replace
 from pathlib import Path
 
 from pmm_jax.config import DataConfig
 from pmm_jax.data.build import build, build_lock, cant_write, is_whole, stamp_of
-from pmm_jax.data.published import PUBLISHED, WHERE
-from pmm_jax.data.records import SPLITS, Scan
+from pmm_jax.data.parsing import shortened
+from pmm_jax.data.published import PUBLISHED, WHERE, Published
+from pmm_jax.data.records import EXAMPLES, SPLITS, Record, Scan
 from pmm_jax.data.source import base_folder, scan
 from pmm_jax.data.split import prepared_folder
-from pmm_jax.data.verify import check_matches, printable, refuse, report_notes, verify
+from pmm_jax.data.verify import (
+    check_matches,
+    duplicates,
+    refuse,
+    report_notes,
+    shared_identities,
+    unmatched,
+    verify,
+)
 from pmm_jax.errors import UserError
+from pmm_jax.files import printable
 
 SYNTHETIC = "synthetic.json"
 """Marks a root that our synthesizer wrote; the published counts say nothing about it."""
 
 
 def prepare(
-    config: DataConfig, report: Callable[[str], None] | None = None, brief: bool = False
+    config: DataConfig,
+    report: Callable[[str], None] | None = None,
+    brief: bool = False,
+    same_camera_rule: bool = True,
 ) -> Path:
     """Scan, verify and build a data set, unless that was done and its source is unchanged.
 
     Args:
       config: which data set, where it lies, and where its prepared form goes.
       report: called with each line that tells the user what is found and done.
-      brief: of a set that was prepared before, say only that; else what it holds, too.
+      brief: of a set that was prepared before, say only that, and what warnings there are; else
+        what it holds, too.
+      same_camera_rule: whether the evaluation asked for leaves out matches in a query's own camera.
 
     Returns:
       The folder that `open_split` reads.
@@ -34,7 +49,11 @@ def prepare(
     Raises:
       UserError: the source is missing, empty or damaged, or can't be evaluated.
     """
-    say = report or (lambda line: None)
+
+    def say(line: str) -> None:
+        if report:
+            report(printable(line))
+
     target = prepared_folder(config)
     root = Path(config.root)
     if not os.path.exists(root):
@@ -48,18 +67,23 @@ def prepare(
     stamp = stamp_of(config, found)
     if is_whole(target, stamp):
         say(f"{config.name}: prepared in {target}, source unchanged")
-        if brief:
-            return target
-        report_notes(found.problems + check_matches(config, found), _notes(target), say)
+        check_matches(config, found, same_camera_rule)
+        if not brief:
+            report_notes(found.problems + unmatched(found, same_camera_rule), _notes(target), say)
     else:
         with build_lock(target, say):
             # Another process may have built it while this one waited.
             if not is_whole(target, stamp):
-                _check(config, found, _notes(target), say)
+                _check(config, found, same_camera_rule, _notes(target), say)
                 say(f"{config.name}: writing {target}")
                 build(config, found, stamp, target)
-    for line in _summary(config, found):
-        say(line)
+                brief = False
+    counts = {split: _counts(found.splits[split]) for split in SPLITS}
+    if not brief:
+        for line in _summary(config, counts):
+            say(line)
+    for line in _warnings(config, found, counts):
+        say(f"warning: {line}")
     return target
 
 
@@ -68,45 +92,79 @@ def _notes(target: Path) -> Path:
     return target.with_name(f"{target.name}.notes.txt")
 
 
-def _check(config: DataConfig, found: Scan, notes: Path, say: Callable[[str], None]) -> None:
+def _check(
+    config: DataConfig,
+    found: Scan,
+    same_camera_rule: bool,
+    notes: Path,
+    say: Callable[[str], None],
+) -> None:
     """Tell of everything odd in one list, unreadable images too; refuse what can't be used."""
     say(f"{config.name}: verifying {sum(1 for _ in found.records()):,} images")
-    problems = found.problems + verify(config, found)
+    unreadable, digests = verify(config, found)
+    problems = found.problems + unreadable
+    # Nobody can be asked to mend a set as published.
+    fatal = not config.allow_duplicates and not _as_published(config, found)
+    problems += duplicates(found, digests, fatal)
     unusable = any(problem.fatal for problem in problems)
-    problems += [] if unusable else check_matches(config, found)
+    problems += [] if unusable else unmatched(found, same_camera_rule)
     try:
-        notes.write_text(
-            "".join(f"{printable(problem.path)}: {problem.reason}\n" for problem in problems),
-            encoding="utf-8",
-        )
+        notes.write_text("".join(f"{printable(str(p))}\n" for p in problems), encoding="utf-8")
     except OSError as error:
         raise UserError(cant_write(notes, error)) from error
     report_notes(problems, notes, say)
-    refuse(problems, say)
+    refuse(problems, notes, say)
+    check_matches(config, found, same_camera_rule)
 
 
-def _summary(config: DataConfig, found: Scan) -> Iterator[str]:
+def _published(config: DataConfig) -> dict[str, Published]:
+    """What each split should hold; nothing where that isn't known."""
+    if (base_folder(config) / SYNTHETIC).exists():
+        return {}
+    published = PUBLISHED.get(config.name, {})
+    if config.cameras == "ignore":
+        return {split: replace(there, cameras=0) for split, there in published.items()}
+    return published
+
+
+def _counts(records: list[Record]) -> Published:
+    cameras = {record.camera for record in records}
+    known = sum(camera >= 0 for camera in cameras)
+    return Published(len(records), len({record.identity for record in records}), known)
+
+
+def _as_published(config: DataConfig, found: Scan) -> bool:
+    return {split: _counts(found.splits[split]) for split in SPLITS} == _published(config)
+
+
+def _summary(config: DataConfig, counts: dict[str, Published]) -> Iterator[str]:
     """A small table of what there is beside what was published."""
-    synthetic = (base_folder(config) / SYNTHETIC).exists()
-    expected = {} if synthetic else PUBLISHED.get(config.name, {})
+    published = _published(config)
     yield f"{'split':<8} {'images':>8} {'identities':>10} {'cameras':>8}   published"
-    warnings: list[str] = []
-    for split in SPLITS:
-        records = found.splits[split]
-        cameras = Counter(record.camera for record in records)
-        known = sum(camera >= 0 for camera in cameras)
-        counts = (len(records), len({record.identity for record in records}), known)
-        as_published = expected.get(split)
+    for split, there in counts.items():
         beside = "-"
-        if as_published:
-            there = (as_published.images, as_published.identities, as_published.cameras)
-            beside = "same" if counts == there else " / ".join(f"{n:,}" for n in there)
-            if counts != there:
-                warnings.append(split)
-        cells = f"{counts[0]:>8,} {counts[1]:>10,} {counts[2] or 'unknown':>8}"
+        if split in published:
+            numbers = astuple(published[split])
+            beside = "same" if there == published[split] else " / ".join(f"{n:,}" for n in numbers)
+        cells = f"{there.images:>8,} {there.identities:>10,} {there.cameras or 'unknown':>8}"
         yield f"{split:<8} {cells}   {beside}"
-    if warnings:
+    differ = [split for split in SPLITS if published and counts[split] != published[split]]
+    if differ:
         yield (
-            f"warning: {', '.join(warnings)} of {config.root} differ from {config.name} as "
+            f"warning: {', '.join(differ)} of {config.root} differ from {config.name} as "
             "published; results on a part of a set don't compare with published ones"
         )
+
+
+def _warnings(config: DataConfig, found: Scan, counts: dict[str, Published]) -> Iterator[str]:
+    """What makes figures mean less than they seem to."""
+    shared = shared_identities(config, found)
+    if shared:
+        names = ", ".join(shortened(name) for name in shared[:EXAMPLES])
+        yield (
+            f"{len(shared):,} identities are in train and in query or gallery, too ({names}"
+            f"{', ...' if len(shared) > EXAMPLES else ''}); figures tell how well known "
+            "individuals are found, not new ones"
+        )
+    if counts["gallery"].identities == 1:
+        yield "the gallery holds one identity only, so every figure will be 100 %"

@@ -26,6 +26,10 @@ def prepared_folder(config: DataConfig) -> Path:
     key = [config.name, os.path.abspath(config.root)]
     if config.name == "folder":
         key.append(repr(float(config.train_fraction)))
+    if config.cameras == "ignore":
+        key.append("cameras ignored")
+    if config.allow_duplicates:
+        key.append("duplicates allowed")
     digest = hashlib.sha256("\n".join(key).encode()).hexdigest()[:8]
     return Path(config.prepared) / f"{config.name}-{digest}"
 
