@@ -111,6 +111,7 @@ def _no_records(folder: Path, example: str, problems: list[Problem]) -> UserErro
     if not problems:
         return UserError(f"{message}, which is empty; put the data set's images there")
     loose = any(_LOOSE.match(problem.path.rpartition("/")[2]) for problem in problems)
+    loose = loose and not problems[0].hint
     hint = "; data.name folder reads names like 0002_c1_anything.jpg" if loose else ""
     return UserError(f"{message}: {summary_of(problems)}{hint}")
 
@@ -146,8 +147,9 @@ def msmt17(root: Path) -> Scan:
             splits[split] += records
             problems += odd
         if not splits[split]:
+            why = f": {summary_of(problems)}" if problems else ""
             raise UserError(
-                f"found no lines like {_MSMT17_LINE!r} in {root / files[0][1]}; "
+                f"found no lines like {_MSMT17_LINE!r} in {root / files[0][1]}{why}; "
                 "copy MSMT17's list files there"
             )
         splits[split], escaped = fenced(root, splits[split])

@@ -18,7 +18,7 @@ from pathlib import Path
 from pmm_jax.data.folder.division import divide, query_and_gallery
 from pmm_jax.data.folder.entry import Entry
 from pmm_jax.data.folder.labels import as_table, check_names, labeled
-from pmm_jax.data.folder.listing import folders_in, images_in
+from pmm_jax.data.folder.listing import File, folders_in, images_in
 from pmm_jax.data.folder.lists import is_vehicle_id, listed, vehicle_id
 from pmm_jax.data.folder.numbering import number
 from pmm_jax.data.folder.splits import split_folders
@@ -68,7 +68,9 @@ def _of_folder(root: Path, problems: list[Problem]) -> list[Entry]:
         files = listed(root, folder, images_in(root, folder, problems), problems)
         entries += [replace(e, split=split) for e in labeled(root / folder, files, problems)]
     if not splits:
-        entries = labeled(root, images_in(root, "", problems), problems)
+        files = images_in(root, "", problems)
+        _check_root(root, files)
+        entries = labeled(root, files, problems)
     check_names(root, entries)
     if not splits and len({entry.identity for entry in entries}) == 1:
         raise UserError(
@@ -77,6 +79,14 @@ def _of_folder(root: Path, problems: list[Problem]) -> list[Entry]:
             f"{as_table(entries[0].path)}"
         )
     return entries
+
+
+def _check_root(root: Path, files: list[File]) -> None:
+    """Refuse a root that is one folder too high."""
+    tops = {file.folders[0] if file.folders else "" for file in files}
+    if len(tops) == 1 and all(len(file.folders) > 1 for file in files):
+        (top,) = tops
+        raise UserError(f"all images of {root} lie in its folder {top}; did you mean {root / top}?")
 
 
 def _divided(entries: list[Entry], train_fraction: float) -> list[Entry]:

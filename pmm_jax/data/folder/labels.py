@@ -36,8 +36,8 @@ _TELLS_IDENTITY = (
     ),
 )
 """File names that say whose image it is."""
-_MAY_TELL = re.compile(r"(?P<identity>\D*\d+)[_-]\d+", re.ASCII)
-"""File names that may: `0001_02.jpg` could also be day and time."""
+_MAY_TELL = re.compile(r"(?!\D*(19|20)\d{6}[_-])(?P<identity>\D*\d+)[_-]\d+", re.ASCII)
+"""File names that may: `0001_02.jpg` could also be a track and a frame. Dates don't."""
 _CAMERA = re.compile(r"(?i:cams?|cameras?|views?)((?i:[ _-]?\d+|[ _-]\w+)|[A-Z])?")
 _MAY_BE_CAMERA = re.compile(r"c[ _-]?\d{1,3}", re.IGNORECASE)
 _SPLIT_WORDS = {word for names in (*NAMES.values(), TEST) for word in names if "_" not in word} | {
@@ -51,6 +51,8 @@ _BAGS = re.compile(
     r"|png|raw|unsorted",
     re.IGNORECASE,
 )
+_REGROUP = "put the images into a folder an identity"
+_RENAME = "name the splits' folders train and test, or train, query and gallery"
 _FEW = 3
 """So few folders that file names which may tell identities count as telling them."""
 
@@ -74,14 +76,15 @@ def labeled(where: Path, files: list[File], problems: list[Problem]) -> list[Ent
         return by_name(where, files, problems)
     if depth > 2:
         raise UserError(
-            f"{where} holds images in {depth} levels of folders, such as {files[0].path}; an "
-            f"identity, or a camera and an identity, are read; {as_table(files[0].path)}"
+            f"{where} holds images in {depth} levels of folders, such as {files[0].path}; put them "
+            f"into folders of identities, or of cameras and identities, {as_table(files[0].path)}"
         )
     if depth == 2:
         camera = _level_of_cameras(where, files)
         return [Entry(f.path, f.folders[1 - camera], f.folders[camera]) for f in files]
-    if {file.folders[0].lower() for file in files} == VIPER_CAMERAS:
-        return _viper(files, problems)
+    viper = _viper(files)
+    if viper:
+        return viper
     return [Entry(file.path, file.folders[0], camera_in(file.name)) for file in files]
 
 
@@ -148,10 +151,11 @@ def _level_of_cameras(where: Path, files: list[File]) -> int:
         cameras = [all(pattern.fullmatch(name) for name in names) for names in levels]
         if sum(cameras) == 1:
             return cameras.index(True)
-    if len(levels[0]) == 1:
-        (top,) = levels[0]
+    splits = sorted(name for name in levels[0] if _kind_of(name) == "a split")
+    if splits:
         raise UserError(
-            f"all images of {where} lie in its folder {top}; did you mean {where / top}?"
+            f"{where} has folders that are named like splits ({', '.join(splits[:3])}); "
+            f"{_RENAME}, {as_table(files[0].path)}"
         )
     first, second = files[0].folders
     raise UserError(
@@ -161,16 +165,17 @@ def _level_of_cameras(where: Path, files: list[File]) -> int:
     )
 
 
-def _viper(files: list[File], problems: list[Problem]) -> list[Entry]:
-    entries: list[Entry] = []
-    for file in files:
-        match = VIPER.match(file.name)
-        if match:
-            entries.append(Entry(file.path, match["identity"], file.folders[0].lower()))
-        else:
-            reason = "name is not like VIPeR's 000_45.bmp, skipped"
-            problems.append(Problem(file.path, reason, fatal=False))
-    return entries
+def _viper(files: list[File]) -> list[Entry]:
+    """Entries of VIPeR, whose cameras have one image of each identity; of other sets none."""
+    cameras = {file.folders[0].lower() for file in files}
+    matches = [VIPER.match(file.name) for file in files]
+    entries = [
+        Entry(file.path, match["identity"], file.folders[0].lower())
+        for file, match in zip(files, matches, strict=True)
+        if match
+    ]
+    once = len({(entry.identity, entry.camera) for entry in entries}) == len(files)
+    return entries if once and cameras == VIPER_CAMERAS else []
 
 
 def check_names(source: Path, entries: Iterable[Entry]) -> None:
@@ -188,7 +193,8 @@ def check_names(source: Path, entries: Iterable[Entry]) -> None:
         if kind:
             raise UserError(
                 f"the folder {folder} of {source} is named like {kind}, not like an identity"
-                f"{_who(paths)}; put the images into a folder an identity, {as_table(paths[0])}"
+                f"{_who(paths)}; {_RENAME if kind == 'a split' else _REGROUP}, "
+                f"{as_table(paths[0])}"
             )
     doubtful = len(names) <= _FEW or all(_MAY_BE_CAMERA.fullmatch(name) for name in names)
     for folder, paths in names.items():
@@ -199,8 +205,8 @@ def check_names(source: Path, entries: Iterable[Entry]) -> None:
         if len(told) > 1:
             raise UserError(
                 f"the folder {folder} of {source} is no identity: its {len(paths):,} images are "
-                f"named after {len(told):,} ({', '.join(sorted(told)[:3])}); put the images into "
-                f"a folder an identity, {as_table(paths[0])}"
+                f"named after {len(told):,} ({', '.join(sorted(told)[:3])}); {_REGROUP}, "
+                f"{as_table(paths[0])}"
             )
 
 
