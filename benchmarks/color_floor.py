@@ -13,10 +13,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from pmm_jax.data.decode import to_rgb
+from pmm_jax.data.images import open_image
 from pmm_jax.data.layouts import market1501
-from pmm_jax.data.records import Record
+from pmm_jax.data.records import Record, file_reader
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation import Embeddings, Ranking, evaluate_embeddings
 
@@ -59,10 +60,10 @@ def color_floor(root: Path) -> Ranking:
 
 
 def _described(root: Path, records: list[Record]) -> Embeddings:
-    features = []
+    features, read = [], file_reader(root)
     for record in records:
-        with Image.open(root / record.path) as image:
-            features.append(striped_histogram(np.asarray(image.convert("RGB").convert("HSV"))))
+        with open_image(read(record.path), record.path) as image:
+            features.append(striped_histogram(np.asarray(to_rgb(image).convert("HSV"))))
     return Embeddings(
         np.stack(features),
         np.array([record.identity for record in records]),

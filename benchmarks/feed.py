@@ -21,7 +21,7 @@ import numpy as np
 
 from pmm_jax.cli import main, parse_run
 from pmm_jax.config import Config
-from pmm_jax.data.decode import decode, decode_split
+from pmm_jax.data.decode import decode_record, decode_split
 from pmm_jax.data.loading import image_reader, train_batches
 from pmm_jax.data.prepare import prepare
 from pmm_jax.data.sampler import IdentitySampler
@@ -55,7 +55,7 @@ class Images:
 
     def __getitem__(self, index: int) -> np.ndarray:
         """(H, W, 3) uint8."""
-        return decode(self._split.read(int(index)), self._size)
+        return decode_record(self._split, int(index), self._size)
 
 
 def turn(feed: Callable[[range], Any], steps: range, batch_size: int) -> float:

@@ -1,14 +1,16 @@
 """Any image that a user may hand over, as the uint8 array that a network takes."""
 
+import os
 from collections.abc import Iterator, Sequence
 from os import PathLike
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from pmm_jax.data.decode import decode, to_rgb
+from pmm_jax.data.images import decoding, read_image
 from pmm_jax.errors import UserError
+from pmm_jax.files import printable
 
 AnyImage = str | PathLike | Image.Image | np.ndarray
 """A path, a PIL image, or an (H, W, 3) uint8 RGB array of any size."""
@@ -36,36 +38,52 @@ def pixel_batches(
 ) -> Iterator[tuple[np.ndarray, int]]:
     """Batches (batch_size, H, W, 3) uint8, the last filled up with black, and how many count.
 
+    Messages number the images from 0.
+
     Raises:
         UserError: as of `pixels`.
     """
     for start in range(0, len(images), batch_size):
-        some = [pixels(image, image_size) for image in images[start : start + batch_size]]
+        some = [
+            pixels(image, image_size, f"image {number}")
+            for number, image in enumerate(images[start : start + batch_size], start)
+        ]
         batch = np.zeros((batch_size, *image_size, 3), np.uint8)
         batch[: len(some)] = some
         yield batch, len(some)
 
 
-def pixels(image: AnyImage, image_size: tuple[int, int]) -> np.ndarray:
+def pixels(image: AnyImage, image_size: tuple[int, int], name: str = "the image") -> np.ndarray:
     """One image, resized bilinearly to (height, width): (H, W, 3) uint8.
 
+    Args:
+        image: a path, or pixels.
+        image_size: height and width.
+        name: for the message, where it isn't a path.
+
     Raises:
-        UserError: it can't be read, is no image, or has another type or shape.
+        UserError: it can't be read, is no image, has no pixels, or has another type or shape.
     """
     if isinstance(image, str | PathLike):
+        path = os.path.expanduser(image)
         try:
-            return decode(Path(image).read_bytes(), image_size)
-        except OSError as error:
-            reason = getattr(error, "strerror", None) or "it is no whole image"
-            raise UserError(f"can't read image {image}: {reason}") from error
+            return decode(read_image(path), image_size, f"image {printable(str(image))}")
+        except (OSError, ValueError) as error:  # a NUL in the path is a ValueError
+            reason = getattr(error, "strerror", None) or error
+            raise UserError(f"can't read image {printable(str(image))}: {reason}") from error
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise UserError(
-                f"an image array has shape {image.shape} and type {image.dtype}; it must be "
+                f"{name} is an array of shape {image.shape} and type {image.dtype}; it must be "
                 "(height, width, 3) uint8, RGB"
             )
-        image = Image.fromarray(image)
+        image = Image.fromarray(image) if image.size else Image.new("RGB", (0, 0))
     if not isinstance(image, Image.Image):
-        raise UserError(f"{type(image).__name__} is no image: give a path, PIL image or array")
+        raise UserError(
+            f"{name}: {type(image).__name__} is no image: give a path, PIL image or array"
+        )
+    if 0 in image.size:
+        raise UserError(f"{name} has 0 pixels; leave it out")
     height, width = image_size
-    return np.asarray(to_rgb(image).resize((width, height), Image.Resampling.BILINEAR))
+    with decoding(name):  # PIL images are often opened and not yet decoded
+        return np.asarray(to_rgb(image).resize((width, height), Image.Resampling.BILINEAR))

@@ -92,11 +92,12 @@ def test_bad_images_are_refused(model: Model, tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(content[:last] + b"\0" * 4 + content[last + 4 :])
     for given, reason in [
         ([tmp_path / "none.jpg"], "none.jpg: No such file"),
-        ([tmp_path / "torn.jpg"], "torn.jpg: it is no whole image"),
-        ([tmp_path / "broken.png"], "broken.png: it is no whole image"),
+        ([tmp_path / "torn.jpg"], "torn.jpg can't be decoded"),
+        ([tmp_path / "broken.png"], "broken.png can't be decoded"),
         ([np.zeros((64, 32, 3), np.float32)], "type float32"),
         ([np.zeros((64, 32), np.uint8)], "shape (64, 32)"),
         ([7], "int is no image"),
+        ([np.zeros((0, 0, 3), np.uint8)], "has 0 pixels"),
         ("one.jpg", "give a list"),
         ([], "no images"),
     ]:

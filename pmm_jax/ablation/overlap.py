@@ -9,7 +9,7 @@ import numpy as np
 from pmm_jax.config import Config
 from pmm_jax.config_check import feature_map_size
 from pmm_jax.data.augment import normalise
-from pmm_jax.data.decode import decode
+from pmm_jax.data.decode import decode_record
 from pmm_jax.data.split import open_split
 from pmm_jax.mixing import keep_mask
 from pmm_jax.model.explain import stage_heats
@@ -61,7 +61,7 @@ def run_overlap(config: Config, network: Network, params: Tree, stats: Tree) -> 
     for start in range(0, len(some), batch):
         part = some[start : start + batch]
         padded = np.resize(part, batch)  # one shape, one program
-        images = np.stack([decode(split.read(int(i)), config.data.image_size) for i in padded])
+        images = np.stack([decode_record(split, int(i), config.data.image_size) for i in padded])
         heats = run(images, jnp.asarray(labels[padded]))
         found.append(np.asarray(heats)[: len(part)])
     heats = np.moveaxis(np.concatenate(found), 1, 0)

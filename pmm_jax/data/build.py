@@ -1,26 +1,41 @@
 """The prepared form: built whole or not at all, by one process; its source is known by a stamp."""
 
+import errno
 import hashlib
-import json
 import os
 import shutil
+import signal
+import threading
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from pmm_jax.config import DataConfig
 from pmm_jax.data import cuhk03
-from pmm_jax.data.records import SPLITS, Record, Scan
+from pmm_jax.data.images import ImageError, one_line
+from pmm_jax.data.index import (
+    Columns,
+    DamagedError,
+    Index,
+    check_files,
+    read_index,
+    size_and_checksum,
+    write_index,
+)
+from pmm_jax.data.records import SPLITS, Problem, Record, Scan
 from pmm_jax.data.source import base_folder, image_bytes
-from pmm_jax.data.split import INDEX, read_index
-from pmm_jax.data.verify import one_line
+from pmm_jax.data.split import PreparedImages
 from pmm_jax.errors import UserError
 from pmm_jax.file_lock import file_lock
 from pmm_jax.files import printable
 
-FORMAT = 2
+FORMAT = 3
 """Of index and records; a change makes prepare build anew."""
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+_DISK = {*_NO_ROOM, errno.EFBIG, errno.EIO, errno.EROFS}
+"""What array_record tells of as a RuntimeError that quotes the system."""
 
 
 def stamp_of(config: DataConfig, found: Scan) -> str:
@@ -37,16 +52,20 @@ def stamp_of(config: DataConfig, found: Scan) -> str:
     return digest.hexdigest()
 
 
-def fingerprint_of(config: DataConfig, found: Scan) -> str:
-    """Hash of every record's split, name, labels and image: what a run's numbers depend on.
+def contents_of(config: DataConfig, found: Scan) -> tuple[str, dict[str, list[int]]]:
+    """Fingerprint of a set, and the CRC-32 of each encoded image by split.
 
-    A copy of a set has the set's fingerprint, though not its stamp.
+    The fingerprint is a hash of every record's split, name, labels and image: what a run's numbers
+    depend on. A copy of a set has the set's fingerprint, though not its stamp.
     """
     digest, read = hashlib.sha256(), image_bytes(config)
+    checksums: dict[str, list[int]] = {split: [] for split in SPLITS}
     for split, record in found.labelled():
-        image = hashlib.sha256(read(record.path)).hexdigest()
-        digest.update(f"{_line(split, record)} {image}\n".encode())
-    return digest.hexdigest()
+        image = read(record.path)
+        checksums[split].append(zlib.crc32(image))
+        line = f"{_line(split, record)} {hashlib.sha256(image).hexdigest()}\n"
+        digest.update(line.encode())
+    return digest.hexdigest(), checksums
 
 
 def _line(split: str, record: Record) -> str:
@@ -61,16 +80,20 @@ def _state_of(path: str | Path) -> str:
     return f"{state.st_size} {state.st_mtime_ns}"
 
 
-def is_whole(target: Path, stamp: str | None = None) -> bool:
-    """Whether the prepared form is complete, and of this stamp if one is given."""
-    try:
-        index = read_index(target)
-    except UserError:
-        return False
-    if index is None or stamp not in (None, index.get("stamp")):
-        return False
-    files = ((target / name, size) for name, size in index["files"].items())
-    return all(file.is_file() and file.stat().st_size == size for file, size in files)
+def find_index(target: Path, stamp: str | None = None) -> Index | None:
+    """The index of a prepared form, once all of its files have been read and are what they were.
+
+    Returns:
+        None where there is no prepared form, or another stamp's than the one given.
+
+    Raises:
+        DamagedError: a file isn't what it was.
+    """
+    index = read_index(target)
+    if index is None or stamp not in (None, index.stamp):
+        return None
+    check_files(target, index)
+    return index
 
 
 @contextmanager
@@ -90,51 +113,156 @@ def build_lock(target: Path, say: Callable[[str], None]) -> Iterator[None]:
         yield
 
 
-def cant_write(target: Path, error: OSError) -> str:
+def remove_leftovers(target: Path, say: Callable[[str], None]) -> None:
+    """Remove what a build left beside the target that was killed."""
+    if _leftovers(target) and os.access(target.parent, os.W_OK):
+        with build_lock(target, say):
+            _remove_leftovers(target)
+
+
+def _leftovers(target: Path) -> list[Path]:
+    beside = target.parent.glob(f"{target.name}.*") if target.parent.is_dir() else ()
+    return [path for path in beside if path.suffix in (".partial", ".old")]
+
+
+def _remove_leftovers(target: Path) -> None:
+    for path in _leftovers(target):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def cant_write(target: Path, error: Exception) -> str:
     """The message for a prepared folder that the system refuses."""
+    if _is_of_disk(error, _NO_ROOM):
+        return (
+            f"no room left on the disk of {printable(str(target.parent))}; free some, or set "
+            "data.prepared to a folder on another disk"
+        )
     return (
-        f"can't write {target} ({one_line(error)}); free room, or set data.prepared to a folder "
-        "that you can write to"
+        f"can't write {printable(str(target))} ({one_line(error)}); free room, or set "
+        "data.prepared to a folder that you can write to"
     )
 
 
-def build(config: DataConfig, found: Scan, stamp: str, target: Path) -> None:
-    """Build beside the target and move it into place whole."""
+def _is_of_disk(error: Exception, numbers: set[int]) -> bool:
+    """Whether it is the system's refusal to write, by any of these errno numbers."""
+    if isinstance(error, OSError):
+        return error.errno in numbers
+    quoted = any(os.strerror(number) in str(error) for number in numbers)
+    return isinstance(error, RuntimeError) and quoted
+
+
+def build(config: DataConfig, found: Scan, stamp: str, target: Path, notes: list[Problem]) -> None:
+    """Build beside the target and move it into place whole; whatever fails leaves nothing.
+
+    Args:
+        config: which set.
+        found: its scan.
+        stamp: of it.
+        target: where it goes; one that is there stays until the new one is whole.
+        notes: kept in the index.
+
+    Raises:
+        UserError: it can't be written, or the images changed meanwhile.
+    """
+    partial, old = (target.with_name(target.name + end) for end in (".partial", ".old"))
+    try:
+        with _signals_interrupt():
+            _remove_leftovers(target)
+            _write(config, found, stamp, partial, notes)
+            # Renamed, not deleted first: a deletion cut short could leave an index without records.
+            if target.exists():
+                target.rename(old)
+            partial.rename(target)
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, OSError) or _is_of_disk(error, _DISK):
+            raise UserError(cant_write(target, error)) from error
+        raise
+    finally:
+        if old.exists() and not target.exists():
+            old.rename(target)
+        _remove_leftovers(target)
+
+
+def _write(
+    config: DataConfig, found: Scan, stamp: str, partial: Path, notes: list[Problem]
+) -> None:
     # Imported here: a prepared set is found without the half second that tfds takes.
     from pmm_jax.data import builders
 
-    partial, old = (target.with_name(target.name + end) for end in (".partial", ".old"))
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        fingerprint, checksums = contents_of(config, found)
+    except (OSError, ImageError) as error:
+        raise UserError(_changed(config)) from error
+    try:
         records = builders.build(config, found, partial)
-        shutil.rmtree(partial / "downloads", ignore_errors=True)
-        index = {
-            "dataset": config.name,
-            "root": os.path.abspath(config.root),
-            "stamp": stamp,
-            "fingerprint": fingerprint_of(config, found),
-            "records": records.relative_to(partial).as_posix(),
-            "files": {
-                file.relative_to(partial).as_posix(): file.stat().st_size
-                for file in sorted(records.iterdir())
-            },
-            "names": found.names,
-            "splits": {split: _columns(found.splits[split]) for split in SPLITS},
-        }
-        (partial / INDEX).write_text(json.dumps(index), encoding="utf-8")
-        # Renamed, not deleted first: a deletion cut short could leave an index without records.
-        if target.exists():
-            target.rename(old)
-        partial.rename(target)
-        shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        raise UserError(cant_write(target, error)) from error
+    except (FileNotFoundError, ImageError) as error:
+        raise UserError(_changed(config)) from error
+    shutil.rmtree(partial / "downloads", ignore_errors=True)
+    index = Index(
+        dataset=config.name,
+        root=os.path.abspath(config.root),
+        stamp=stamp,
+        fingerprint=fingerprint,
+        records=records.relative_to(partial).as_posix(),
+        files={file.name: size_and_checksum(file) for file in sorted(records.iterdir())},
+        names=found.names,
+        camera_names=found.camera_names,
+        notes=[[printable(note.path), note.reason] for note in notes],
+        splits={
+            split: Columns(
+                identities=[record.identity for record in found.splits[split]],
+                cameras=[record.camera for record in found.splits[split]],
+                filenames=[record.path for record in found.splits[split]],
+                checksums=checksums[split],
+            )
+            for split in SPLITS
+        },
+    )
+    _read_back(config, partial, index)
+    write_index(partial, index)
 
 
-def _columns(records: list[Record]) -> dict[str, list[Any]]:
-    return {
-        "identities": [record.identity for record in records],
-        "cameras": [record.camera for record in records],
-        "filenames": [record.path for record in records],
-    }
+def _read_back(config: DataConfig, partial: Path, index: Index) -> None:
+    """Check that every record holds its image: the images were read twice meanwhile."""
+    try:
+        for split, columns in index.splits.items():
+            if columns.filenames:
+                written = PreparedImages(partial, index, split)
+                for position in range(len(columns.filenames)):
+                    _ = written[position]
+    except DamagedError as error:
+        raise UserError(_changed(config)) from error
+
+
+def _changed(config: DataConfig) -> str:
+    return (
+        f"the images of {printable(config.root)} changed while they were prepared; prepare again "
+        "when nothing writes there"
+    )
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """SIGTERM and SIGHUP end what is within as Ctrl-C does, so that it cleans up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python handles signals in the main thread alone
+        return
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    own = [
+        number
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is signal.SIG_DFL
+    ]
+    for number in own:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in own:
+            signal.signal(number, signal.SIG_DFL)

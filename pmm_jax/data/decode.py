@@ -1,38 +1,43 @@
 """Encoded images to uint8 arrays at the network's size, on the host."""
 
-import io
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from PIL import Image
 
+from pmm_jax.data.images import open_image
 from pmm_jax.data.split import Split
 
 
-def decode(encoded: bytes, image_size: tuple[int, int]) -> np.ndarray:
+def decode(encoded: bytes, image_size: tuple[int, int], name: str = "the image") -> np.ndarray:
     """The image as RGB, resized as torchvision's Resize does with PIL images (bilinear).
 
     Args:
-      encoded: an image file's bytes, of any format and mode that PIL reads. Grey is repeated over
-        the channels, transparency dropped, 16 bits cut to the upper 8. EXIF rotation is not
+      encoded: a JPEG, PNG, BMP or WEBP file's bytes, of any mode that PIL reads. Grey is repeated
+        over the channels, transparency dropped, 16 bits cut to the upper 8. EXIF rotation is not
         applied, as in torchvision.
       image_size: height and width in pixels.
+      name: of the image, for the message.
 
     Returns:
       (H, W, 3) uint8.
 
     Raises:
-      OSError: the bytes are no whole image.
+      ImageError: the bytes are no whole image.
     """
     size = (image_size[1], image_size[0])
-    try:
-        with Image.open(io.BytesIO(encoded)) as image:
-            resized = to_rgb(image).resize(size, Image.Resampling.BILINEAR)
-    # PIL's plugins raise many types on damaged input (SyntaxError, struct.error, ...).
-    except Exception as error:
-        raise OSError(f"no whole image ({error})") from error
-    return np.asarray(resized, dtype=np.uint8)
+    with open_image(encoded, name) as image:
+        return np.asarray(to_rgb(image).resize(size, Image.Resampling.BILINEAR), np.uint8)
+
+
+def decode_record(split: Split, index: int, image_size: tuple[int, int]) -> np.ndarray:
+    """One image of a split, as `decode`.
+
+    Raises:
+      UserError: the prepared form is damaged, or this PIL can't decode what it could before.
+    """
+    return decode(split.read(index), image_size, split.filenames[index])
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -70,7 +75,7 @@ def decode_split(
 
     def fill(chunk: range) -> int:
         for index in chunk:
-            images[index] = decode(split.read(index), image_size)
+            images[index] = decode_record(split, index, image_size)
         return len(chunk)
 
     chunks = [range(i, min(i + 64, len(split))) for i in range(0, len(split), 64)]

@@ -7,7 +7,7 @@ import grain
 import numpy as np
 
 from pmm_jax.config import DataConfig
-from pmm_jax.data.decode import decode
+from pmm_jax.data.decode import decode_record
 from pmm_jax.data.sampler import IdentitySampler
 from pmm_jax.data.split import Split
 
@@ -34,7 +34,7 @@ def image_reader(split: Split, data: DataConfig) -> ReadImages:
     def fresh(positions: np.ndarray) -> np.ndarray:
         images = np.empty((len(positions), *data.image_size, 3), np.uint8)
         for row, position in enumerate(positions):
-            images[row] = decode(split.read(int(position)), data.image_size)
+            images[row] = decode_record(split, int(position), data.image_size)
         return images
 
     shape = (len(split), *data.image_size, 3)
@@ -105,7 +105,7 @@ def ordered_batches(
         count = min(batch_size, len(split) - start)
         images = np.zeros((len(wanted), *data.image_size, 3), np.uint8)
         for place, row in enumerate(wanted[wanted < count]):
-            images[place] = decode(split.read(start + int(row)), data.image_size)
+            images[place] = decode_record(split, start + int(row), data.image_size)
         return images, count
 
     dataset = grain.MapDataset.range(0, len(split), batch_size).map(load)

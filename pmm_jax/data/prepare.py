@@ -6,10 +6,18 @@ from dataclasses import astuple, replace
 from pathlib import Path
 
 from pmm_jax.config import DataConfig
-from pmm_jax.data.build import build, build_lock, cant_write, is_whole, stamp_of
+from pmm_jax.data.build import (
+    build,
+    build_lock,
+    cant_write,
+    find_index,
+    remove_leftovers,
+    stamp_of,
+)
+from pmm_jax.data.index import DamagedError, Index
 from pmm_jax.data.parsing import shortened
 from pmm_jax.data.published import PUBLISHED, WHERE, Published
-from pmm_jax.data.records import EXAMPLES, SPLITS, Record, Scan
+from pmm_jax.data.records import EXAMPLES, SPLITS, Problem, Record, Scan
 from pmm_jax.data.source import base_folder, scan
 from pmm_jax.data.split import prepared_folder
 from pmm_jax.data.verify import (
@@ -22,7 +30,7 @@ from pmm_jax.data.verify import (
     verify,
 )
 from pmm_jax.errors import UserError
-from pmm_jax.files import printable
+from pmm_jax.files import printable, write_atomic
 
 SYNTHETIC = "synthetic.json"
 """Marks a root that our synthesizer wrote; the published counts say nothing about it."""
@@ -57,26 +65,29 @@ def prepare(
     target = prepared_folder(config)
     root = Path(config.root)
     if not os.path.exists(root):
-        if not is_whole(target):
-            raise UserError(f"data.root {root} does not exist; {WHERE[config.name]}")
+        _check_without_source(config, target)
         say(f"{config.name}: {root} is gone; using what was prepared from it in {target}")
         return target
     if root.is_file() and config.name != "folder":
         raise UserError(f"data.root {root} is a file, not a folder; {WHERE[config.name]}")
     found = scan(config)
     stamp = stamp_of(config, found)
-    if is_whole(target, stamp):
+    remove_leftovers(target, say)
+    index = _find_index(config, target, stamp, say)
+    if index is not None:
         say(f"{config.name}: prepared in {target}, source unchanged")
         check_matches(config, found, same_camera_rule)
         if not brief:
-            report_notes(found.problems + unmatched(found, same_camera_rule), _notes(target), say)
+            kept = [Problem(path, reason, fatal=False) for path, reason in index.notes]
+            odd = found.problems + kept + unmatched(found, same_camera_rule)
+            report_notes(odd, _notes(target), say)
     else:
         with build_lock(target, say):
             # Another process may have built it while this one waited.
-            if not is_whole(target, stamp):
-                _check(config, found, same_camera_rule, _notes(target), say)
+            if _find_index(config, target, stamp) is None:
+                odd = _check(config, found, same_camera_rule, _notes(target), say)
                 say(f"{config.name}: writing {target}")
-                build(config, found, stamp, target)
+                build(config, found, stamp, target, odd)
                 brief = False
     counts = {split: _counts(found.splits[split]) for split in SPLITS}
     if not brief:
@@ -85,6 +96,30 @@ def prepare(
     for line in _warnings(config, found, counts):
         say(f"warning: {line}")
     return target
+
+
+def _find_index(
+    config: DataConfig, target: Path, stamp: str, say: Callable[[str], None] | None = None
+) -> Index | None:
+    """As `find_index`, but None, too, where a file is damaged, which is told."""
+    try:
+        return find_index(target, stamp)
+    except DamagedError as error:
+        if say is not None:
+            say(f"{config.name}: {error.file} is damaged ({error.reason}); building it anew")
+        return None
+
+
+def _check_without_source(config: DataConfig, target: Path) -> None:
+    """Refuse what can't be built where it isn't there, or not whole."""
+    try:
+        if find_index(target) is None:
+            raise UserError(f"data.root {config.root} does not exist; {WHERE[config.name]}")
+    except DamagedError as error:
+        raise UserError(
+            f"{error.file} is damaged ({error.reason}), and data.root {config.root}, from which it "
+            "could be built anew, does not exist; bring it back"
+        ) from error
 
 
 def _notes(target: Path) -> Path:
@@ -98,23 +133,29 @@ def _check(
     same_camera_rule: bool,
     notes: Path,
     say: Callable[[str], None],
-) -> None:
-    """Tell of everything odd in one list, unreadable images too; refuse what can't be used."""
+) -> list[Problem]:
+    """Tell of everything odd in one list, unreadable images too; refuse what can't be used.
+
+    Returns:
+        What reading the images found.
+    """
     say(f"{config.name}: verifying {sum(1 for _ in found.records()):,} images")
-    unreadable, digests = verify(config, found)
-    problems = found.problems + unreadable
+    verified, digests = verify(config, found)
     # Nobody can be asked to mend a set as published.
     fatal = not config.allow_duplicates and not _as_published(config, found)
-    problems += duplicates(found, digests, fatal)
+    verified += duplicates(found, digests, fatal)
+    problems = found.problems + verified
     unusable = any(problem.fatal for problem in problems)
     problems += [] if unusable else unmatched(found, same_camera_rule)
+    lines = (f"{printable(str(problem))}\n" for problem in problems)
     try:
-        notes.write_text("".join(f"{printable(str(p))}\n" for p in problems), encoding="utf-8")
+        write_atomic(notes, "".join(lines).encode())
     except OSError as error:
         raise UserError(cant_write(notes, error)) from error
     report_notes(problems, notes, say)
     refuse(problems, notes, say)
     check_matches(config, found, same_camera_rule)
+    return verified
 
 
 def _published(config: DataConfig) -> dict[str, Published]:

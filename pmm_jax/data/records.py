@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from pmm_jax.data.images import read_image
+
 SPLITS = ("train", "query", "gallery")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 """Formats that are read, in capital letters, too."""
@@ -220,4 +222,4 @@ def _way_in(root: Path, paths: list[str]) -> str:
 
 def file_reader(root: Path) -> Callable[[str], bytes]:
     """Function from a record's path to its encoded image, for images that are files."""
-    return lambda path: (root / path).read_bytes()
+    return lambda path: read_image(root / path)

@@ -1,16 +1,14 @@
 """What is wrong with a data set, told before anything is built."""
 
 import hashlib
-import io
-import re
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from PIL import Image
-
 from pmm_jax.config import DataConfig
 from pmm_jax.data.decode import to_rgb
+from pmm_jax.data.images import ImageError, is_rotated, one_line, open_image
 from pmm_jax.data.parsing import shortened
 from pmm_jax.data.records import EXAMPLES, SPLITS, Problem, Record, Scan, left_out, summary_of
 from pmm_jax.data.source import base_folder, image_bytes
@@ -19,6 +17,7 @@ from pmm_jax.errors import UserError
 SHOWN = 30
 """Files of one kind of note that are listed on the screen; a file has them all."""
 NO_MATCH = "query without a match that counts, left out of Rank-1 and mAP"
+ROTATED = "EXIF rotation, which is not applied: the image is used as it is stored"
 IN_BOTH = "image of train is in query or gallery, too"
 
 
@@ -152,7 +151,8 @@ def verify(config: DataConfig, found: Scan) -> tuple[list[Problem], dict[str, by
     """Read and decode every image once.
 
     Returns:
-        A fatal problem for each that can't be; and the SHA-256 of each image's bytes, by its path.
+        A fatal problem for each image that can't be decoded and a note for each that is rotated;
+        and the SHA-256 of each image's bytes, by its path.
     """
     read = image_bytes(config)
     base = base_folder(config)
@@ -161,44 +161,32 @@ def verify(config: DataConfig, found: Scan) -> tuple[list[Problem], dict[str, by
     def check(path: str) -> Problem | None:
         try:
             content = read(path)
-        except FileNotFoundError:
-            return _missing(base / path, path)
-        except (OSError, UserError, ValueError) as error:
-            return _unreadable(path, error)
-        digests[path] = hashlib.sha256(content).digest()
-        try:
-            with Image.open(io.BytesIO(content)) as image:
+            digests[path] = hashlib.sha256(content).digest()
+            with open_image(content) as image:
                 to_rgb(image).load()
-        # PIL's plugins raise many types on damaged input (OSError, SyntaxError, struct.error, ...).
-        except Exception as error:
-            hint = "restore it from where it came from, or take it out of the set"
-            return Problem(path, "can't be decoded", True, hint, one_line(error))
-        return None
+                return Problem(path, ROTATED, fatal=False) if is_rotated(image) else None
+        except ImageError as error:
+            return Problem(path, error.reason, True, error.hint, error.detail)
+        except (OSError, ValueError) as error:
+            return _unreadable(base / path, path, error)
 
     distinct = dict.fromkeys(record.path for record in found.records())
-    with ThreadPoolExecutor(config.workers) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(config.workers) as pool:
+        # PIL warns of corrupt EXIF data, which costs no pixel.
+        warnings.filterwarnings("ignore", module="PIL")
         return [problem for problem in pool.map(check, distinct) if problem], digests
 
 
-def _missing(file: Path, path: str) -> Problem:
-    if file.is_symlink():
+def _unreadable(file: Path, path: str, error: Exception) -> Problem:
+    if isinstance(error, FileNotFoundError) and file.is_symlink():
         hint = "make it point to the image, or take it out of the set"
-        return Problem(path, "link to a file that isn't there", True, hint)
-    return Problem(path, "no such image", True, "restore it, or take it off the list")
-
-
-def _unreadable(path: str, error: Exception) -> Problem:
+        return Problem(path, "is a link to a file that isn't there", True, hint)
+    if isinstance(error, FileNotFoundError):
+        return Problem(path, "no such image", True, "restore it, or take it off the list")
     if isinstance(error, PermissionError):
-        return Problem(path, "can't be read (permission denied)", True, "chmod u+r makes it so")
+        reason = "can't be read (permission denied)"
+        return Problem(path, reason, True, "make it readable to you, with chmod u+r say")
     if isinstance(error, OSError):
         reason = f"can't be read ({error.strerror or one_line(error)})"
         return Problem(path, reason, True, "check the disk that it is on")
-    hint = "put the image in its place, or take it out of the set"
-    return Problem(path, "no readable image", True, hint, one_line(error))
-
-
-def one_line(error: Exception) -> str:
-    """An error's text without line breaks and addresses."""
-    # PIL names the buffer's address where a file name would stand.
-    text = re.sub(r" <_io\.BytesIO object at \w+>", "", str(error))
-    return " ".join(text.split()) or type(error).__name__
+    return Problem(path, "can't be read", True, "restore it", one_line(error))

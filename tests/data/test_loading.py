@@ -1,6 +1,7 @@
 """Batches on the host: the right images, in the right order, whatever the threads do."""
 
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -12,28 +13,34 @@ from pmm_jax.config import DataConfig
 from pmm_jax.data.loading import image_reader, ordered_batches, train_batches
 from pmm_jax.data.sampler import IdentitySampler
 from pmm_jax.data.split import Split
+from pmm_jax.errors import UserError
 
 SIZE = (6, 4)
 DATA = DataConfig(image_size=SIZE, workers=2)
 
 
 class Files:
-    """Stands in for a tfds data source: PNGs of one colour, and a count of what was read."""
+    """Stands in for prepared images: PNGs of one colour, and a count of what was read."""
 
     def __init__(self, count: int) -> None:
         self.count = count
         self.reads: list[int] = []
 
-    def __getitem__(self, index: int) -> dict[str, bytes]:
+    def __getitem__(self, index: int) -> bytes:
         self.reads.append(index)
         file = io.BytesIO()
         Image.new("RGB", (8, 12), (index, 2 * index, 255 - index)).save(file, "PNG")
-        return {"image": file.getvalue()}
+        return file.getvalue()
 
 
 def split(count: int) -> Split:
     labels = np.arange(count) % 5
     return Split("train", labels, labels, [str(i) for i in range(count)], {}, "f", Files(count))
+
+
+def reads(of: Split) -> list[int]:
+    assert isinstance(of.source, Files)
+    return of.source.reads
 
 
 def expected(positions: Iterator[int] | range | np.ndarray) -> np.ndarray:
@@ -44,28 +51,28 @@ def expected(positions: Iterator[int] | range | np.ndarray) -> np.ndarray:
 def test_an_image_of_a_small_split_is_decoded_when_first_asked_for() -> None:
     files = split(20)
     read = image_reader(files, DATA)
-    assert files.source.reads == []
+    assert reads(files) == []
     positions = np.array([3, 19, 3, 0])
     np.testing.assert_array_equal(read(positions), expected(positions))
-    assert files.source.reads == [0, 3, 19]
+    assert reads(files) == [0, 3, 19]
     positions = np.array([0, 7, 3])
     np.testing.assert_array_equal(read(positions), expected(positions))
-    assert files.source.reads == [0, 3, 19, 7]
+    assert reads(files) == [0, 3, 19, 7]
     images = read(np.arange(20))
     images[:] = 0  # what was handed out is the caller's own
     np.testing.assert_array_equal(read(np.arange(20)), expected(range(20)))
-    assert sorted(files.source.reads) == list(range(20))
+    assert sorted(reads(files)) == list(range(20))
 
 
 def test_a_large_split_is_decoded_each_time() -> None:
     room = 20 * 6 * 4 * 3 / 2**30  # exactly what the split takes
     positions = np.array([3, 19, 3, 0])
-    for share, reads in ((1.0, [0, 3, 19]), (0.99, [3, 19, 3, 0] * 2)):
+    for share, times in ((1.0, [0, 3, 19]), (0.99, [3, 19, 3, 0] * 2)):
         files = split(20)
         read = image_reader(files, replace(DATA, memory_gib=room * share))
         for _ in range(2):
             np.testing.assert_array_equal(read(positions), expected(positions))
-        assert files.source.reads == reads
+        assert reads(files) == times
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -99,10 +106,11 @@ def test_ordered_batches_are_the_whole_split_of_one_shape(count: int, sizes: lis
 
 def test_a_damaged_image_is_not_passed_over() -> None:
     class Damaged(Files):
-        def __getitem__(self, index: int) -> dict[str, bytes]:
-            image = super().__getitem__(index)["image"]
-            return {"image": image[:40] if index == 4 else image}
+        def __getitem__(self, index: int) -> bytes:
+            image = super().__getitem__(index)
+            return image[:40] if index == 4 else image
 
     files = replace(split(6), source=Damaged(6))
-    with pytest.raises(OSError):  # noqa: PT011  (PIL words it in several ways)
+    with pytest.raises(UserError) as caught:
         list(ordered_batches(files, DATA, 3))
+    assert re.fullmatch(r"4 can't be decoded \(.+\); restore it .*", str(caught.value))

@@ -14,9 +14,10 @@ from PIL import Image
 
 from pmm_jax.config import DataConfig
 from pmm_jax.data import builders
+from pmm_jax.data.index import INDEX
 from pmm_jax.data.prepare import prepare
 from pmm_jax.data.published import PUBLISHED, WHERE
-from pmm_jax.data.split import INDEX, open_split, prepared_folder
+from pmm_jax.data.split import open_split, prepared_folder
 from pmm_jax.errors import UserError
 from tests.data.market_set import MARKET, draw, lines_of, refused
 

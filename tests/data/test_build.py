@@ -1,0 +1,232 @@
+"""Whatever ends a build: one line where it is the disk, and nothing left beside the old form."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pmm_jax.config import DataConfig
+from pmm_jax.data import build as building
+from pmm_jax.data import builders
+from pmm_jax.data.prepare import prepare
+from pmm_jax.data.split import open_split, prepared_folder
+from pmm_jax.errors import UserError
+from tests.data.market_set import draw
+
+
+def beside(config: DataConfig) -> set[str]:
+    """What lies beside a prepared form, by what follows its name."""
+    name = prepared_folder(config).name
+    return {path.name.removeprefix(name) for path in Path(config.prepared).iterdir()}
+
+
+def change(config: DataConfig) -> None:
+    """Make the source another, so that it is built anew."""
+    draw(Path(config.root, "query", "0001_c3s1_001051_00.jpg"), 7)
+
+
+def wrapped(error: OSError) -> RuntimeError:
+    """How array_record tells of an error of the system."""
+    return RuntimeError(
+        f"Failed to finalize writing of split: write() failed: {error.strerror}; writing x"
+    )
+
+
+def system_error(number: int) -> OSError:
+    return OSError(number, os.strerror(number), "/prepared/x")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO])
+@pytest.mark.parametrize("as_written", [lambda error: error, wrapped], ids=["system", "wrapped"])
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_disk_that_refuses_is_one_line_and_leaves_nothing(
+    market: DataConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    as_written: Callable[[OSError], Exception],
+    is_there: bool,
+) -> None:
+    if is_there:
+        prepare(market)
+        change(market)
+
+    def fail(*given: Path) -> Path:
+        folder = given[-1]
+        (folder / "market1501").mkdir(parents=True)
+        (folder / "market1501" / "half").write_bytes(b"half")
+        raise as_written(system_error(number))
+
+    monkeypatch.setattr(builders, "build", fail)
+    with pytest.raises(UserError) as caught:
+        prepare(market)
+    message = str(caught.value)
+    assert "\n" not in message
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        assert message == (
+            f"no room left on the disk of {market.prepared}; free some, or set data.prepared to a "
+            "folder on another disk"
+        )
+    else:
+        assert message.startswith(f"can't write {prepared_folder(market)} (")
+    assert beside(market) == {".lock", ".notes.txt"} | ({""} if is_there else set())
+    if is_there:
+        assert len(open_split(market, "query")) == 1
+
+
+@pytest.mark.parametrize("name", ["write_index", "_read_back", "size_and_checksum"])
+def test_a_disk_that_fills_up_late_leaves_nothing(
+    market: DataConfig, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise system_error(errno.ENOSPC)
+
+    monkeypatch.setattr(building, name, fail)
+    with pytest.raises(UserError, match="no room left on the disk of"):
+        prepare(market)
+    assert beside(market) == {".lock", ".notes.txt"}
+
+
+def test_a_real_limit_on_files_is_one_line(market: DataConfig) -> None:
+    """The system itself refuses array_record's writes: no error of ours, no mock."""
+    code = (
+        "import resource, signal, sys; from pmm_jax.config import DataConfig;"
+        "from pmm_jax.data.prepare import prepare; from pmm_jax.errors import UserError\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "try: prepare(DataConfig(root=sys.argv[1], prepared=sys.argv[2]))\n"
+        "except UserError as error: sys.exit(f'UserError {error}')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, market.root, market.prepared], capture_output=True, text=True
+    )
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith(f"UserError can't write {prepared_folder(market)} (")
+    assert "File too large" in done.stderr
+    assert beside(market) == {".lock", ".notes.txt"}
+
+
+def test_a_bug_is_no_disk_and_leaves_nothing(
+    market: DataConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for error in (RuntimeError("a bug"), ZeroDivisionError("another")):
+
+        def fail(*given: Path, error: Exception = error) -> Path:
+            (given[-1] / "market1501").mkdir(parents=True)
+            raise error
+
+        monkeypatch.setattr(builders, "build", fail)
+        with pytest.raises(type(error), match=str(error)):
+            prepare(market)
+        assert beside(market) == {".lock", ".notes.txt"}
+
+
+def test_where_the_new_form_cannot_be_moved_in_the_old_one_comes_back(
+    market: DataConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(market)
+    change(market)
+    rename = Path.rename
+
+    def refuse(path: Path, target: Path) -> Path:
+        if path.suffix == ".partial":
+            raise system_error(errno.EIO)
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(UserError, match="can't write"):
+        prepare(market)
+    assert beside(market) == {"", ".lock", ".notes.txt"}
+    assert len(open_split(market, "query")) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_building_leaves_nothing(
+    market: DataConfig, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    whole = builders.Market1501._generate_examples
+
+    def interrupted(
+        self: builders.Market1501, records: list, read: Callable[[str], bytes]
+    ) -> Iterator[tuple[int, dict]]:
+        yield from list(whole(self, records, read))[:1]
+        os.kill(os.getpid(), number)
+        time.sleep(5)
+
+    monkeypatch.setattr(builders.Market1501, "_generate_examples", interrupted)
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(market)
+    assert beside(market) == {".lock", ".notes.txt"}
+    assert signal.getsignal(number) == before
+
+
+def test_a_program_s_own_answer_to_a_signal_stays(
+    market: DataConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    came: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
+    write = building.write_index
+
+    def kill_and_write(*given: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        write(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(building, "write_index", kill_and_write)
+    try:
+        prepare(market)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert came == [signal.SIGTERM]
+
+
+def test_a_thread_can_prepare(market: DataConfig) -> None:
+    thread = threading.Thread(target=prepare, args=(market,))
+    thread.start()
+    thread.join()
+    assert len(open_split(market, "gallery")) == 3
+
+
+@pytest.mark.parametrize("is_whole", [False, True])
+def test_what_a_killed_build_left_goes_with_the_next(market: DataConfig, is_whole: bool) -> None:
+    target = prepared_folder(market)
+    if is_whole:
+        prepare(market)
+    for end in (".partial", ".old"):
+        (target.with_name(target.name + end) / "market1501").mkdir(parents=True)
+    target.with_name(f"{target.name}.notes.txt.123.partial").write_text("half")
+    other = target.with_name("market1501-00000000.partial")
+    other.mkdir()  # another set's, which may be being built
+    prepare(market)
+    other.rmdir()
+    assert beside(market) == {"", ".lock", ".notes.txt"}
+
+
+@pytest.mark.parametrize(
+    ("name", "how"), [("build", "another"), ("build", "gone"), ("contents_of", "gone")]
+)
+def test_images_that_change_while_they_are_prepared_are_refused(
+    market: DataConfig, monkeypatch: pytest.MonkeyPatch, name: str, how: str
+) -> None:
+    change(market)
+    module = builders if name == "build" else building
+    whole = getattr(module, name)
+    file = Path(market.root, "query", "0001_c1s1_001051_00.jpg")
+
+    def change_first(*given: object) -> object:
+        if how == "gone":
+            file.unlink()
+        else:
+            draw(file, 5)
+        return whole(*given)
+
+    monkeypatch.setattr(module, name, change_first)
+    with pytest.raises(UserError, match="changed while they were prepared; prepare again"):
+        prepare(market)
+    assert beside(market) == {".lock", ".notes.txt"}
