@@ -185,8 +185,8 @@ def _summary(config: DataConfig, counts: dict[str, Published]) -> Iterator[str]:
     for split, there in counts.items():
         beside = "-"
         if split in published:
-            numbers = astuple(published[split])
-            beside = "same" if there == published[split] else " / ".join(f"{n:,}" for n in numbers)
+            numbers = (f"{n:,}" if n else "unknown" for n in astuple(published[split]))
+            beside = "same" if there == published[split] else " / ".join(numbers)
         cells = f"{there.images:>8,} {there.identities:>10,} {there.cameras or 'unknown':>8}"
         yield f"{split:<8} {cells}   {beside}"
     differ = [split for split in SPLITS if published and counts[split] != published[split]]

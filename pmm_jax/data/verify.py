@@ -141,7 +141,7 @@ def duplicates(found: Scan, digests: dict[str, bytes], fatal: bool) -> list[Prob
         "test, or set --data.allow-duplicates"
     )
     return [
-        Problem(path, IN_BOTH, fatal, hint, detail=test[digests[path]])
+        Problem(path, IN_BOTH, fatal, hint if fatal else "", detail=test[digests[path]])
         for path in dict.fromkeys(record.path for record in found.splits["train"])
         if digests.get(path) in test
     ]
@@ -152,7 +152,7 @@ def verify(config: DataConfig, found: Scan) -> tuple[list[Problem], dict[str, by
 
     Returns:
         A fatal problem for each image that can't be decoded and a note for each that is rotated;
-        and the SHA-256 of each image's bytes, by its path.
+        and the SHA-256 of each sound image's bytes, by its path.
     """
     read = image_bytes(config)
     base = base_folder(config)
@@ -161,14 +161,16 @@ def verify(config: DataConfig, found: Scan) -> tuple[list[Problem], dict[str, by
     def check(path: str) -> Problem | None:
         try:
             content = read(path)
-            digests[path] = hashlib.sha256(content).digest()
             with open_image(content) as image:
                 to_rgb(image).load()
-                return Problem(path, ROTATED, fatal=False) if is_rotated(image) else None
+                rotated = is_rotated(image)
         except ImageError as error:
             return Problem(path, error.reason, True, error.hint, error.detail)
         except (OSError, ValueError) as error:
-            return _unreadable(base / path, path, error)
+            return _unreadable(base, path, error)
+        # Of sound images only: damaged ones that are alike are no copies.
+        digests[path] = hashlib.sha256(content).digest()
+        return Problem(path, ROTATED, fatal=False) if rotated else None
 
     distinct = dict.fromkeys(record.path for record in found.records())
     with warnings.catch_warnings(), ThreadPoolExecutor(config.workers) as pool:
@@ -177,12 +179,13 @@ def verify(config: DataConfig, found: Scan) -> tuple[list[Problem], dict[str, by
         return [problem for problem in pool.map(check, distinct) if problem], digests
 
 
-def _unreadable(file: Path, path: str, error: Exception) -> Problem:
-    if isinstance(error, FileNotFoundError) and file.is_symlink():
+def _unreadable(base: Path, path: str, error: Exception) -> Problem:
+    if isinstance(error, FileNotFoundError) and (base / path).is_symlink():
         hint = "make it point to the image, or take it out of the set"
         return Problem(path, "is a link to a file that isn't there", True, hint)
     if isinstance(error, FileNotFoundError):
-        return Problem(path, "no such image", True, "restore it, or take it off the list")
+        hint = f"paths are relative to {base}; restore it, or take it off the list"
+        return Problem(path, "no such image", True, hint)
     if isinstance(error, PermissionError):
         reason = "can't be read (permission denied)"
         return Problem(path, reason, True, "make it readable to you, with chmod u+r say")
