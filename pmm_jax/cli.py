@@ -18,6 +18,7 @@ from pmm_jax.compile_cache import keep_compiled_programs
 from pmm_jax.config import Config
 from pmm_jax.config_check import check, check_types
 from pmm_jax.errors import Interrupted, UserError
+from pmm_jax.files import printable
 from pmm_jax.host_memory import keep_freed_memory
 
 T = TypeVar("T")
@@ -112,12 +113,12 @@ def main(program: Callable[[Sequence[str]], None]) -> None:
     try:
         program(sys.argv[1:])
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        where = f" ({error.filename})" if error.filename else ""
+        where = f" ({printable(str(error.filename))})" if error.filename else ""
         print(
             f"error: no room left on the disk{where}; free some, and the same command goes on from "
             "the last checkpoint",

@@ -86,7 +86,7 @@ def train_pair(config: Config, workdir: Path, precision: Precision, display: Dis
             "compare has no bfloat16; set model.compute_dtype to float32 (--precision chooses "
             "between float32 and float64)"
         )
-    prepare(config.data, display.say, brief=True)
+    prepare(config.data, display.say, True, config.evaluate.cameras)
     split, sampler = training_data(config)
     check_test(config)
     with run_lock(workdir, display.say):
@@ -176,7 +176,7 @@ def against(config: Config, workdir: Path, checkpoint: Path, display: Display) -
         raise UserError(f"{checkpoint} holds {theirs.kind}; --against takes a PMM checkpoint")
     _check_heads(theirs.model, str(checkpoint))
     check_claim(workdir, config, free=FREE)
-    prepare(config.data, display.say, brief=True)
+    prepare(config.data, display.say, True, config.evaluate.cameras)
     _, network, params, stats = restore_run(workdir, config.evaluate.checkpoint, display.say)
     model = PMM(theirs.model, config.method, theirs.num_ids)
     model.load_state_dict(torch_weights(theirs.params, theirs.stats))

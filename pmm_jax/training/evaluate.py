@@ -121,7 +121,7 @@ def embed_run(config: Config, workdir: Path, display: Display) -> tuple[Embeddin
     def check() -> None:
         read_config(workdir)  # there must be a run
         check_claim(workdir, config, free=FREE)
-        prepare(config.data, display.say, brief=True)
+        prepare(config.data, display.say, True, config.evaluate.cameras)
 
     together(check)
     check_same("configs", shared_fields(config))

@@ -53,7 +53,7 @@ def train(config: Config, workdir: Path, profile: bool = False) -> Ranking:
     display = Display(quiet=not is_first())
 
     def checked() -> tuple[Split, IdentitySampler]:
-        prepare(config.data, display.say, brief=True)
+        prepare(config.data, display.say, True, config.evaluate.cameras)
         data = training_data(config)
         check_test(config)
         return data
