@@ -73,7 +73,7 @@ def train(
 
     def checked() -> tuple[Split, IdentitySampler]:
         check_weights(config, fresh=not sealed_steps(workdir) and initial is None)
-        prepare(config.data, display.say, brief=True)
+        prepare(config.data, display.say, True, config.evaluate.cameras)
         data = training_data(config)
         check_test(config)
         return data

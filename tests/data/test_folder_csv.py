@@ -86,10 +86,10 @@ def test_paths_out_of_the_table_s_folder_are_fatal(tmp_path: Path, path: str) ->
 @pytest.mark.parametrize(
     ("line", "where", "reason"),
     [
-        ("b.jpg,a,1,tset", "set.csv:4", "split 'tset' is none of train, query, gallery"),
+        ("b.jpg,a,1,tset", "set.csv:4", "split is none of train, query, gallery"),
         (",a,1,train", "set.csv:4", "lacks its path or id"),
         ("b.jpg,,1,train", "set.csv:4", "lacks its path or id"),
-        ("q.jpg,b,1,train", "set.csv:4", "listed as identity a and as b"),
+        ("q.jpg,b,1,train", "set.csv:4", "listed as two identities"),
         ("b.jpg", "set.csv:4", "lacks its path or id"),
     ],
 )
@@ -111,5 +111,5 @@ def test_missing_columns_and_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no column split .*\(path;id\)|no column path"):
         folder.scan(write_table(tmp_path, "a;b", header="path;id"), 0.5)
     (tmp_path / "set.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match="no UTF-8 CSV"):
+    with pytest.raises(UserError, match=r"set\.csv:1 is not UTF-8"):
         folder.scan(tmp_path / "set.csv", 0.5)
