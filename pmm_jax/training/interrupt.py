@@ -1,6 +1,7 @@
 """Ctrl-C, SIGTERM and a lost terminal, which a run answers by saving first."""
 
 import contextlib
+import os
 import signal
 from collections.abc import Callable, Iterator
 
@@ -14,7 +15,10 @@ def stop_on_signal() -> Iterator[Callable[[], bool]]:
 
     def note(number: int, _: object) -> None:
         if came:  # the second one means it
-            raise KeyboardInterrupt
+            # No exception: raised in the midst of orbax's or jax's work it would be swallowed, or
+            # end in their tracebacks. The system frees the lock, the next start removes the rest.
+            os.write(2, b"interrupted; what was trained since the last checkpoint is lost\n")
+            os._exit(128 + number)
         came.append(number)
 
     # One that is ignored stays so: nohup runs a command that way.
