@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TextIO, TypeVar
@@ -71,8 +72,9 @@ def _defined(path: str, source: bytes) -> object:
         with contextlib.redirect_stdout(sys.stderr):
             exec(compile(source, path, "exec"), names)
     except SyntaxError as error:
+        # It can be of a module that the file imports.
         line = f", line {error.lineno}" if error.lineno else ""
-        raise UserError(f"{path}{line}: not Python ({error.msg})") from None
+        raise UserError(f"{error.filename or path}{line}: not Python ({error.msg})") from None
     except TypeError as error:  # a field that no dataclass of config.py has
         name = re.search(
             r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error)
@@ -86,7 +88,8 @@ def _defined(path: str, source: bytes) -> object:
         ) from None
     # A config file is a program of the user's, and can fail in any way: by sys.exit(0), too.
     except BaseException as error:
-        raise UserError(f"{path}: {type(error).__name__}: {' '.join(str(error).split())}") from None
+        words = "".join(traceback.format_exception_only(error)).split()
+        raise UserError(f"{path}: {' '.join(words)}") from None
     return names.get("config")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from pmm_jax.config import DataConfig
@@ -27,9 +28,9 @@ def image(number: int) -> bytes:
 IMAGES = [image(number) for number in range(16)]
 
 
-def prepared_or_refused(root: str) -> None:
+def prepared_or_refused(root: str, train_fraction: float = 0.5) -> None:
     """Both leave a whole state: every split readable, or none there."""
-    config = DataConfig(name="folder", root=root, prepared="prepared")
+    config = DataConfig("folder", root, "prepared", train_fraction=train_fraction)
     said: list[str] = []
     before = files_below(Path())
     found = outcome(lambda: prepare(config, said.append))
@@ -49,8 +50,8 @@ def prepared_or_refused(root: str) -> None:
         assert len(split.identities) == len(split.cameras) == len(split)
 
 
-@given(folder_sets())
-def test_a_folder(paths: list[str]) -> None:
+@given(folder_sets(), st.sampled_from([0.5, 0.5, 0.0, 0.01, 1.0]))
+def test_a_folder(paths: list[str], train_fraction: float) -> None:
     with empty_folder():
         os.mkdir("set")
         for number, path in enumerate(paths):
@@ -60,7 +61,7 @@ def test_a_folder(paths: list[str]) -> None:
                 target.write_bytes(IMAGES[number])
             except OSError:  # a folder of that name, or a file where a folder should be
                 continue
-        prepared_or_refused("set")
+        prepared_or_refused("set", train_fraction)
 
 
 @given(csv_files())
