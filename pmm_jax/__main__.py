@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pmm_jax import early  # noqa: F401  # before what takes long to import
 from pmm_jax.cli import main, parse, parse_run
 from pmm_jax.config import SEEDS, Config
 from pmm_jax.errors import UserError
@@ -19,7 +20,7 @@ def prepare(arguments: Sequence[str]) -> None:
     config, _ = parse_run(arguments, Config, "Check a data set and build its prepared form.")
     from pmm_jax.data.prepare import prepare
 
-    folder = prepare(config.data, report=print)
+    folder = prepare(config.data, print, same_camera_rule=config.evaluate.cameras)
     print(f"prepared in {folder}")
 
 

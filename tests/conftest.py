@@ -17,6 +17,7 @@ from pmm_jax.config import (
     EvaluateConfig,
     MethodConfig,
     ModelConfig,
+    OptimConfig,
     TrainConfig,
 )
 from pmm_jax.data.synthetic import SyntheticSettings, synthesize
@@ -73,9 +74,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session", autouse=True)
 def compile_once(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A compilation cache for this session and its child processes: a step compiles for 15 s."""
+    """A compilation cache for this session and its child processes: a step compiles for 15 s.
+
+    `python -m tests.mutants` names one that its many sessions share.
+    """
+    shared = os.environ.get("JAX_COMPILATION_CACHE_DIR")
     settings = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
+        "jax_compilation_cache_dir": shared or str(tmp_path_factory.mktemp("compiled")),
         "jax_persistent_cache_min_compile_time_secs": 1.0,
     }
     for name, value in settings.items():
@@ -119,6 +124,7 @@ def tiny(people: Path) -> Config:
         ),
         model=ModelConfig(depth=(1, 1, 1, 1), width=1 / 8, embedding_size=16, weights="scratch"),
         method=MethodConfig(top_k=2, block=(2, 1)),
+        optim=OptimConfig(warmup_stair=1),  # another rate in each epoch
         train=TrainConfig(epochs=3, log_every=1, evaluate_every=2, checkpoint_every=1),
         evaluate=EvaluateConfig(batch_size=8),
     )

@@ -39,6 +39,19 @@ def test_a_corrupt_image_is_named(refused: Program, people: Path) -> None:
     assert f"query/{image.name}: can't be decoded" in line
 
 
+@pytest.mark.parametrize("name", ["x\x1b[2J.jpg", "x\nerror: all is lost.jpg", "\udcff.jpg"])
+def test_names_of_files_can_not_forge_a_line(refused: Program, name: str) -> None:
+    Path("set/ann").mkdir(parents=True)
+    Path("set/bob").mkdir()
+    Path("set/ann", name).touch()
+    Path("set/bob/1.jpg").touch()
+    config = ["--config", config_file(), "--data.name", "folder", "--data.train-fraction", "1"]
+    line = refused("pmm_jax", "prepare", *config, "--data.root", "set")
+    assert "\x1b" not in line
+    assert "\n" not in line
+    assert "\\" in line
+
+
 def test_people_seen_by_one_camera_only(refused: Program, people: Path) -> None:
     shutil.copytree(people, "set")
     for image in Path("set/bounding_box_test").glob("*_c2*"):

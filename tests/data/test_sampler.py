@@ -33,6 +33,23 @@ def test_a_batch_depends_on_seed_and_step_alone() -> None:
     assert any((sampler(seed=1).batch(step) != forwards[step]).any() for step in range(8))
 
 
+def test_the_seed_decides_who_is_in_a_batch_and_which_images_of_them() -> None:
+    everybody = np.repeat(np.arange(P), 20)  # in every batch, with 4 of 20 images
+
+    def orders(seed: int) -> list[tuple[int, ...]]:
+        one = sampler(seed)
+        return [tuple(labels()[one.batch(step)][::K]) for step in range(20)]
+
+    def images_of(seed: int) -> list[list[int]]:
+        one = IdentitySampler(everybody, P, K, seed)
+        return [np.sort(one.batch(step)).tolist() for step in range(20)]
+
+    for draws in (orders, images_of):
+        assert draws(0) == draws(0)
+        shared = sum(a == b for a, b in zip(draws(0), draws(1), strict=True))
+        assert shared <= 1
+
+
 def test_a_batch_holds_p_people_side_by_side() -> None:
     for step in range(12):
         people = labels()[sampler().batch(step)].reshape(P, K)

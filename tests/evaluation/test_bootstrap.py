@@ -66,6 +66,36 @@ def test_the_interval_over_runs_holds_the_truth_as_often_as_it_says() -> None:
     assert 0.94 <= held / 1000 <= 0.995
 
 
+@pytest.mark.parametrize(
+    ("runs", "student"), [(2, 12.70620), (3, 4.302653), (5, 2.776445), (30, 2.045230)]
+)
+def test_the_interval_over_runs_is_its_formula(runs: int, student: float) -> None:
+    """Student's t as tables of it have it, 97.5 %, for runs - 1 degrees of freedom."""
+    one, other = np.random.default_rng(runs).random((2, runs, 40))
+    one[:, 7] = other[:, 7] = np.nan
+    difference = np.delete(one - other, 7, axis=1)
+    by_run = [sum(row) / 39 for row in difference]
+    by_query = [sum(column) / runs for column in difference.T]
+    mean = sum(by_run) / runs
+    variance_of_runs = sum((value - mean) ** 2 for value in by_run) / (runs - 1)
+    variance_of_queries = sum((value - mean) ** 2 for value in by_query) / 39
+    half = np.sqrt(student**2 * variance_of_runs / runs + 1.959964**2 * variance_of_queries / 39)
+    found = runs_interval(one, other)
+    assert found == pytest.approx((mean, mean - half, mean + half), rel=1e-5)
+
+
+@pytest.mark.parametrize("runs", [2, 3, 6])
+def test_training_runs_alone_are_held_95_percent_of_the_time(runs: int) -> None:
+    """All queries move together, so that nothing else is luck and the interval is exact."""
+    rng = np.random.default_rng(0)
+    draws, held = 4000, 0
+    for _ in range(draws):
+        one, other = np.repeat(rng.normal(0, 1, (2, runs, 1)), 2, axis=2)
+        interval = runs_interval(one, other)
+        held += interval.low <= 0 <= interval.high
+    assert abs(held / draws - 0.95) < 4 * np.sqrt(0.95 * 0.05 / draws)
+
+
 def test_the_luck_of_queries_counts_where_all_runs_agree() -> None:
     one, other = np.random.default_rng(1).random((2, 400))
     runs = runs_interval(np.stack([one] * 3), np.stack([other] * 3))

@@ -88,6 +88,47 @@ def test_the_key_decides() -> None:
     assert (first != other).any()
 
 
+LAYOUTS = [
+    (np.array([7, 7, 3, 3, 5, 5, 9, 9]), 2),
+    (np.array([7, 7, 3, 3, 5, 5, 9, 9]), 1),
+    (np.array([7, 3, 5, 9, 7, 3, 5, 9]), 4),  # the same identities on several devices
+    (np.array([7, 7, 7, 3, 3, 3, 5, 5, 5, 9, 9, 9]), 3),  # a device ends inside an identity
+    (np.array([7, 3, 5, 9, 2, 4, 6, 8]), 4),  # one image each
+]
+
+
+@pytest.mark.parametrize(("labels", "shards"), LAYOUTS)
+def test_each_device_draws_among_its_own(labels: np.ndarray, shards: int) -> None:
+    size = len(labels) // shards
+    draw = jax.jit(lambda key: draw_negatives(key, jnp.asarray(labels), shards))
+    drawn = np.asarray(jax.lax.map(draw, jax.random.split(jax.random.key(1), 300)))
+    for anchor, label in enumerate(labels):
+        mine = range(anchor // size * size, anchor // size * size + size)
+        assert set(drawn[:, anchor]) == {m for m in mine if labels[m] != label}
+
+
+@pytest.mark.parametrize("shards", [1, 2, 4])
+def test_what_a_device_mixes_in_are_the_images_that_it_drew(shards: int) -> None:
+    labels = np.repeat(np.arange(4), 2)
+    feature_map = np.random.default_rng(0).standard_normal((8, H, W, C)).astype(np.float32)
+    negatives = np.concatenate(
+        [np.roll(part, len(part) // 2) for part in np.split(np.arange(8), shards)]
+    )
+    keep = np.random.default_rng(1).random((8, H, W)) < 0.5
+    arguments = jnp.asarray(feature_map), jnp.asarray(negatives), jnp.asarray(keep)
+    mixed = hard_mix(*arguments, shards)
+    np.testing.assert_array_equal(
+        mixed, np.where(keep[..., None], feature_map, feature_map[negatives])
+    )
+    assert (labels[negatives] != labels).all() == (shards <= 2)
+    weights = np.random.default_rng(2).standard_normal(feature_map.shape).astype(np.float32)
+    one, other = (
+        jax.grad(lambda x, s=s: (hard_mix(x, *arguments[1:], s) * weights).sum())(arguments[0])
+        for s in (1, shards)
+    )
+    np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
 @pytest.mark.parametrize("shards", [1, 2])
 def test_nearest_negatives_against_loops(shards: int) -> None:
     labels = np.array([7, 3, 7, 5, 5, 9, 5, 7])

@@ -1,8 +1,9 @@
 """The moving average of the weights: its formula, its checkpoints, and that tests use it."""
 
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,14 +14,17 @@ import pytest
 
 from pmm_jax.config import Config
 from pmm_jax.errors import Interrupted
+from pmm_jax.evaluation import Ranking
 from pmm_jax.evaluation.measure import ranking, settled
+from pmm_jax.model.pmm import Tree
 from pmm_jax.training import loop
 from pmm_jax.training.checkpoint import Checkpoints
 from pmm_jax.training.display import Display
-from pmm_jax.training.evaluate import embed_run
+from pmm_jax.training.evaluate import embed_run, make_embed
+from pmm_jax.training.run_log import read_metrics
 from pmm_jax.training.run_weights import restore_run
-from pmm_jax.training.state import new_state
-from pmm_jax.training.step import apply_gradient
+from pmm_jax.training.state import TrainState, new_state
+from pmm_jax.training.step import apply_gradient, make_step
 
 
 def test_against_its_formula() -> None:
@@ -54,37 +58,97 @@ def averaged(tiny: Config) -> Config:
     return replace(tiny, optim=replace(tiny.optim, average_decay=0.5))
 
 
+class Watched(NamedTuple):
+    """A run whose states and evaluations were looked at."""
+
+    workdir: Path
+    last: Ranking
+    states: dict[int, TrainState]
+    """After each step."""
+    tested: dict[int, list[Tree]]
+    """The parameters that embedded images after each step, as often as they did."""
+
+
 @pytest.fixture(scope="module")
-def whole(averaged: Config, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+def whole(averaged: Config, tmp_path_factory: pytest.TempPathFactory) -> Watched:
     workdir = tmp_path_factory.mktemp("averaged")
-    return workdir, loop.train(averaged, workdir)
+    states: dict[int, TrainState] = {}
+    tested: dict[int, list[Tree]] = defaultdict(list)
+
+    def watched_step(*arguments: Any) -> Any:
+        step = make_step(*arguments)
+
+        def run(*inputs: Any) -> Any:
+            state, metrics = step(*inputs)
+            states[int(state.step)] = jax.device_get(state)
+            return state, metrics
+
+        return run
+
+    def watched_embed(*arguments: Any) -> Any:
+        embed = make_embed(*arguments)
+
+        def run(params: Tree, *rest: Any) -> Any:
+            tested[max(states)].append(jax.device_get(params))
+            return embed(params, *rest)
+
+        return run
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "make_step", watched_step)
+        patch.setattr(loop, "make_embed", watched_embed)
+        return Watched(workdir, loop.train(averaged, workdir), states, tested)
 
 
-def test_a_run_tests_the_average_and_eval_py_finds_it(
-    whole: tuple[Path, Any], averaged: Config
-) -> None:
-    workdir, last = whole
-    _, _, params, _ = restore_run(workdir, "latest")
-    with Checkpoints(workdir, read_only=True) as checkpoints:
-        step, shapes = checkpoints.latest, jax.tree.map(np.asarray, (params, _))
-        assert step is not None
-        weights, _ = checkpoints.restore_weights(step, shapes)
-    differ = jax.tree.map(lambda one, other: bool((one != other).any()), params, weights)
-    assert all(jax.tree.leaves(differ))
+def all_differ(one: Tree, other: Tree) -> bool:
+    differ = jax.tree.map(lambda one, other: bool((one != other).any()), one, other)
+    return all(jax.tree.leaves(differ))
+
+
+def test_each_evaluation_of_a_run_tests_the_average(whole: Watched) -> None:
+    assert set(whole.tested) == {4, 6}
+    for step, every in whole.tested.items():
+        state = whole.states[step]
+        assert all_differ(state.params, state.tested)
+        for params in every:
+            jax.tree.map(np.testing.assert_array_equal, params, state.tested)
+
+
+def test_a_run_keeps_the_average_that_its_config_asks_for(whole: Watched) -> None:
+    for step in range(2, 7):
+        keep = min(0.5, step / (9 + step))
+        expected = jax.tree.map(
+            lambda average, weights, keep=keep: keep * average + (1 - keep) * weights,
+            whole.states[step - 1].tested,
+            whole.states[step].params,
+        )
+        jax.tree.map(
+            lambda found, expected: np.testing.assert_allclose(
+                found, expected, rtol=1e-5, atol=1e-6
+            ),
+            whole.states[step].tested,
+            expected,
+        )
+
+
+def test_eval_py_finds_the_average(whole: Watched, averaged: Config) -> None:
+    _, _, params, _ = restore_run(whole.workdir, "latest")
+    jax.tree.map(np.testing.assert_array_equal, params, whole.states[6].tested)
     again = ranking(
-        *settled(*embed_run(averaged, workdir, Display(quiet=True)), averaged.evaluate),
+        *settled(*embed_run(averaged, whole.workdir, Display(quiet=True)), averaged.evaluate),
         averaged.evaluate,
     )
-    np.testing.assert_array_equal(again.average_precision, last.average_precision)
+    np.testing.assert_array_equal(again.average_precision, whole.last.average_precision)
+    assert read_metrics(whole.workdir)[-1]["mAP"] == whole.last.mAP
 
 
 def test_a_run_that_was_stopped_goes_on_with_its_average(
-    whole: tuple[Path, Any], averaged: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    whole: Watched, averaged: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(loop, "any_of", lambda _: True)  # as if a signal came in the first step
         with pytest.raises(Interrupted):
             loop.train(averaged, tmp_path)
     loop.train(averaged, tmp_path)
-    one, other = (restore_run(folder, "latest")[2] for folder in (whole[0], tmp_path))
+    one, other = (restore_run(folder, "latest")[2] for folder in (whole.workdir, tmp_path))
     jax.tree.map(np.testing.assert_array_equal, one, other)

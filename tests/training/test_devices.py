@@ -8,8 +8,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+
+from pmm_jax.data.augment import augment
+from pmm_jax.mixing import Draws, draw_negatives
+from pmm_jax.model.initial import initialise
+from pmm_jax.model.pmm import Tree, build, train_forward
+from pmm_jax.training.step import stage_losses
+from pmm_jax.training.target import Target
+from tests.training.many_devices import IDENTITIES, batch, config_of
 
 SCRIPT = Path(__file__).with_name("many_devices.py")
 
@@ -86,8 +96,35 @@ def test_two_and_eight_devices_are_one(alone: dict[str, Any], devices: int) -> N
 
 @pytest.fixture(scope="module")
 def program() -> dict[str, Any]:
-    """What the step on eight devices moves between them, with negatives of the own shard."""
-    return run(8, last=0, negatives="shard", program=True)
+    """A step on eight devices with negatives of the own shard, and what it moves between them."""
+    return run(8, last=1, negatives="shard", program=True)
+
+
+def test_negatives_of_the_own_shard_are_of_other_identities(program: dict[str, Any]) -> None:
+    """The step's loss is that of negatives which are drawn and checked here, on one device."""
+    config, devices = config_of("shard", False), 8
+    with jax.enable_x64(True):
+        network = build(config, IDENTITIES, jnp.float64)
+        network = network._replace(compute_dtype=jnp.dtype("float64"))
+        images, labels = batch(config, 0)
+        augmentation, *stages = jax.random.split(jax.random.fold_in(jax.random.key(0), 0), 3)
+        negatives = [draw_negatives(key, jnp.asarray(labels), devices) for key in stages]
+        for drawn in map(np.asarray, negatives):
+            assert (labels[drawn] != labels).all()
+            assert (drawn // 4 == np.arange(32) // 4).all()
+        pixels = augment(augmentation, jnp.asarray(images), config.data)
+        draws = Draws((negatives[0], negatives[1]))
+
+        @jax.jit
+        def loss(params: Tree, stats: Tree) -> jax.Array:
+            arguments = params, stats, pixels, jnp.asarray(labels), draws
+            outputs, _ = train_forward(network, config, *arguments)
+            triplets, entropies = stage_losses(outputs, Target(jnp.asarray(labels)), 0.1)
+            return sum(triplets[1:], triplets[0]) + sum(entropies[1:], entropies[0])
+
+        expected = float(loss(*initialise(network, 0)))
+    # Augmented images are float32; other negatives move the loss by far more.
+    assert program["losses"] == [pytest.approx(expected, rel=1e-6)]
 
 
 def maps(shapes: list[list[int]]) -> list[list[int]]:

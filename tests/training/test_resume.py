@@ -4,29 +4,34 @@ import json
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from pmm_jax.config import Config
+from pmm_jax.data.loading import ordered_batches
+from pmm_jax.data.split import open_split
 from pmm_jax.errors import Interrupted, UserError
 from pmm_jax.evaluation import Ranking
 from pmm_jax.evaluation.measure import ranking, settled
 from pmm_jax.training import loop
 from pmm_jax.training.checkpoint import Checkpoints
 from pmm_jax.training.display import Display
-from pmm_jax.training.evaluate import embed_run
+from pmm_jax.training.evaluate import embed_run, make_embed
 from pmm_jax.training.initial import read_initial
 from pmm_jax.training.optimizer import adam, learning_rate
+from pmm_jax.training.run_weights import restore_run
 from pmm_jax.training.seal import checked, with_checksum
 from pmm_jax.training.step import make_step
 from pmm_jax.training.workdir import run_lock
@@ -62,20 +67,62 @@ def assert_same_run(config: Config, one: Path, other: Path) -> None:
     )
 
 
-def test_a_run_writes_what_it_promises(whole: Path, tiny: Config) -> None:
+LOSSES = [f"{kind}{stage}" for kind in ("triplet", "cross_entropy") for stage in (1, 2, 3)]
+FIGURES = ["rank1", "rank5", "rank10", "mAP", "mINP", "release_mAP"]
+
+
+def test_a_run_writes_a_line_for_each_step(whole: Path) -> None:
     training = [line for line in lines(whole) if "loss" in line]
-    testing = [line for line in lines(whole) if "mAP" in line]
     assert [(line["step"], line["epoch"]) for line in training] == [
         (step, (step + 1) // 2) for step in range(1, STEPS + 1)
     ]
+    for line in training:
+        assert set(line) == {"step", "epoch", "loss", "accuracy", "learning_rate", *LOSSES}
+        assert line["loss"] == pytest.approx(sum(line[name] for name in LOSSES))
+        assert 0 <= line["accuracy"] <= 1
+        # The rate that the step used: a stair an epoch, in the release's tenths of the peak.
+        assert line["learning_rate"] == pytest.approx(1e-4 * (line["epoch"] + 1))
+
+
+def test_a_run_writes_a_line_for_each_evaluation(whole: Path, tiny: Config) -> None:
+    testing = [line for line in lines(whole) if "mAP" in line]
     assert [(line["step"], line["epoch"]) for line in testing] == [(4, 2), (6, 3)]
     for line in testing:
-        assert {"rank1", "rank5", "rank10", "mAP", "mINP"} <= set(line)
-        assert all(0 <= line[name] <= 1 for name in ("rank1", "rank5", "rank10", "mAP", "mINP"))
-    # The rate that the step used: epoch 1's, in the release's stairs.
-    assert training[0]["learning_rate"] == pytest.approx(1e-4)
-    assert json.loads((whole / "config.json").read_text())["train"]["seed"] == tiny.train.seed
-    assert list(whole.glob("events.out.tfevents*"))
+        assert set(line) == {"step", "epoch", *FIGURES}
+        assert 0 < line["rank1"] <= line["rank5"] <= line["rank10"] <= 1
+        assert 0 < line["mINP"] <= line["mAP"] <= 1
+    written = json.loads((whole / "config.json").read_text())
+    for group, fields in json.loads(json.dumps(asdict(tiny))).items():
+        assert written[group] == fields
+
+
+def test_tensorboard_shows_what_the_lines_say(whole: Path) -> None:
+    shown = {
+        (event.step, value.tag): value.simple_value
+        for file in whole.glob("events.out.tfevents*")
+        for event in events(file)
+        for value in event.summary.value
+    }
+    for line in lines(whole):
+        group = "train" if "loss" in line else "test"
+        for name in set(line) - {"step", "epoch"}:
+            assert shown.pop((line["step"], f"{group}/{name}")) == np.float32(line[name])
+    assert set(shown) == {
+        (step, f"speed/{name}")
+        for step in range(1, STEPS + 1)
+        for name in ("images_per_second", "data_wait")
+    }
+
+
+def events(file: Path) -> Iterator[Any]:
+    """The records of a TensorBoard file: a length, its checksum, an event, its checksum."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    content, at = file.read_bytes(), 0
+    while at < len(content):
+        (length,) = struct.unpack_from("<Q", content, at)
+        yield Event.FromString(content[at + 12 : at + 12 + length])
+        at += 12 + length + 4
 
 
 def test_the_same_seed_gives_the_same_run(whole: Path, tiny: Config, tmp_path: Path) -> None:
@@ -285,8 +332,21 @@ def test_evaluating_the_run_repeats_its_numbers(whole: Path, tiny: Config, which
 
 def test_an_evaluation_may_average_with_mirror_images(whole: Path, tiny: Config) -> None:
     config = replace(tiny, evaluate=replace(tiny.evaluate, flip_average=True))
-    found, plain = (evaluate_run(c, whole) for c in (config, tiny))
-    assert found.mAP != plain.mAP
+    _, network, params, stats = restore_run(whole, "latest")
+    embed = make_embed(network)
+    for found, name in zip(embed_run(config, whole, Display()), ("query", "gallery"), strict=True):
+        split = open_split(tiny.data, name)
+        plain, mirrored = (
+            np.concatenate(
+                [
+                    np.asarray(embed(params, stats, jnp.asarray(images[:, :, ::step])))[:count]
+                    for images, count in ordered_batches(split, tiny.data, 8)
+                ]
+            )
+            for step in (1, -1)
+        )
+        np.testing.assert_allclose(found.features, (plain + mirrored) / 2, rtol=1e-4, atol=1e-6)
+        assert np.abs(plain - mirrored).max() > 1e-3
 
 
 def test_a_loss_that_is_no_number_ends_the_run(

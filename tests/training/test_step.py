@@ -14,11 +14,12 @@ from pmm_jax.config import Config
 from pmm_jax.data.augment import augment
 from pmm_jax.mixing import Draws, draw_negatives
 from pmm_jax.model.initial import initialise
-from pmm_jax.model.pmm import Network, build, train_forward
+from pmm_jax.model.pmm import Network, StageOutputs, build, train_forward
+from pmm_jax.training import step as step_module
 from pmm_jax.training.optimizer import adam, learning_rate
 from pmm_jax.training.sharding import data_mesh, place, split_batch, whole
 from pmm_jax.training.state import TrainState, new_state
-from pmm_jax.training.step import Step, make_step
+from pmm_jax.training.step import Step, loss_and_gradient, make_step
 from tests.training.naive_forward import (
     IDS,
     LABELS,
@@ -74,12 +75,12 @@ def naive_triplet(embeddings: np.ndarray) -> float:
     return total / N
 
 
-def naive_cross_entropy(logits: np.ndarray) -> float:
+def naive_cross_entropy(logits: np.ndarray, smoothing: float = 0.1) -> float:
     total = 0.0
     for n in range(N):
         log_p = logits[n] - np.log(np.exp(logits[n]).sum())
         for c in range(IDS):
-            total -= (0.9 * (c == LABELS[n]) + 0.1 / IDS) * log_p[c]
+            total -= ((1 - smoothing) * (c == LABELS[n]) + smoothing / IDS) * log_p[c]
     return total / N
 
 
@@ -107,12 +108,40 @@ def test_losses_of_the_step_follow_from_seed_and_step(step: Step, tiny: Config) 
     assert metrics["accuracy"] == pytest.approx(named.mean())
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.4])
+def test_the_configs_smoothing_is_the_losses(
+    tiny: Config, monkeypatch: pytest.MonkeyPatch, smoothing: float
+) -> None:
+    rng = np.random.default_rng(0)
+    logits, embeddings = rng.standard_normal((2, N, IDS)), rng.standard_normal((2, N, 5))
+    outputs = StageOutputs(tuple(map(jnp.asarray, embeddings)), tuple(map(jnp.asarray, logits)))
+    monkeypatch.setattr(step_module, "train_forward", lambda *_: (outputs, {}))
+    config = replace(tiny, method=replace(tiny.method, label_smoothing=smoothing))
+    network, labels = build(config, IDS), jnp.asarray(LABELS)
+    metrics, *_ = loss_and_gradient(
+        network, config, {"w": jnp.ones(())}, {}, jnp.zeros(()), labels, Draws()
+    )
+    for i in (0, 1):
+        expected = naive_cross_entropy(logits[i], smoothing)
+        np.testing.assert_allclose(metrics[f"cross_entropy{i + 1}"], expected, rtol=1e-5)
+    assert metrics["accuracy"] == pytest.approx((logits[0].argmax(1) == LABELS).mean())
+
+
 def test_the_same_steps_twice_are_the_same_bit_for_bit(step: Step, tiny: Config) -> None:
     first, first_metrics = take(step, tiny, [0, 1, 2])
     again, again_metrics = take(step, tiny, [0, 1, 2])
     jax.tree.map(np.testing.assert_array_equal, first, again)
     assert first_metrics == again_metrics
     assert int(first.step) == 3
+
+
+def test_the_old_states_memory_is_the_new_ones(step: Step, tiny: Config) -> None:
+    _, _, state = prepare(tiny)
+    batch = (split_batch(data_mesh(N), array, N) for array in (images(), LABELS))
+    after, _ = step(state, *batch)
+    for old, new in zip(jax.tree.leaves(state), jax.tree.leaves(after), strict=True):
+        assert old.is_deleted()
+        assert not new.is_deleted()
 
 
 def test_every_parameter_and_statistic_moves(step: Step, tiny: Config) -> None:

@@ -1,0 +1,187 @@
+"""Wrong changes to what says that we are equal to PyTorch, and to the comparison of methods."""
+
+from tests.mutants.mutant import of
+
+MUTANTS = [
+    *of("comparison/parity.py", "comparison/test_parity.py")(
+        (
+            'relative = np.abs(norms / np.where(nonzero, ref["grad_norm"], 1) - 1)[nonzero]',
+            "relative = np.abs(norms / np.where(nonzero, norms, 1) - 1)[nonzero]",
+            "gradients compared with themselves",
+        ),
+        (
+            'relative = np.abs(norms / ref[f"step{number}_state_norm"] - 1)',
+            "relative = np.abs(norms / norms - 1)",
+            "weights compared with themselves",
+        ),
+        (
+            '    yield Quantity(f"step {number + 1}: statistics, norms", '
+            "_largest(relative[running]), TOLERANCE)\n",
+            "",
+            "statistics' norms skipped",
+        ),
+        (
+            '    yield Quantity(f"step {number + 1}: statistics, sums", '
+            "_largest(moved[running]), TOLERANCE)\n",
+            "",
+            "statistics' sums skipped",
+        ),
+        (
+            "yield from _losses(number, losses, ref)",
+            "yield from _losses(number, losses, ref) if number == 0 else ()",
+            "losses of steps 2 and 3 skipped",
+        ),
+        (
+            "return self.difference <= self.tolerance",
+            "return not self.difference > self.tolerance",
+            "NaN agrees",
+        ),
+        ("return not beyond", "return True", "parity always says that all agree"),
+        (
+            "return float(values.max()) if len(values) else 0.0",
+            "return float(values.min()) if len(values) else 0.0",
+            "the smallest difference in place of the largest",
+        ),
+        (
+            "difference = np.abs(value - ref[name]).max() / np.abs(ref[name]).max()",
+            "difference = (value - ref[name]).max() / np.abs(ref[name]).max()",
+            "differences below 0 agree",
+        ),
+        ("\nTOLERANCE = 1e-6", "\nTOLERANCE = 1e-2", "a hundredth off agrees"),
+    ),
+    *of("comparison/golden.py", "comparison/test_golden.py")(
+        (
+            "return z * np.sqrt(2.0 / np.prod(shape[1:]))",
+            "return z * np.sqrt(2.0 / np.prod(shape[:-1]))",
+            "other weights than the release's side",
+        ),
+    ),
+    *of("comparison/pair.py", "comparison/test_pair.py")(
+        (
+            "return max(abs(self.ours[k] - self.baseline[k])",
+            "return min(abs(self.ours[k] - self.baseline[k])",
+            "the smallest difference in place of the largest",
+        ),
+        (
+            "torch.cat([own2 != keep2, own3 != keep3])",
+            "torch.cat([own2 != keep2])",
+            "only stage II's blocks counted",
+        ),
+        (
+            "rate = float(self._schedule(np.int32(number - 1)))",
+            "rate = float(self._schedule(np.int32(number)))",
+            "the baseline's rate is the next step's",
+        ),
+        (
+            "stage2, stage3 = (torch",
+            "stage3, stage2 = (torch",
+            "the baseline's stages swap their negatives",
+        ),
+    ),
+    *of("comparison/compare.py", "comparison/test_compare.py")(
+        (
+            'max(s["difference"] for s in steps[:EARLY])',
+            'min(s["difference"] for s in steps[:EARLY])',
+            "the smallest difference in place of the largest",
+        ),
+        (
+            "(firsts <= rank).mean()",
+            "(firsts < rank).mean()",
+            "CMC a rank late",
+        ),
+        (
+            "float(ours / baseline)",
+            "float(baseline / ours)",
+            "the ratio of times upside down",
+        ),
+    ),
+    *of("comparison/seeds.py", "comparison/test_compare.py")(
+        (
+            "for result in results], axis=0).tolist()",
+            "for result in results[:1]], axis=0).tolist()",
+            "means are the first seed's",
+        ),
+        (
+            "replace(config.train, seed=seed)",
+            "replace(config.train, seed=0)",
+            "every seed is seed 0",
+        ),
+    ),
+    *of("torch_baseline/step.py", "comparison/test_pair.py")(
+        (
+            '{"params": others, "weight_decay": 0.0}',
+            '{"params": others, "weight_decay": optim.decoupled_decay}',
+            "the baseline's AdamW decays biases, too",
+        ),
+        (
+            "optim.eps, optim.weight_decay\n",
+            "optim.eps\n",
+            "the baseline's weight decay ignored",
+        ),
+    ),
+    *of("torch_baseline/evaluate.py", "comparison/test_baseline_evaluate.py")(
+        (
+            "removed = (gallery_ids == query_ids[i]) & (gallery_cameras == query_cameras[i])",
+            "removed = gallery_cameras == query_cameras[i]",
+            "the baseline's ranking leaves out its whole camera",
+        ),
+        (
+            "features = (features + model(x.flip(3))) / 2",
+            "features = (features + model(x.flip(2))) / 2",
+            "the baseline's mirror image is upside down",
+        ),
+    ),
+    *of("torch_baseline/mixing.py", "comparison/test_pair.py")(
+        (
+            "descending=True, stable=True).indices[:, :top_k]",
+            "descending=False, stable=True).indices[:, :top_k]",
+            "the baseline replaces its weakest blocks",
+        ),
+    ),
+    *of("ablation/table.py", "ablation/test_ablation_table.py")(
+        (
+            "float(np.std(means, ddof=1)) if",
+            "float(np.std(means)) if",
+            "spread over seeds too narrow",
+        ),
+        (
+            "[seed for seed in values if seed in first]",
+            "list(values)[:1]",
+            "differences of the first seed alone",
+        ),
+        (
+            "difference = runs_interval(mine, theirs)",
+            "difference = runs_interval(theirs, mine)",
+            "differences with the wrong sign",
+        ),
+        (
+            'mAP=_figure(own, against, "average_precision")',
+            'mAP=_figure(own, against, "hits")',
+            "the mAP column is Rank-1's",
+        ),
+        (
+            "np.median([result.seconds for result in own.values()]) / 60",
+            "np.median([result.seconds for result in own.values()])",
+            "seconds called minutes",
+        ),
+    ),
+    *of("ablation/overlap.py", "ablation/test_overlap.py")(
+        (
+            "(one & other).sum((1, 2)) / (one | other).sum((1, 2))",
+            "(one & other).sum((1, 2)) / one.sum((1, 2))",
+            "overlap isn't IoU",
+        ),
+        (
+            "common / (2 * top_k - common)",
+            "common / top_k",
+            "chance isn't of IoU",
+        ),
+    ),
+    *of("ablation/variants.py", "ablation/test_ablation_variants.py")(
+        (
+            "replace(self.config.train, seed=seed)",
+            "replace(self.config.train, seed=0)",
+            "every seed is seed 0",
+        ),
+    ),
+]

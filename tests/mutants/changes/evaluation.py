@@ -1,0 +1,308 @@
+"""Wrong changes to what comes out of embeddings."""
+
+from tests.mutants.mutant import of
+
+MUTANTS = [
+    *of("evaluation/ranking.py", "evaluation/test_ranking.py")(
+        (
+            "first_ranks[first_ranks <= max_rank] - 1",
+            "first_ranks[first_ranks < max_rank] - 1",
+            "CMC's last rank left out",
+        ),
+        ("return float(self.cmc[4])", "return float(self.cmc[5])", "Rank-5 is Rank-6"),
+        ("return float(self.cmc[9])", "return float(self.cmc[10])", "Rank-10 is Rank-11"),
+        (
+            "np.where(ranks <= RELEASE_RANKS, precision, 0)",
+            "np.where(ranks < RELEASE_RANKS, precision, 0)",
+            "release mAP without rank 50",
+        ),
+        (
+            "precision = position / ranks",
+            "precision = 1 / ranks",
+            "average precision of the first match alone",
+        ),
+        (
+            "mINP=float(precision[last].mean())",
+            "mINP=float(precision[starts].mean())",
+            "mINP by the first match",
+        ),
+        (
+            "cmc=np.cumsum(hits) / evaluated",
+            "cmc=np.cumsum(hits) / protocol.queries",
+            "queries without a match count as missed",
+        ),
+        (
+            "earlier = left_out[:, None] < matches",
+            "earlier = left_out[:, None] > matches",
+            "ties rank against gallery order",
+        ),
+        (
+            "np.count_nonzero(row[: matches[index]] == distances[index])",
+            "0",
+            "ties count for the match",
+        ),
+        ("row[junk] = np.inf", "row[junk] = 0", "junk ranks first"),
+        ("if max_rank < 10:", "if max_rank < 9:", "a CMC too short for Rank-10"),
+    ),
+    *of("evaluation/protocol.py", "evaluation/test_ranking.py", "evaluation/test_embeddings.py")(
+        (
+            "other_camera = asked_by[query] != taken_by[image]",
+            "other_camera = np.ones(len(query), bool)",
+            "the same-camera rule ignored",
+        ),
+        (
+            "self._end[self.query_ids == JUNK] = self._start[self.query_ids == JUNK]\n        ",
+            "",
+            "queries of identity -1 find junk",
+        ),
+    ),
+    *of("evaluation/counting.py", "evaluation/test_embeddings.py")(
+        (
+            "(theirs != mine) & (theirs != JUNK)",
+            "theirs != JUNK",
+            "images of one's own camera count",
+        ),
+        (
+            "distances = jnp.where(is_open, jnp.inf, distances)\n    return",
+            "return",
+            "close pairs count twice",
+        ),
+        (
+            "low, high = thresholds - error, thresholds + error",
+            "low, high = thresholds, thresholds",
+            "float32's rounding decides ties",
+        ),
+    ),
+    *of("evaluation/streaming.py", "evaluation/test_embeddings.py")(
+        (
+            "first = tied & (image[:, None] < batch.images[column])",
+            "first = tied & (image[:, None] > batch.images[column])",
+            "ties rank against gallery order",
+        ),
+        (
+            "closer = distances[:, None] < batch.exact[column]",
+            "closer = distances[:, None] <= batch.exact[column]",
+            "ties count against the match",
+        ),
+        (
+            "starts[share.index :: share.count]",
+            "starts[:: share.count]",
+            "several processes count the same queries",
+            "evaluation/test_evaluation_devices.py",
+        ),
+        (
+            "images = self._kept[start : start + self._block]",
+            "images = self._kept[start : start + self._block - 1]",
+            "gallery images are left out",
+        ),
+    ),
+    *of("evaluation/distances.py", "evaluation/test_distances.py")(
+        ("GRID_BITS = 25", "GRID_BITS = 12", "distances of close embeddings tie"),
+        (
+            "np.rint(result, out=result)",
+            "np.floor(result, out=result)",
+            "distances off by a grid step",
+        ),
+        ("a *= -2", "a *= -1", "wrong distances"),
+    ),
+    *of("evaluation/reranking.py", "evaluation/test_reranking.py")(
+        (
+            "half = round(k1 / 2) + 1",
+            "half = k1 // 2",
+            "other neighbor sets than the published code's",
+        ),
+        (
+            "row *= weight / near.farthest[i]",
+            "row *= 0.3 / near.farthest[i]",
+            "the weight of re-ranking half ignored",
+        ),
+        (
+            "row += (1 - weight) * jaccard",
+            "row += weight * jaccard",
+            "the weight of re-ranking swapped",
+        ),
+        (
+            "_averaged(near.indices[:, :k2])",
+            "_averaged(near.indices[:, : k2 + 1])",
+            "k2 one more",
+        ),
+        (
+            "shared > 2 / 3 * theirs_mutual.sum(-1)",
+            "shared >= 1 / 2 * theirs_mutual.sum(-1)",
+            "sets expanded too often",
+        ),
+        ("return 1 - shared / (2 - shared)", "return 1 - shared / 2", "not Jaccard's distance"),
+        ("np.exp(-distances", "np.exp(distances", "far neighbors weigh most"),
+    ),
+    *of("evaluation/measure.py", "evaluation/test_variants.py", "evaluation/test_summary.py")(
+        (
+            "settings.k1, settings.k2, settings.weight, progress",
+            "settings.k1, settings.k2, 0.3, progress",
+            "re-ranking's weight ignored",
+        ),
+        (
+            "settings.k1, settings.k2, settings.weight, progress",
+            "settings.k1, 6, settings.weight, progress",
+            "re-ranking's k2 ignored",
+        ),
+        (
+            "draws, seed = settings.single_shot, settings.seed",
+            "draws, seed = settings.single_shot, 0",
+            "single-shot's seed ignored",
+        ),
+        (
+            "multi_query(query, gallery, settings.multi_query)",
+            'multi_query(query, gallery, "average")',
+            "multi-query's max ignored",
+        ),
+        (
+            "settings.index, settings.probes, settings.depth",
+            "settings.index, settings.probes, 1000",
+            "the index's depth ignored",
+        ),
+        (
+            "settings.index, settings.probes, settings.depth",
+            "settings.index, 16, settings.depth",
+            "the index's probes ignored",
+        ),
+        (
+            "augment_gallery(found, settings.augment_gallery, settings.alpha)",
+            "augment_gallery(found, settings.augment_gallery, 3.0)",
+            "alpha ignored for the gallery",
+        ),
+        (
+            "expand_queries(asked, found, settings.expand_queries, settings.alpha)",
+            "expand_queries(asked, gallery.features, 1, settings.alpha)",
+            "expansion by one neighbor alone",
+        ),
+        (
+            'if settings.distance == "cosine":',
+            "if False:",
+            "cosine distance ignored",
+        ),
+        (
+            "    if not settings.cameras:\n",
+            "    if False:\n",
+            "--no-cameras ignored",
+        ),
+    ),
+    *of("evaluation/summary.py", "evaluation/test_summary.py")(
+        (
+            '"rank1": ranking.hits,',
+            '"rank1": ranking.average_precision,',
+            "Rank-1's interval is mAP's",
+        ),
+        (
+            '"mINP": ranking.inverse_negative_penalty,',
+            '"mINP": ranking.average_precision,',
+            "mINP's interval is mAP's",
+        ),
+        (
+            "_intervals(result, settings.seed)",
+            "_intervals(result, 0)",
+            "the seed of intervals ignored",
+        ),
+        (
+            "pairs.camera_pairs(query, gallery, chunk)",
+            "pairs.camera_pairs(gallery, query, chunk)",
+            "rows and columns of camera pairs swapped",
+        ),
+    ),
+    *of("evaluation/camera_pairs.py", "evaluation/test_camera_pairs.py")(
+        (
+            "mine = (query.cameras == own) & ~np.isnan(ranking.first_match)",
+            "mine = ~np.isnan(ranking.first_match)",
+            "every row is the whole query set's",
+        ),
+    ),
+    *of(
+        "evaluation/bootstrap.py", "evaluation/test_bootstrap.py", "ablation/test_ablation_table.py"
+    )(
+        (
+            "difference.mean(1).std(ddof=1)",
+            "difference.mean(1).std()",
+            "intervals over 2 seeds 29 % too narrow",
+        ),
+        (
+            "special.stdtrit(runs - 1, tail)",
+            "special.ndtri(tail)",
+            "intervals over few seeds far too narrow",
+        ),
+        (
+            "float(np.hypot(by_run, by_query))",
+            "float(by_query)",
+            "training's luck isn't counted",
+        ),
+        (
+            "float(np.hypot(by_run, by_query))",
+            "float(by_run)",
+            "the queries' luck isn't counted",
+        ),
+        (
+            "difference.mean(0).std() / queries**0.5",
+            "difference.std() / difference.size**0.5",
+            "runs count as so many queries more",
+        ),
+        ("tail = (1 - level) / 2", "tail = 1 - level", "90 % intervals called 95 %"),
+        (
+            "rng = np.random.default_rng(seed)",
+            "rng = np.random.default_rng(0)",
+            "the seed of intervals ignored",
+        ),
+    ),
+    *of("evaluation/verification.py", "evaluation/test_verification.py")(
+        (
+            "np.mean(positives < threshold)",
+            "np.mean(positives <= threshold)",
+            "the threshold accepts one pair more",
+        ),
+        (
+            "accepted = int(rate * negatives)",
+            "accepted = int(rate * negatives) + 1",
+            "the threshold accepts a false pair more",
+        ),
+    ),
+    *of("evaluation/variants.py", "evaluation/test_variants.py")(
+        (
+            "pool = np.add if pooling",
+            "pool = np.add if not pooling",
+            "multi-query's mean is a maximum",
+        ),
+        (
+            "candidates = np.flatnonzero(gallery.cameras != camera)",
+            "candidates = np.arange(len(gallery.cameras))",
+            "single-shot draws from the query's own camera",
+        ),
+        (
+            "rng = np.random.default_rng(seed)",
+            "rng = np.random.default_rng(0)",
+            "single-shot's seed ignored",
+        ),
+    ),
+    *of("evaluation/expansion.py", "evaluation/test_expansion.py")(
+        (
+            "_neighbour_sums(gallery, gallery, k + 1, alpha)",
+            "_neighbour_sums(gallery, gallery, k, alpha)",
+            "a neighbor fewer in the gallery",
+        ),
+        (
+            "np.clip(1 - near.distances / 2, 0, 1)",
+            "np.clip(1 - near.distances, 0, 1)",
+            "not the cosine similarity",
+        ),
+    ),
+    *of("evaluation/neighbours.py", "evaluation/test_neighbours.py")(
+        (
+            "return _Best(-near, index + first,",
+            "return _Best(-near, index,",
+            "neighbors of later blocks are the first block's",
+        ),
+    ),
+    *of("evaluation/approximate.py", "evaluation/test_approximate.py")(
+        (
+            "is_other & (images >= 0)",
+            "is_other | (images >= 0)",
+            "matches count as images ahead",
+        ),
+    ),
+]

@@ -1,0 +1,246 @@
+"""Wrong changes to the network, its initial values and its operations."""
+
+from tests.mutants.mutant import of
+
+MUTANTS = [
+    *of("model/initial.py", "model/test_resnet.py")(
+        (
+            "rng.uniform(-1, 1, shape) / np.sqrt(fan_in)",
+            "rng.uniform(-1, 1, shape) / np.sqrt(fan_out)",
+            "the part block starts other than PyTorch's",
+        ),
+        (
+            "rng.standard_normal(shape) * np.sqrt(2 / fan)",
+            "rng.standard_normal(shape) * np.sqrt(1 / fan)",
+            "Xavier in place of He",
+        ),
+        (
+            'fan = fan_in if path == ("stage1", "reduction", "kernel") else fan_out',
+            "fan = fan_out",
+            "stage I's reduction starts other than the release's",
+        ),
+        (
+            "receptive * shape[-2], receptive * shape[-1]",
+            "receptive * shape[-1], receptive * shape[-2]",
+            "fan-in and fan-out swapped",
+        ),
+        (
+            "value = 1 + 0.02 * rng.standard_normal(shape)",
+            "value = 1 + 0.0 * rng.standard_normal(shape)",
+            "the heads' scales start at 1",
+        ),
+        (
+            '[seed, zlib.crc32("/".join(path).encode())]',
+            '[0, zlib.crc32("/".join(path).encode())]',
+            "all seeds start from the same weights",
+        ),
+        (
+            '[seed, zlib.crc32("/".join(path).encode())]',
+            "[seed, zlib.crc32(path[-1].encode())]",
+            "layers of one shape start alike",
+        ),
+        (
+            'np.full(shape, float(not (zero_last_scale and path[-2] == "bn3")))',
+            "np.full(shape, 1.0)",
+            "zero_last_scale ignored",
+        ),
+        (
+            'np.full(shape, 3.0 if kind == "power" else 0.0)',
+            "np.full(shape, 0.0)",
+            "GeM starts at the power 0",
+        ),
+    ),
+    *of("model/layers.py", "model/test_layers.py")(
+        (
+            "unbiased = batch_var * (count / max(count - 1, 1))",
+            "unbiased = batch_var",
+            "running variance is biased, as PyTorch's isn't",
+        ),
+        (
+            "momentum: float = 0.1",
+            "momentum: float = 0.9",
+            "running statistics are the last batch's",
+        ),
+        ("eps: float = 1e-5", "eps: float = 1e-3", "another normalization than PyTorch's"),
+        (
+            "mean.value = (1 - self.momentum) * mean.value + self.momentum * batch_mean",
+            "mean.value = self.momentum * mean.value + (1 - self.momentum) * batch_mean",
+            "running mean is the last batch's",
+        ),
+    ),
+    *of("model/operations.py", "model/test_operations.py")(
+        (
+            "    mean, variance = batch_moments(x)\n"
+            "    return normalise(x, mean, variance, scale, bias, eps), mean, variance\n\n\n"
+            "def normalise(",
+            "    mean, variance = batch_moments(x)\n"
+            "    variance = variance * (x.size / (x.size - x.shape[-1]))\n"
+            "    return normalise(x, mean, variance, scale, bias, eps), mean, variance\n\n\n"
+            "def normalise(",
+            "statistics wrong on GPU and TPU alone",
+        ),
+        (
+            "lax.rsqrt(variance + eps)\n    return (x",
+            "lax.rsqrt(variance) + eps\n    return (x",
+            "eps outside the root",
+        ),
+        (
+            "mean(axes) - jnp.square(mean), 0)",
+            "mean(axes) - mean, 0)",
+            "wrong variance",
+        ),
+        (
+            "lax.reduce_window(x, lowest, lax.max, (1, 3, 3, 1), (1, 2, 2, 1), pad)",
+            "lax.reduce_window(x, lowest, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "
+            "((0, 0), (0, 1), (0, 1), (0, 0)))",
+            "another pooling on accelerators",
+        ),
+        (
+            "((0, 0), (1, 0), (1, 0), (0, 0)), constant_values=lowest",
+            "((0, 0), (0, 1), (0, 1), (0, 0)), constant_values=lowest",
+            "another pooling on CPUs",
+        ),
+        (
+            "constant = mean * of_x - slope * grad_bias / count",
+            "constant = mean * of_x",
+            "BatchNorm's gradient wrong on CPUs",
+        ),
+        (
+            "grad_bias = grad.sum(axes, dtype=mean.dtype)",
+            "grad_bias = grad.mean(axes, dtype=mean.dtype)",
+            "BatchNorm's gradient wrong on CPUs",
+        ),
+    ),
+    *of("model/convolution.py", "model/test_operations.py")(
+        (
+            "pad = (kernel.shape[0] - 1) // 2\n    return lax",
+            "pad = kernel.shape[0] // 4\n    return lax",
+            "another padding of the stem",
+        ),
+        (
+            "((1, 0), (1, 0), (0, 0), (0, 0)))\n    taps = taps.reshape(4, 2",
+            "((0, 1), (0, 1), (0, 0), (0, 0)))\n    taps = taps.reshape(4, 2",
+            "the stem is shifted by a pixel on CPUs",
+        ),
+        (
+            "sides = [_moved_left(grad, pad - j) for j in range(k)]",
+            "sides = [_moved_left(grad, j - pad) for j in range(k)]",
+            "kernels' gradients mirrored on CPUs",
+        ),
+    ),
+    *of("model/heads.py", "model/test_heads.py", "training/test_forward.py")(
+        (
+            "return reduced if train else normed, classifier(normed)",
+            "return normed, classifier(normed)",
+            "bnneck's triplet takes what the test takes",
+        ),
+        (
+            "return reduced if train else normed, classifier(normed)",
+            "return reduced if train else normed, classifier(reduced)",
+            "bnneck's classifier sees no BatchNorm",
+        ),
+        (
+            "return feature_map.max((1, 2)).astype(wide)",
+            "return feature_map.mean((1, 2)).astype(wide)",
+            "stages II and III pool by the average",
+        ),
+        (
+            ".mean((1, 2)) ** (1 / p)",
+            ".sum((1, 2)) ** (1 / p)",
+            "GeM is a norm, not a mean",
+        ),
+        (
+            "embedding = nn.relu(BatchNorm(",
+            "embedding = nn.elu(BatchNorm(",
+            "another embedding than the paper's",
+        ),
+    ),
+    *of("model/resnet.py", "model/test_resnet.py")(
+        (
+            "LAYER_STRIDES = (1, 2, 2, 1)",
+            "LAYER_STRIDES = (2, 1, 2, 1)",
+            "layer 1 halves the map in layer 2's place",
+        ),
+        (
+            "return nn.relu(x + y)",
+            "return nn.relu(y)",
+            "no shortcut",
+        ),
+        (
+            'conv("conv2", self.planes, 3, self.stride)(y)',
+            'conv("conv2", self.planes, 3)(y[:, :: self.stride, :: self.stride])',
+            "another stride than torchvision's",
+        ),
+        (
+            "max(8, round(channels * width / 8) * 8)",
+            "max(8, int(channels * width / 8) * 8)",
+            "narrower networks than model.width says",
+        ),
+        (
+            "nn.remat(Bottleneck, static_argnums=(2,)) if self.remat else Bottleneck",
+            "Bottleneck",
+            "model.remat ignored",
+            "training/test_program.py",
+        ),
+    ),
+    *of("model/pmm.py", "training/test_forward.py", "training/test_methods_step.py")(
+        (
+            "if config.method.cumulative and number > 2 else part_map",
+            "if not config.method.cumulative and number > 2 else part_map",
+            "method.cumulative the other way round",
+        ),
+        (
+            'heats.append(heat_of(f"stage{number - 1}", inputs[-1]))',
+            'heats.append(heat_of("stage1", inputs[0]))',
+            "stage III looks where stage I looked",
+        ),
+        (
+            "nearest_negatives(stages[-1][0], labels, shards)",
+            "nearest_negatives(stages[0][0], labels, shards)",
+            "the hardest negative by stage I's embedding in both stages",
+        ),
+        (
+            'new_stats[name] = updates["batch_stats"]',
+            "new_stats[name] = stats[name]",
+            "running statistics never move",
+        ),
+        (
+            'parts["stage1"] = head("average")',
+            'parts["stage1"] = head("max")',
+            "stage I pools by the maximum",
+        ),
+        (
+            'head("max", 2 * model.embedding_size)',
+            'head("max", model.embedding_size)',
+            "BDB's second embedding half as long",
+            "comparison/test_bdb.py",
+        ),
+        (
+            "batch_drop(part_map, draws.corner, config.method.drop_height)",
+            "batch_drop(part_map, draws.corner, 0.33)",
+            "method.drop_height half ignored",
+        ),
+        (
+            "return network.parts[name].apply(variables, x, False)",
+            'return network.parts[name].apply(variables, x, True, mutable=["batch_stats"])[0]',
+            "at test time an embedding depends on the other images of its batch",
+        ),
+        (
+            "return grad_cam(score, feature_map, labels)",
+            "return grad_cam(score, feature_map, jnp.roll(labels, 1))",
+            "heat of another image's identity",
+        ),
+    ),
+    *of("model/explain.py", "model/test_explain.py")(
+        (
+            "heats = jnp.stack(maps, axis=1)\n    return heats[:count], heats[count:]",
+            "heats = jnp.stack(maps, axis=1)\n    return heats[count:], heats[:count]",
+            "a pair's heat maps swapped",
+        ),
+        (
+            ".sum(0).argmax(1)",
+            "[0].argmax(1)",
+            "the explained identity is stage I's alone",
+        ),
+    ),
+]

@@ -1,0 +1,49 @@
+"""Which checkpoints a run keeps, by runs whose steps and evaluations are made up."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pmm_jax.config import Config
+from pmm_jax.evaluation import Ranking
+from pmm_jax.training import loop
+from pmm_jax.training.checkpoint import Checkpoints
+
+LOSSES = ("loss", "accuracy", "triplet1", "cross_entropy1")
+
+
+def made_up(mAP: float) -> Ranking:
+    values = np.array([mAP])
+    return Ranking(np.full(50, mAP), mAP, mAP, 1, mAP, values, values, np.ones(1))
+
+
+def run(config: Config, workdir: Path, figures: list[float], patch: pytest.MonkeyPatch) -> None:
+    """A run of 6 steps, 2 an epoch, with an evaluation after each epoch."""
+    left: Iterator[float] = iter(figures)
+
+    def step(state: Any, *_: Any) -> Any:
+        return replace(state, step=state.step + 1), {name: jnp.float32(1) for name in LOSSES}
+
+    patch.setattr(loop, "make_step", lambda *_: step)
+    patch.setattr(loop, "evaluate", lambda *_, **__: made_up(next(left)))
+    loop.train(replace(config, train=replace(config.train, evaluate_every=1)), workdir)
+
+
+@pytest.mark.parametrize(
+    ("figures", "best"), [([0.2, 0.9, 0.5], 4), ([0.9, 0.2, 0.5], 2), ([0.2, 0.5, 0.9], 6)]
+)
+def test_the_best_by_map_and_the_latest_are_kept(
+    tiny: Config,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    figures: list[float],
+    best: int,
+) -> None:
+    run(tiny, tmp_path, figures, monkeypatch)
+    with Checkpoints(tmp_path, read_only=True) as checkpoints:
+        assert (checkpoints.latest, checkpoints.best) == (6, best)

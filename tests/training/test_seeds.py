@@ -1,0 +1,106 @@
+"""The seed decides initial weights, batches, augmentation and negatives, each by itself."""
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from pmm_jax.config import Config
+from pmm_jax.data.prepare import prepare
+from pmm_jax.mixing import Draws
+from pmm_jax.model.pmm import build
+from pmm_jax.training import loop, step
+from pmm_jax.training.sharding import data_mesh, place, whole
+from pmm_jax.training.state import TrainState
+from tests.training.naive_forward import IDS, LABELS, N, images
+
+
+def seeded(config: Config, seed: int) -> Config:
+    return replace(config, train=replace(config.train, seed=seed))
+
+
+@pytest.fixture
+def only_random(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training steps that stop at their random part, and give it as metrics."""
+
+    def apply_step(*arguments: Any) -> tuple[TrainState, dict[str, Any]]:
+        _, _, _, state, images, _, draws, _, _ = arguments
+        return replace(state, step=state.step + 1), {"images": images, "draws": draws}
+
+    monkeypatch.setattr(step, "apply_step", apply_step)
+
+
+def random_parts(config: Config, steps: int = 2) -> list[tuple[np.ndarray, Draws]]:
+    """Augmented images and negatives of a run's first steps, on the same batch."""
+    nothing = TrainState(jnp.int32(0), {}, {}, ())
+    state = place(nothing, whole(data_mesh(N)))
+    run = step.jit_step(build(config, IDS), config, optax.identity(), state)
+    found = []
+    for _ in range(steps):
+        state, random = run(state, images(), LABELS)
+        found.append((np.asarray(random["images"]), jax.device_get(random["draws"])))
+    return found
+
+
+@pytest.mark.usefixtures("only_random")
+def test_augmentation_and_negatives_follow_from_the_seed_and_the_step(tiny: Config) -> None:
+    one, again, other = (random_parts(seeded(tiny, seed)) for seed in (3, 3, 4))
+    for (pixels, draws), (same_pixels, same_draws) in zip(one, again, strict=True):
+        np.testing.assert_array_equal(pixels, same_pixels)
+        jax.tree.map(np.testing.assert_array_equal, draws, same_draws)
+    for (pixels, draws), (other_pixels, other_draws) in [
+        *zip(one, other, strict=True),  # another seed
+        (one[0], one[1]),  # another step
+    ]:
+        assert (pixels != other_pixels).any((1, 2, 3)).sum() > N / 2
+        assert draws.negatives is not None
+        assert other_draws.negatives is not None
+        for negatives, others in zip(draws.negatives, other_draws.negatives, strict=True):
+            assert (negatives != others).any()
+
+
+@pytest.mark.usefixtures("only_random")
+def test_augmentation_is_what_the_config_asks_for(tiny: Config) -> None:
+    off: dict[str, Any] = {"flip_probability": 0.0, "erase_probability": 0.0, "crop_padding": 0}
+    plain = replace(tiny, data=replace(tiny.data, **off))
+    (unchanged, _), _ = random_parts(plain)
+    on: dict[str, Any] = {
+        "flip_probability": 1.0,
+        "erase_probability": 1.0,
+        "crop_padding": 2,
+        "color_jitter": 0.5,
+    }
+    for field, value in on.items():
+        config = replace(plain, data=replace(plain.data, **{field: value}))
+        (found, _), _ = random_parts(config)
+        assert (found != unchanged).any((1, 2, 3)).sum() > N / 2, field
+
+
+def test_initial_weights_follow_from_the_seed(tiny: Config) -> None:
+    network = build(tiny, IDS)
+    one, again, other = (
+        jax.device_get(loop.start(network, seeded(tiny, seed), optax.identity()).params)
+        for seed in (3, 3, 4)
+    )
+    jax.tree.map(np.testing.assert_array_equal, one, again)
+    drawn = [
+        (value, different)
+        for value, different in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+        if len(np.unique(value)) > 1
+    ]
+    assert len(drawn) > 20  # every kernel, and the heads' scales
+    for value, different in drawn:
+        assert (value != different).mean() > 0.99
+
+
+def test_batches_follow_from_the_seed(tiny: Config) -> None:
+    prepare(tiny.data)
+    one, again, other = (
+        [loop.training_data(seeded(tiny, seed))[1].batch(i) for i in range(6)] for seed in (3, 3, 4)
+    )
+    np.testing.assert_array_equal(one, again)
+    assert (np.sort(one, axis=1) != np.sort(other, axis=1)).any(1).all()

@@ -1,0 +1,54 @@
+"""Where the arrays of a state lie, on more devices than are at hand."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+from jax.sharding import AbstractMesh, PartitionSpec
+
+from pmm_jax.errors import UserError
+from pmm_jax.training.sharding import data_mesh, state_sharding
+from pmm_jax.training.state import new_state
+
+PARAMS = {
+    "kernel": jnp.zeros((3, 3, 8, 64)),
+    "tall": jnp.zeros((12, 6)),
+    "odd": jnp.zeros((7, 9)),
+    "bias": jnp.zeros(4),
+    "short": jnp.zeros(2),
+}
+SPREAD = {
+    "kernel": PartitionSpec(None, None, None, "data"),
+    "tall": PartitionSpec("data"),
+    "odd": PartitionSpec(),
+    "bias": PartitionSpec("data"),
+    "short": PartitionSpec(),
+}
+"""On 4 devices: along the longest axis that divides by them."""
+
+
+def specs(spread: bool) -> Any:
+    state = new_state(PARAMS, {"mean": jnp.zeros(64)}, optax.scale_by_adam())
+    mesh: Any = AbstractMesh((4,), ("data",))
+    return state, jax.tree.map(lambda s: s.spec, state_sharding(mesh, state, spread))
+
+
+@pytest.mark.parametrize("spread", [True, False])
+def test_moments_are_spread_where_asked_and_nothing_else_is(spread: bool) -> None:
+    state, found = specs(spread)
+    for moments in (found.optimizer.mu, found.optimizer.nu):
+        assert moments == (SPREAD if spread else dict.fromkeys(PARAMS, PartitionSpec()))
+    assert found.optimizer.count == PartitionSpec()
+    for spec in jax.tree.leaves((found.step, found.params, found.stats)):
+        assert spec == PartitionSpec()
+    sizes = [math.prod(x.shape) for x in jax.tree.leaves(state.optimizer)]
+    assert sum(sizes) > 2 * 3 * 3 * 8 * 64
+
+
+@pytest.mark.parametrize(("size", "devices"), [(7, 2), (30, 4), (3, 8)])
+def test_a_batch_that_devices_can_not_share_is_refused(size: int, devices: int) -> None:
+    with pytest.raises(UserError, match=f"{size} images does not divide by {devices} devices"):
+        data_mesh(size, devices)
