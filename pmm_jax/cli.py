@@ -185,6 +185,15 @@ def main(program: Callable[[Sequence[str]], None]) -> None:
                 2,
             )
         _end(f"error: {error.strerror}{where}", 2)
+    except (MemoryError, RuntimeError) as error:
+        # What XLA raises where a device's memory is too small is known by its words alone.
+        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        _end(
+            "error: out of memory; lower data.identities_per_batch, evaluate.batch_size or "
+            "data.image_size, or set --model.remat",
+            2,
+        )
     except Interrupted as end:
         _end(f"{end}; the same command goes on from there", 130)
     except KeyboardInterrupt as end:
