@@ -9,7 +9,6 @@ import os
 import re
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TextIO, TypeVar
@@ -72,9 +71,8 @@ def _defined(path: str, source: bytes) -> object:
         with contextlib.redirect_stdout(sys.stderr):
             exec(compile(source, path, "exec"), names)
     except SyntaxError as error:
-        # It can be of a module that the file imports.
         line = f", line {error.lineno}" if error.lineno else ""
-        raise UserError(f"{error.filename or path}{line}: not Python ({error.msg})") from None
+        raise UserError(f"{path}{line}: not Python ({error.msg})") from None
     except TypeError as error:  # a field that no dataclass of config.py has
         name = re.search(
             r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error)
@@ -88,8 +86,7 @@ def _defined(path: str, source: bytes) -> object:
         ) from None
     # A config file is a program of the user's, and can fail in any way: by sys.exit(0), too.
     except BaseException as error:
-        words = "".join(traceback.format_exception_only(error)).split()
-        raise UserError(f"{path}: {' '.join(words)}") from None
+        raise UserError(f"{path}: {type(error).__name__}: {' '.join(str(error).split())}") from None
     return names.get("config")
 
 
@@ -186,14 +183,11 @@ def main(program: Callable[[Sequence[str]], None]) -> None:
             )
         _end(f"error: {error.strerror}{where}", 2)
     except (MemoryError, RuntimeError) as error:
-        # What XLA raises where a device's memory is too small is known by its words alone.
-        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
+        # jax has no type of its own for it.
+        if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        _end(
-            "error: out of memory; lower data.identities_per_batch, evaluate.batch_size or "
-            "data.image_size, or set --model.remat",
-            2,
-        )
+        reason = " ".join(str(error).split())[:200] or "the system has no more"
+        _end(f"error: out of memory ({reason}); lower the batch size or evaluate.chunk", 2)
     except Interrupted as end:
         _end(f"{end}; the same command goes on from there", 130)
     except KeyboardInterrupt as end:

@@ -161,6 +161,7 @@ def _run(
 
         def test(number: int) -> Ranking:
             """Evaluate a step that was saved: a figure that can't be had costs no weights."""
+            checkpoints.settle()
             ranking = evaluate(embed_images, config, state.tested, state.stats, display)
             result, epoch = finite(ranking_json(ranking)), calendar.epoch(number)
             still_there()
