@@ -29,7 +29,7 @@ def synthesize(arguments: Sequence[str]) -> None:
     from pmm_jax.data.synthetic import SyntheticSettings, synthesize
     from pmm_jax.training.display import Display
 
-    if not {"-h", "--help"} & set(arguments) and (not arguments or arguments[0].startswith("-")):
+    if not {"-h", "--help"} & set(arguments) and (not arguments or arguments[0][:1] in ("", "-")):
         raise UserError("synthesize needs a folder: python -m pmm_jax synthesize DIR")
     root, rest = arguments[0], arguments[1:]
     help_wanted = root in ("-h", "--help")

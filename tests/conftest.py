@@ -34,7 +34,7 @@ PEOPLE = SyntheticSettings(
 )
 
 
-FUZZ_TESTS = 13
+FUZZ_TESTS = 14
 """Tests in tests/fuzz that share the examples."""
 
 

@@ -122,6 +122,10 @@ def test_an_unknown_config_file(refused: Program) -> None:
         ("raise GeneratorExit\n", ["GeneratorExit"]),
         ("def f(): f()\nf()\n", ["RecursionError"]),
         ("raise ValueError('two\\nlines \\x1b[31m')\n", [r"ValueError: two lines \x1b[31m"]),
+        (
+            "class E(Exception):\n    def __str__(self): return 1 / 0\nraise E\n",
+            ["E: <exception str() failed>"],
+        ),
         ("config = 3\n", ["must define config = Config(...)"]),
         ("from pmm_jax.config import Config\nconfig = Config\n", ["must define config"]),
         ("from pmm_jax.config import Config\nconfig = Config(data=3)\n", ["data is 3"]),

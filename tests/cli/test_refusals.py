@@ -11,7 +11,7 @@ import pytest
 
 from pmm_jax.config import Config
 from pmm_jax.training.workdir import claim
-from tests.cli.entry import Program, config_file, written
+from tests.cli.entry import Program, config_file, start, written
 
 
 @pytest.mark.parametrize("name", ["train.py", "pmm_jax"])
@@ -121,9 +121,22 @@ def test_what_the_system_refuses(
     assert re.search(said, refused("train.py", "--config", written(tiny)))
 
 
+def test_another_error_stays_one(
+    tiny: Config, monkeypatch: pytest.MonkeyPatch, project: Path
+) -> None:
+    def train(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("pmm_jax.training.loop.train", train)
+    monkeypatch.setattr("sys.argv", ["train.py", "--config", written(tiny)])
+    with pytest.raises(RuntimeError, match="a bug"):
+        start(project, "train.py")
+
+
 def test_made_up_people_where_no_folder_can_be(refused: Program) -> None:
     Path("file").touch()
     assert "file/x" in refused("pmm_jax", "synthesize", "file/x")
+    assert "synthesize needs a folder" in refused("pmm_jax", "synthesize", "")
 
 
 def test_embeddings_that_are_not_there(refused: Program) -> None:

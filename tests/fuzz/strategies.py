@@ -227,22 +227,37 @@ FOLDER_NAMES = st.one_of(
 )
 
 
+SOUND_SETS = [
+    ["a/0.jpg", "a/1.jpg", "b/2.jpg", "b/3.jpg", "c/4.jpg", "c/5.jpg", "d/6.jpg", "d/7.jpg"],
+    ["a/1_c1_a.jpg", "a/1_c2_b.jpg", "b/2_c1_a.jpg", "b/2_c2_b.jpg"],
+    ["train/a/0.jpg", "train/b/1.jpg", "query/c/2.jpg", "gallery/c/3.jpg", "gallery/d/4.jpg"],
+    ["train/a/0.jpg", "train/b/1.jpg", "test/c/2.jpg", "test/c/3.jpg", "test/d/4.jpg"],
+    [
+        "bounding_box_train/0002_c1s1_000451_03.jpg",
+        "bounding_box_train/0007_c6s3_094992_04.jpg",
+        "query/0001_c1s1_001051_00.jpg",
+        "bounding_box_test/-1_c1s1_000401_03.jpg",
+        "bounding_box_test/0001_c2s1_000301_00.jpg",
+    ],
+    [],
+]
+
+
 @st.composite
 def folder_sets(draw: st.DrawFn) -> list[str]:
-    """Paths of the images of a set, one to three folders deep, mostly as a set has them."""
-    layout = draw(st.sampled_from(["identity", "split", "market", "any", "any"]))
-    some = {
-        "identity": [["a", "b", "c", "d"]],
-        "split": [["train", "query", "gallery"], ["a", "b", "c"]],
-        "market": [["bounding_box_train", "query", "bounding_box_test"]],
-        "any": [],
-    }[layout]
-    paths = []
-    for _ in range(draw(st.integers(0, 14))):
-        depth = draw(st.integers(0, 3)) if layout == "any" else 0
-        folders = [draw(st.sampled_from(names)) for names in some]
-        folders += [draw(FOLDER_NAMES) for _ in range(depth)]
-        paths.append("/".join([*folders, draw(FILE_NAMES)]))
+    """Paths of a set's images: a sound one, some lost, some named anew, others among them."""
+    paths = list(draw(st.sampled_from(SOUND_SETS)))
+    for _ in range(draw(st.sampled_from([0, 0, 1, 2, 8]))):
+        folders = draw(st.lists(FOLDER_NAMES, max_size=3))
+        name = draw(FILE_NAMES)
+        at = draw(st.integers(0, len(paths)))
+        match draw(st.sampled_from(["add", "beside", "lose"])):
+            case "add":
+                paths.insert(at, "/".join([*folders, name]))
+            case "beside" if paths:
+                paths.insert(at, f"{paths[at - 1].rpartition('/')[0]}/{name}".lstrip("/"))
+            case "lose" if paths:
+                del paths[at - 1]
     return paths
 
 
@@ -255,27 +270,31 @@ CELLS = st.one_of(
 )
 
 
+ROWS = [
+    ["0.jpg", "1", "1", "train"],
+    ["1.jpg", "2", "1", "train"],
+    ["2.jpg", "3", "1", "query"],
+    ["3.jpg", "3", "2", "gallery"],
+    ["4.jpg", "a", "2", "gallery"],
+]
+
+
 @st.composite
 def csv_files(draw: st.DrawFn) -> bytes:
-    """A table of images, mostly right, in what spreadsheets and scripts write."""
+    """A table of images, sound or with wrong cells and lines, as spreadsheets and scripts write."""
     header = draw(
-        st.sampled_from(["path,id,camera,split"] * 5 + ["path,id,split", "id,path", "a,b", ""])
+        st.sampled_from(["path,id,camera,split"] * 9 + ["path,id,split"] * 3 + ["id,path", ""])
     )
-    lines = [header]
-    for _ in range(draw(st.integers(0, 12))):
-        if draw(st.integers(0, 9)):
-            cells = [
-                f"{draw(st.integers(0, 5))}.jpg",
-                draw(st.sampled_from(["1", "2", "3", "a"])),
-                *([draw(st.sampled_from(["1", "2"]))] if "camera" in header else []),
-                draw(st.sampled_from(["train", "train", "query", "gallery"])),
-            ]
-            if not draw(st.integers(0, 4)):
-                cells[draw(st.integers(0, len(cells) - 1))] = draw(CELLS)
+    rows = [list(row) for row in ROWS]
+    for row in rows if header == "path,id,split" else []:
+        del row[2]
+    for _ in range(draw(st.sampled_from([0, 0, 1, 1, 2, 8]))):
+        row = draw(st.sampled_from(rows))
+        if draw(st.booleans()):
+            row[draw(st.integers(0, len(row) - 1))] = draw(CELLS)
         else:
-            cells = draw(st.lists(CELLS, max_size=6))
-        lines.append(",".join(cells))
+            rows.append(draw(st.lists(CELLS, min_size=1, max_size=6)))
     end = draw(st.sampled_from(["\n", "\r\n", "\r"]))
-    encoding = draw(st.sampled_from(["utf-8", "utf-8", "utf-8-sig", "utf-16"]))
-    text = end.join(lines).encode(encoding)
-    return text + draw(st.sampled_from([b"", end.encode(), b"\xff", b"\0", b'"']))
+    encoding = draw(st.sampled_from(["utf-8"] * 9 + ["utf-8-sig", "utf-16"]))
+    text = end.join([header, *map(",".join, rows)]).encode(encoding)
+    return text + draw(st.sampled_from([b"", end.encode()] * 6 + [b"\xff", b"\0", b'"']))

@@ -97,6 +97,50 @@ def test_a_sound_file(sides: Sides) -> None:
         assert (found["rank1"], found["mAP"]) == pytest.approx(expected, abs=1e-9)
 
 
+@st.composite
+def options(draw: st.DrawFn) -> list[str]:
+    """Options of an evaluation, each in its range."""
+    numbers = st.sampled_from([0, 1, 2, 3, 7, 50])
+    words = [
+        draw(st.sampled_from(["--no-cameras", "--cameras"])),
+        *draw(st.sampled_from([[], ["--roc"], ["--intervals"], ["--camera-pairs"]])),
+        f"--distance={draw(st.sampled_from(['cosine', 'cosine', 'euclidean']))}",
+        f"--multi-query={draw(st.sampled_from(['none', 'none', 'average', 'max']))}",
+        f"--chunk={draw(st.sampled_from([1, 3, 512]))}",
+    ]
+    for name in ("expand-queries", "augment-gallery"):
+        if draw(st.booleans()):
+            words.append(f"--{name}={draw(numbers)}")
+    words.append(f"--alpha={draw(st.sampled_from([0, 1, 3, 100]))}")
+    ranking = draw(st.sampled_from(["plain", "rerank", "single_shot", "index"]))
+    if ranking == "rerank":
+        weight = draw(st.sampled_from([0, 0.3, 1]))
+        words += [
+            "--rerank",
+            f"--k1={draw(numbers)}",
+            f"--k2={draw(numbers)}",
+            f"--weight={weight}",
+        ]
+    if ranking == "single_shot":
+        words += [f"--single-shot={draw(numbers)}", f"--seed={draw(numbers)}"]
+    if ranking == "index":
+        words += [
+            f"--index={draw(st.sampled_from(['Flat', 'IVF2,Flat', 'IVF64,Flat', 'x', 'HNSW8']))}"
+        ]
+        words += [f"--probes={draw(numbers)}", f"--depth={draw(numbers)}"]
+    return words
+
+
+@given(sound(), options())
+def test_any_options(sides: Sides, words: list[str]) -> None:
+    with empty_folder():
+        np.savez("f.npz", allow_pickle=False, **sides.arrays)
+        found = outcome(lambda: evaluated(*words))
+    if not isinstance(found, str):
+        for name in ("rank1", "mAP", "mINP"):
+            assert 0 <= found[name] <= 1
+
+
 ODD = st.one_of(
     st.sampled_from(
         [

@@ -2,10 +2,12 @@
 
 import io
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from pmm_jax.config import DataConfig
@@ -27,9 +29,8 @@ def image(number: int) -> bytes:
 IMAGES = [image(number) for number in range(16)]
 
 
-def prepared_or_refused(root: str) -> None:
+def prepared_or_refused(config: DataConfig) -> None:
     """Both leave a whole state: every split readable, or none there."""
-    config = DataConfig(name="folder", root=root, prepared="prepared")
     said: list[str] = []
     before = files_below(Path())
     found = outcome(lambda: prepare(config, said.append))
@@ -49,25 +50,36 @@ def prepared_or_refused(root: str) -> None:
         assert len(split.identities) == len(split.cameras) == len(split)
 
 
-@given(folder_sets())
-def test_a_folder(paths: list[str]) -> None:
+SETTINGS = st.builds(
+    DataConfig,
+    name=st.just("folder"),
+    root=st.just("set"),
+    prepared=st.just("prepared"),
+    train_fraction=st.sampled_from([0.5, 0.5, 0.0, 0.01, 1.0]),
+    cameras=st.sampled_from(["read", "ignore"]),
+    allow_duplicates=st.booleans(),
+)
+
+
+@given(folder_sets(), SETTINGS)
+def test_a_folder(paths: list[str], config: DataConfig) -> None:
     with empty_folder():
         os.mkdir("set")
         for number, path in enumerate(paths):
             target = Path("set", path)
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(IMAGES[number])
+                target.write_bytes(IMAGES[number % 12])  # a few are copies
             except OSError:  # a folder of that name, or a file where a folder should be
                 continue
-        prepared_or_refused("set")
+        prepared_or_refused(config)
 
 
-@given(csv_files())
-def test_a_csv_file(text: bytes) -> None:
+@given(csv_files(), SETTINGS)
+def test_a_csv_file(text: bytes, config: DataConfig) -> None:
     with empty_folder():
         os.mkdir("set")
         for number in range(6):
             Path("set", f"{number}.jpg").write_bytes(IMAGES[number])
         Path("set", "set.csv").write_bytes(text)
-        prepared_or_refused("set/set.csv")
+        prepared_or_refused(replace(config, root="set/set.csv"))
