@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pmm_jax import early  # noqa: F401  # before what takes long to import
 from pmm_jax.cli import load_config, main, parse, parse_options, take_option
 from pmm_jax.config import Config, DataConfig, RankConfig
 from pmm_jax.errors import UserError

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pmm_jax import early  # noqa: F401  # before what takes long to import
 from pmm_jax.cli import main, parse_run
 from pmm_jax.config import Config
 from pmm_jax.fields import path

@@ -21,7 +21,8 @@ import numpy as np
 import torch
 
 from pmm_jax.cli import main, parse_run
-from pmm_jax.comparison.pair import Pair, PairedStep, torch_batch
+from pmm_jax.comparison.pair import Pair, torch_batch
+from pmm_jax.comparison.paired_step import PairedStep
 from pmm_jax.config import Config
 from pmm_jax.data.loading import Batch, ReadImages, image_reader, train_batches
 from pmm_jax.data.prepare import prepare

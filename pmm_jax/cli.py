@@ -107,7 +107,7 @@ def parse(default: T, arguments: Sequence[str], description: str) -> T:
     for argument in arguments:
         name = argument.split("=", 1)[0].replace("_", "-")
         if name.startswith("--") and name not in (*options, "--help"):
-            raise UserError(f"no field {argument.split('=', 1)[0]}{_nearest(name, options)}")
+            raise UserError(f"no field {argument.split('=', 1)[0][:100]}{_nearest(name, options)}")
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
@@ -158,6 +158,7 @@ def main(program: Callable[[Sequence[str]], None]) -> None:
     """
     keep_freed_memory()
     keep_compiled_programs()
+    _interrupt_on_signals()
     try:
         try:
             program(sys.argv[1:])
@@ -171,18 +172,31 @@ def main(program: Callable[[Sequence[str]], None]) -> None:
         _discard(sys.stdout)
         sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno is None:
             raise
         where = f" ({error.filename})" if error.filename else ""
-        _end(
-            f"error: no room left on the disk{where}; free some, and the same command goes on from "
-            "the last checkpoint",
-            2,
-        )
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            _end(
+                f"error: no room left on the disk{where}; free some, and the same command goes on "
+                "from the last checkpoint",
+                2,
+            )
+        _end(f"error: {error.strerror}{where}", 2)
     except Interrupted as end:
         _end(f"{end}; the same command goes on from there", 130)
-    except KeyboardInterrupt:
-        _end("interrupted", 130)
+    except KeyboardInterrupt as end:
+        _end("interrupted", 128 + (end.args[0] if end.args else signal.SIGINT))
+
+
+def _interrupt_on_signals() -> None:
+    """Have SIGINT, SIGTERM and a lost terminal end the program the same way, cleaning up."""
+
+    def interrupt(number: int, _: object) -> None:
+        raise KeyboardInterrupt(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup, or a shell's background job
+            signal.signal(number, interrupt)
 
 
 def _end(line: str, code: int) -> NoReturn:
@@ -251,4 +265,6 @@ def _first_sentence(box: str) -> str:
             break
         if not is_rule:
             message.append(line)
-    return " ".join(message) or "the command line could not be read"
+    text = " ".join(message) or "the command line could not be read"
+    # It quotes the command line, which can be of any length.
+    return text if len(text) <= 500 else f"{text[:497]}..."

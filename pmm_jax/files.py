@@ -1,6 +1,7 @@
 """The user's files: only regular ones are read, written ones appear whole, names print safely."""
 
 import contextlib
+import errno
 import hashlib
 import io
 import os
@@ -55,7 +56,7 @@ def sha256_of(path: str | os.PathLike) -> str:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file that appears whole or not at all, on the disk before this returns.
+    """Write a file that appears whole or not at all, on the disk and read back before this returns.
 
     Raises:
         OSError: it can't be written; what was there before stays, and nothing partial is left.
@@ -66,6 +67,8 @@ def write_atomic(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        if partial.read_bytes() != data:
+            raise OSError(errno.EIO, "it reads back differently", str(path))
         partial.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -7,6 +7,7 @@ from pathlib import Path
 # Ahead of jax's import; child processes inherit it.
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 
+import hypothesis
 import jax
 import pytest
 
@@ -33,8 +34,29 @@ PEOPLE = SyntheticSettings(
 )
 
 
+FUZZ_TESTS = 13
+"""Tests in tests/fuzz that share the examples."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all", action="store_true", help="run slow and real_data tests too")
+    parser.addoption(
+        "--examples", type=int, help="of all fuzz tests together: 100, with --all 1,000"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    examples = config.getoption("--examples") or (1000 if config.getoption("--all") else 100)
+    hypothesis.settings.register_profile(
+        "fuzz",
+        max_examples=max(examples // FUZZ_TESTS, 1),
+        derandomize=True,  # the same examples on every machine
+        database=None,
+        deadline=None,
+        phases=[hypothesis.Phase.generate, hypothesis.Phase.shrink],
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+    hypothesis.settings.load_profile("fuzz")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -2,9 +2,7 @@
 
 import dataclasses
 import math
-import runpy
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import pytest
@@ -15,16 +13,14 @@ from pmm_jax.config import Config, RankConfig
 from pmm_jax.data.synthetic import SyntheticSettings
 from pmm_jax.errors import UserError
 from pmm_jax.fields import check_fields, expand_paths, names_in, number, path, shown, walk
-
-# Not imported under its name: other tests run it as a program.
-VERBS = runpy.run_path(str(Path(__file__).parents[1] / "pmm_jax" / "__main__.py"))
+from tests.verbs import VERBS
 
 OPTIONS = [
     train_program.Options,
     eval_program.RunOptions,
     eval_program.FileOptions,
-    VERBS["CompareOptions"],
-    VERBS["AblateOptions"],
+    VERBS.CompareOptions,
+    VERBS.AblateOptions,
     SyntheticSettings,
     RankConfig,
 ]

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 
 from pmm_jax.comparison.memory import peak_memory
-from pmm_jax.comparison.page import EARLY, write_page
-from pmm_jax.comparison.pair import Pair, PairedStep, Precision, normalised, torch_weights
+from pmm_jax.comparison.page import write_page
+from pmm_jax.comparison.pair import Pair, Precision, normalised, torch_weights
 from pmm_jax.comparison.pair_checkpoint import PairCheckpoints
+from pmm_jax.comparison.paired_step import PairedStep, largest_early_difference
 from pmm_jax.config import Config, ModelConfig
 from pmm_jax.data.loading import image_reader, ordered_batches, train_batches
 from pmm_jax.data.prepare import prepare
@@ -24,6 +25,7 @@ from pmm_jax.errors import Interrupted, UserError
 from pmm_jax.evaluation import evaluate_embeddings
 from pmm_jax.evaluation.bootstrap import Interval, paired_bootstrap
 from pmm_jax.evaluation.ranking import rank1_hits
+from pmm_jax.files import write_atomic
 from pmm_jax.model.pmm import Network, Tree
 from pmm_jax.model.torch_checkpoint import load_state_dict, state_dict
 from pmm_jax.model.weights_file import read_file, write_file
@@ -147,7 +149,7 @@ def _train_both(
     return result | {
         "precision": precision,
         "steps": steps,
-        "largest_early_difference": max(s["difference"] for s in steps[:EARLY]),
+        "largest_early_difference": largest_early_difference(steps),
         "seconds_per_step": _seconds(steps),
         "peak_memory_bytes": {
             side: peak_memory(side, workdir, num_ids, precision) for side in SIDES
@@ -252,4 +254,4 @@ def write(result: dict, workdir: Path) -> None:
 def _write_json(result: dict, path: Path) -> None:
     """comparison.json; the steps stay in steps.jsonl."""
     shown = {k: value for k, value in result.items() if k not in ("steps", "per_query")}
-    path.write_text(json.dumps(shown, indent=2) + "\n", encoding="utf-8")
+    write_atomic(path, (json.dumps(shown, indent=2) + "\n").encode())

@@ -8,15 +8,18 @@ in tests/golden/README.md.
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from pmm_jax.errors import UserError
+from pmm_jax.files import printable
 from pmm_jax.model.pmm import Tree
 from pmm_jax.model.torch_names import from_torch, release_name, torch_shape
 from pmm_jax.npz import read_npz
 
-IMAGE_SIZE = (384, 128)
+IMAGE_SIZE, MAP_SIZE, EMBEDDING = (384, 128), (24, 8), 512
 STEPS = 3
 NEEDED = (
     *("seed", "num_ids", "ids_per_batch", "eval_embedding", "eval_embedding_after", "losses"),
@@ -27,6 +30,10 @@ NEEDED = (
     *(f"step{i}_state_{name}" for i in range(STEPS) for name in ("names", "norm", "sum")),
 )
 """Arrays that a golden file must hold."""
+
+MOST_CLASSES = 10**6
+MOST_IDENTITIES = 64
+"""Of a batch: of so many, the images of the three steps take 0.9 GB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,10 +54,14 @@ def read_golden(path: Path) -> Golden:
     """A golden file, with its images and labels drawn.
 
     Raises:
-        UserError: no such file, or no golden file.
+        UserError: no such file, or no golden file: an array is missing, misshapen, of another type,
+            not finite or out of range.
     """
     arrays = read_npz(path, NEEDED, "a golden file")
-    seed, num_ids, identities = (int(arrays[name]) for name in NEEDED[:3])
+    seed = _count(path, arrays, "seed", 0, 2**63 - 1)
+    num_ids = _count(path, arrays, "num_ids", 2, MOST_CLASSES)
+    identities = _count(path, arrays, "ids_per_batch", 2, min(num_ids, MOST_IDENTITIES))
+    _check_arrays(path, arrays, 4 * identities, num_ids)
     rng = np.random.default_rng([seed, 1])
     shape = (4 * identities, 3, *IMAGE_SIZE)
     # The order of the draws is part of the format: first images, labels, then the other images.
@@ -58,6 +69,42 @@ def read_golden(path: Path) -> Golden:
     labels = np.repeat(rng.choice(num_ids, identities, replace=False), 4)
     images = np.stack([first, *(rng.standard_normal(shape) for _ in range(STEPS - 1))])
     return Golden(arrays, seed, num_ids, images.transpose(0, 1, 3, 4, 2), labels)
+
+
+def _count(path: Path, arrays: dict[str, np.ndarray], name: str, low: int, high: int) -> int:
+    value = arrays[name]
+    if value.shape != () or value.dtype.kind not in "iu" or not low <= int(value) <= high:
+        found = f"{value}" if value.shape == () else f"of the shape {value.shape}"
+        _refuse(path, name, f"is {found}, not one integer of {low} to {high}")
+    return int(value)
+
+
+def _check_arrays(path: Path, arrays: dict[str, np.ndarray], n: int, num_ids: int) -> None:
+    """Hold every array to its type and shape, for a batch of n images."""
+    for name in NEEDED[3:]:
+        value, shape = arrays[name], _shape(name, arrays, n, num_ids)
+        kinds = "U" if name.endswith("_names") else "iu" if "partner" in name else "biuf"
+        if value.shape != shape:
+            _refuse(path, name, f"has the shape {value.shape}, not {shape}")
+        if value.dtype.kind not in kinds:
+            _refuse(path, name, f"holds {value.dtype}")
+        if kinds == "biuf" and not np.isfinite(value).all():
+            _refuse(path, name, "holds NaN or infinity")
+        if kinds == "iu" and not ((value >= 0) & (value < n)).all():
+            _refuse(path, name, f"holds indices beyond 0 to {n - 1}")
+
+
+def _shape(name: str, arrays: dict[str, np.ndarray], n: int, num_ids: int) -> tuple[int, ...]:
+    if "grad_" in name or "_state_" in name:
+        return (arrays[name.rpartition("_")[0] + "_names"].size,)
+    if name == "losses":
+        return (STEPS, 6)
+    sizes = {"eval": (3 * EMBEDDING,), "feat": (EMBEDDING,), "logi": (num_ids,), "step": ()}
+    return (n, *sizes.get(name[:4], MAP_SIZE))
+
+
+def _refuse(path: Path, name: str, fault: str) -> NoReturn:
+    raise UserError(f"{path}: {name} {printable(fault)}; it is not a golden file")
 
 
 def golden_weights(like: tuple[Tree, Tree], seed: int) -> tuple[Tree, Tree]:

@@ -10,12 +10,12 @@ import matplotlib
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from pmm_jax.comparison.paired_step import EARLY
 from pmm_jax.evaluation.bootstrap import Interval
+from pmm_jax.files import write_atomic
 
 matplotlib.rcParams["svg.hashsalt"] = "pmm_jax"  # else two runs give two different files
 
-EARLY = 50
-"""First steps whose largest difference is named."""
 TEMPLATE = Path(__file__).with_name("page.html.j2")
 
 
@@ -43,7 +43,7 @@ def write_page(result: dict[str, Any], path: Path) -> None:
         points=lambda share: f"{100 * share:+.2f}",
         gib=lambda count: f"{count / 2**30:.2f}",
     )
-    path.write_text(page, encoding="utf-8")
+    write_atomic(path, page.encode())
 
 
 def verdict(result: dict[str, Any]) -> str:

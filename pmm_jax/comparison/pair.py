@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Literal
 
 import jax
@@ -10,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
+from pmm_jax.comparison.paired_step import LOSSES, PairedStep, other_masks
 from pmm_jax.config import Config
 from pmm_jax.data.augment import normalise
 from pmm_jax.data.loading import Batch
@@ -26,28 +26,6 @@ from pmm_jax.training.state import TrainState
 from pmm_jax.training.step import apply_gradient, draw, loss_and_gradient
 
 Precision = Literal["float32", "float64"]
-
-LOSSES = ("loss", *(f"{loss}{i}" for loss in ("triplet", "cross_entropy") for i in (1, 2, 3)))
-
-
-@dataclass(frozen=True)
-class PairedStep:
-    """One step of both."""
-
-    number: int
-    """From 1."""
-    ours: dict[str, float]
-    """The sum `loss` and the six losses."""
-    baseline: dict[str, float]
-    other_blocks: int
-    """Masks, of the batch's two for each image, in which the two sides replace other blocks."""
-    seconds: tuple[float, float]
-    """Ours, the baseline's; of the first step ours includes compilation."""
-
-    @property
-    def difference(self) -> float:
-        """The largest relative difference of a loss."""
-        return max(abs(self.ours[k] - self.baseline[k]) / abs(self.baseline[k]) for k in LOSSES)
 
 
 class Pair:
@@ -107,18 +85,13 @@ class Pair:
             ours = {name: float(metrics[name]) for name in LOSSES}
             seconds_ours = time.perf_counter() - started
 
-            keep2, keep3 = (torch.from_numpy(np.array(keep))[:, None] for keep in keeps)
+            masks = [np.array(keep)[:, None] for keep in keeps]
+            shared = tuple(map(torch.from_numpy, masks)) if self._share_blocks else None
             started = time.perf_counter()
-            baseline, (own2, own3) = train_step(
-                self.baseline,
-                self.optimizer,
-                rate,
-                *same,
-                (keep2, keep3) if self._share_blocks else None,
-            )
+            baseline, own = train_step(self.baseline, self.optimizer, rate, *same, shared)
             seconds = seconds_ours, time.perf_counter() - started
-            differ = torch.cat([own2 != keep2, own3 != keep3]).flatten(1).any(1)
-            yield PairedStep(number, ours, baseline, int(differ.sum()), seconds)
+            others = other_masks(masks, [mask.numpy() for mask in own])
+            yield PairedStep(number, ours, baseline, others, seconds)
 
 
 def torch_batch(

@@ -1,12 +1,15 @@
 """Where a paired run stands: both sides' states, and a line for each step."""
 
+import io
 import json
 from pathlib import Path
 
 import torch
 
-from pmm_jax.comparison.pair import Pair, PairedStep
+from pmm_jax.comparison.pair import Pair
+from pmm_jax.comparison.paired_step import PairedStep
 from pmm_jax.errors import UserError
+from pmm_jax.files import open_regular, write_atomic
 from pmm_jax.training.checkpoint import Checkpoints
 from pmm_jax.training.run_log import read_lines
 
@@ -38,20 +41,19 @@ class PairCheckpoints:
         if done:
             self._pair.state = self._ours.restore(done, self._pair.state)
             try:
-                saved = torch.load(self._baseline(done), weights_only=True)
-            except (OSError, RuntimeError) as error:  # gone, or cut short
+                with open_regular(self._baseline(done)) as file:
+                    saved = torch.load(file, weights_only=True)
+                self._pair.baseline.load_state_dict(saved["model"])
+                self._pair.optimizer.load_state_dict(saved["optimizer"])
+            except Exception as error:  # gone, or whatever torch trips over in a damaged one
                 raise UserError(
                     f"can't read {self._baseline(done)}, PyTorch's half of the checkpoint "
-                    f"({str(error).splitlines()[0]}); compare in a new --workdir"
+                    f"({type(error).__name__}); compare in a new --workdir"
                 ) from error
-            self._pair.baseline.load_state_dict(saved["model"])
-            self._pair.optimizer.load_state_dict(saved["optimizer"])
         self._previous = done
         kept = [line for line in self.steps() if line["step"] <= done]
         text = "".join(json.dumps(line) + "\n" for line in kept)
-        partial = self._workdir / f"{STEPS}.partial"
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(self._workdir / STEPS)  # whole or not at all: a kill loses no line
+        write_atomic(self._workdir / STEPS, text.encode())
         return done
 
     def save(self, step: int) -> None:
@@ -60,7 +62,9 @@ class PairCheckpoints:
             "model": self._pair.baseline.state_dict(),
             "optimizer": self._pair.optimizer.state_dict(),
         }
-        torch.save(saved, self._baseline(step))
+        stream = io.BytesIO()
+        torch.save(saved, stream)
+        write_atomic(self._baseline(step), stream.getvalue())
         self._ours.save(step, self._pair.state)
         # Ours is written behind the training: until the next one, the one before may be the last.
         keep = {self._baseline(step), self._baseline(self._previous)}

@@ -1,19 +1,19 @@
 """Our model and step against a golden file, quantity by quantity, in float64."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax.traverse_util import flatten_dict
 
 from pmm_jax.comparison.golden import STEPS, Golden, golden_weights
 from pmm_jax.config import Config
 from pmm_jax.mixing import Draws
-from pmm_jax.model.initial import initialise
-from pmm_jax.model.pmm import Network, Tree, build, embed
+from pmm_jax.model.initial import shapes
+from pmm_jax.model.pmm import Tree, build, embed
 from pmm_jax.model.torch_names import release_name
 from pmm_jax.training.optimizer import adam
 from pmm_jax.training.state import TrainState, new_state
@@ -28,6 +28,12 @@ TOLERANCE = 1e-6
 GRADIENT_TOLERANCE = 1e-5
 
 LOSSES = [f"{loss}{stage}" for loss in ("triplet", "cross_entropy") for stage in (1, 2, 3)]
+MAPS = (
+    *("cam1", "cam2", "mask2", "mask3"),
+    *(f"{name}{stage}" for name in ("feat", "logits") for stage in (1, 2, 3)),
+    *("mixed2_channel_mean", "mixed3_channel_mean", "part_map_channel_mean"),
+)
+"""Of the first step, by the golden file's names."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ def print_parity(golden: Golden) -> bool:
     print(f"seed {golden.seed}, {golden.num_ids} identities, batch {len(golden.labels)}, float64")
     print(f"{'quantity':<44}{'difference':>12}{'tolerance':>12}")
     found = []
-    for one in compare_with_golden(golden):
+    for one in compare(Ours(golden), golden.arrays):
         mark = "" if one.agrees else "  BEYOND"
         print(f"{one.name:<44}{one.difference:>12.1e}{one.tolerance:>12.0e}{mark}", flush=True)
         found.append(one)
@@ -60,76 +66,102 @@ def print_parity(golden: Golden) -> bool:
     return not beyond
 
 
-def compare_with_golden(golden: Golden) -> Iterator[Quantity]:
-    """Every quantity of a golden file against ours, as soon as it is known.
+class Step(NamedTuple):
+    """What a step of ours came to; arrays are by the release's names, or the golden file's."""
 
-    Must run with jax's 64-bit types enabled. Takes minutes: it is the full-size network.
+    losses: np.ndarray
+    """(6,)"""
+    gradient: dict[str, np.ndarray]
+    """Before Adam."""
+    state: dict[str, np.ndarray]
+    """Weights and running statistics, after Adam."""
+    maps: dict[str, np.ndarray]
+    """CAMs, masks, embeddings, logits and channel means."""
 
-    Args:
-        golden: as `read_golden` returns it.
+
+class Ours:
+    """Our model in float64, trained on a golden file's inputs, from its weights.
+
+    Needs jax's 64-bit types enabled. Takes minutes: it is the full-size network.
     """
-    config, ref = Config(), golden.arrays
-    network = build(config, golden.num_ids, jnp.float64)._replace(
-        compute_dtype=jnp.dtype("float64")
-    )
-    weights = golden_weights(initialise(network, seed=0), golden.seed)
-    transform = adam(config.optim, lambda _: LEARNING_RATE)
-    params, stats = jax.device_put(weights)
-    state = new_state(params, stats, transform)
-    embed_all = jax.jit(lambda params, stats, images: embed(network, params, stats, images))
-    step = _golden_step(network, config, transform, golden.labels)
 
-    yield _relative("eval_embedding", embed_all(params, stats, golden.images[0]), ref)
-    for number in range(STEPS):
-        negatives = ref[f"step{number}_partner2"], ref[f"step{number}_partner3"]
-        state, losses, gradient, maps = step(state, golden.images[number], negatives)
-        if number == 0:
-            yield from (_map(name, maps, ref) for name in maps)
-            yield from _gradients(gradient, ref)
-        yield from _losses(number, losses, ref)
-        yield from _state(number, state, ref)
-    after = embed_all(state.params, state.stats, golden.images[0])
-    yield _relative("eval_embedding_after", after, ref)
+    def __init__(self, golden: Golden) -> None:
+        self._golden, self._config = golden, Config()
+        network = build(self._config, golden.num_ids, jnp.float64)
+        self._network = network._replace(compute_dtype=jnp.dtype("float64"))
+        params, stats = jax.device_put(golden_weights(shapes(self._network), golden.seed))
+        self._transform = adam(self._config.optim, lambda _: LEARNING_RATE)
+        self._state = new_state(params, stats, self._transform)
+        self._embed = jax.jit(lambda *model: embed(self._network, *model))
+        self._step = jax.jit(self._take_step)
 
+    def embed(self) -> np.ndarray:
+        """The first step's images in test mode, with the weights of now: (N, 1536)."""
+        return np.asarray(
+            self._embed(self._state.params, self._state.stats, self._golden.images[0])
+        )
 
-def _golden_step(
-    network: Network, config: Config, transform: optax.GradientTransformation, labels: np.ndarray
-) -> Callable:
-    def step(state: TrainState, images: jax.Array, negatives: tuple) -> tuple:
+    def step(self, number: int) -> Step:
+        """Take the step, counted from 0."""
+        arrays = self._golden.arrays
+        negatives = arrays[f"step{number}_partner2"], arrays[f"step{number}_partner3"]
+        self._state, losses, gradient, maps = self._step(
+            self._state, self._golden.images[number], negatives
+        )
+        state = _by_name(self._state.params) | _by_name(self._state.stats)
+        maps = {name: np.asarray(value) for name, value in maps.items()}
+        return Step(np.asarray(losses), _by_name(gradient), state, maps)
+
+    def _take_step(self, state: TrainState, images: jax.Array, negatives: tuple) -> tuple:
         metrics, gradient, stats, out = loss_and_gradient(
-            network,
-            config,
+            self._network,
+            self._config,
             state.params,
             state.stats,
             images,
-            jnp.asarray(labels),
+            jnp.asarray(self._golden.labels),
             Draws(negatives),
         )
         maps = {f"cam{i}": heat for i, heat in enumerate(out.heats, 1)}
         maps |= {f"mask{i}": keep for i, keep in enumerate(out.keeps, 2)}
         maps |= {f"feat{i}": value for i, value in enumerate(out.embeddings, 1)}
         maps |= {f"logits{i}": value for i, value in enumerate(out.logits, 1)}
-        means = {f"mixed{i}_channel_mean": x.mean(-1) for i, x in enumerate(out.inputs[1:], 2)}
+        maps |= {f"mixed{i}_channel_mean": x.mean(-1) for i, x in enumerate(out.inputs[1:], 2)}
         assert out.part_map is not None  # there is a part block
-        means["part_map_channel_mean"] = out.part_map.mean(-1)
-        new_state = apply_gradient(transform, state, gradient, stats)
-        return new_state, [metrics[name] for name in LOSSES], gradient, maps | means
-
-    return jax.jit(step)
+        maps["part_map_channel_mean"] = out.part_map.mean(-1)
+        state = apply_gradient(self._transform, state, gradient, stats)
+        return state, [metrics[name] for name in LOSSES], gradient, maps
 
 
-def _map(name: str, maps: dict[str, jax.Array], ref: dict[str, np.ndarray]) -> Quantity:
+def compare(ours: Ours, ref: dict[str, np.ndarray]) -> Iterator[Quantity]:
+    """Every quantity of a golden file against ours, as soon as it is known.
+
+    Args:
+        ours: before its first step.
+        ref: the golden file's arrays.
+    """
+    yield _relative("eval_embedding", ours.embed(), ref)
+    for number in range(STEPS):
+        step = ours.step(number)
+        if number == 0:
+            yield from (_map(name, step.maps, ref) for name in MAPS)
+            yield from _gradients(step.gradient, ref)
+        yield from _losses(number, step.losses, ref)
+        yield from _state(number, step.state, ref)
+    yield _relative("eval_embedding_after", ours.embed(), ref)
+
+
+def _map(name: str, maps: dict[str, np.ndarray], ref: dict[str, np.ndarray]) -> Quantity:
     if not name.startswith("mask"):
         return _relative(name, maps[name], ref)
     # A block may be replaced by equal values; only the mixed map tells whether it was.
     mixed = f"mixed{name[-1]}_channel_mean"
-    other = np.abs(np.asarray(maps[mixed]) - ref[mixed]) > TOLERANCE * np.abs(ref[mixed]).max()
-    differs = (np.asarray(maps[name]) != ref[name].astype(bool)) & other
+    other = np.abs(maps[mixed] - ref[mixed]) > TOLERANCE * np.abs(ref[mixed]).max()
+    differs = (maps[name] != ref[name].astype(bool)) & other
     return Quantity(f"{name} (cells that differ)", float(differs.sum()), 0.0)
 
 
-def _gradients(gradient: Tree, ref: dict[str, np.ndarray]) -> Iterator[Quantity]:
-    ours = _by_name(gradient)
+def _gradients(ours: dict[str, np.ndarray], ref: dict[str, np.ndarray]) -> Iterator[Quantity]:
     names = ref["grad_names"].tolist()
     same = _same_names("gradients", names, list(ours))
     yield same
@@ -148,13 +180,14 @@ def _gradients(gradient: Tree, ref: dict[str, np.ndarray]) -> Iterator[Quantity]
     yield Quantity("gradients that are zero (norm)", _largest(norms[~nonzero]), ZERO_GRADIENT)
 
 
-def _losses(number: int, losses: list[jax.Array], ref: dict[str, np.ndarray]) -> Iterator[Quantity]:
-    relative = np.abs(np.asarray(losses) / ref["losses"][number] - 1)
+def _losses(number: int, ours: np.ndarray, ref: dict[str, np.ndarray]) -> Iterator[Quantity]:
+    relative = _ratio(np.abs(ours - ref["losses"][number]), np.abs(ref["losses"][number]))
     yield Quantity(f"step {number + 1}: losses", _largest(relative), TOLERANCE)
 
 
-def _state(number: int, state: TrainState, ref: dict[str, np.ndarray]) -> Iterator[Quantity]:
-    ours = _by_name(state.params) | _by_name(state.stats)
+def _state(
+    number: int, ours: dict[str, np.ndarray], ref: dict[str, np.ndarray]
+) -> Iterator[Quantity]:
     names = ref[f"step{number}_state_names"].tolist()
     same = _same_names(f"step {number + 1}: state", names, list(ours))
     yield same
@@ -162,12 +195,13 @@ def _state(number: int, state: TrainState, ref: dict[str, np.ndarray]) -> Iterat
         return
     running = np.array(["running" in name for name in names])
     norms = np.array([np.linalg.norm(ours[name]) for name in names])
-    relative = np.abs(norms / ref[f"step{number}_state_norm"] - 1)
+    expected = ref[f"step{number}_state_norm"]
+    relative = _ratio(np.abs(norms - expected), np.abs(expected))
     yield Quantity(f"step {number + 1}: weights, norms", _largest(relative[~running]), TOLERANCE)
     yield Quantity(f"step {number + 1}: statistics, norms", _largest(relative[running]), TOLERANCE)
     sums = np.array([ours[name].sum() for name in names])
     scale = np.array([np.abs(ours[name]).sum() for name in names])
-    moved = np.abs(sums - ref[f"step{number}_state_sum"]) / scale
+    moved = _ratio(np.abs(sums - ref[f"step{number}_state_sum"]), scale)
     yield Quantity(f"step {number + 1}: statistics, sums", _largest(moved[running]), TOLERANCE)
 
 
@@ -176,13 +210,16 @@ def _same_names(what: str, theirs: list[str], ours: list[str]) -> Quantity:
     return Quantity(f"{what}: names on one side only", float(len(other)), 0.0)
 
 
-def _relative(name: str, ours: jax.Array, ref: dict[str, np.ndarray]) -> Quantity:
+def _relative(name: str, ours: np.ndarray, ref: dict[str, np.ndarray]) -> Quantity:
     """Largest difference over largest value."""
-    value = np.asarray(ours)
-    if value.shape != ref[name].shape:
-        return Quantity(f"{name} (shape {value.shape} for {ref[name].shape})", np.inf, TOLERANCE)
-    difference = np.abs(value - ref[name]).max() / np.abs(ref[name]).max()
+    difference = _ratio(np.abs(ours - ref[name]).max(), np.abs(ref[name]).max())
     return Quantity(name, float(difference), TOLERANCE)
+
+
+def _ratio(difference: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Infinite or NaN, and so beyond every tolerance, where the golden file's value is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(difference) / scale
 
 
 def _by_name(tree: Tree) -> dict[str, np.ndarray]:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from pmm_jax.errors import UserError
+from pmm_jax.evaluation.distances import Distances
 from pmm_jax.evaluation.embeddings import Embeddings, checked
-from pmm_jax.evaluation.protocol import JUNK, Protocol
-from pmm_jax.evaluation.ranking import Ranking, rank
+from pmm_jax.evaluation.protocol import Protocol
+from pmm_jax.evaluation.ranking import Figures, Ranking, check_max_rank
 
 NEVER = 1 << 40
 """Images ahead of a match that the index didn't find: its precision rounds to 0."""
@@ -147,22 +148,24 @@ def evaluate_approximately(
     query, gallery = checked("query", query), checked("gallery", gallery)
     shape = len(query.features), len(gallery.features)
     protocol = Protocol(query.identities, gallery.identities, query.cameras, gallery.cameras, shape)
-    kept = np.flatnonzero(protocol.gallery_ids != JUNK)
-    features = gallery.features if len(kept) == shape[1] else gallery.features[kept]
-    found = find(query.features, features, min(depth, len(kept)), index, probes)
+    check_max_rank(max_rank)
+    kept = protocol.kept
+    distances = Distances(query.features, gallery.features[kept])
+    if distances.is_hard:
+        name, row = distances.farthest()
+        raise UserError(
+            f"{name} features in row {row} are so far from the others that float32, in which an "
+            "index works, would tell the others hardly apart; mend that row, or leave out index"
+        )
+    found = find(*distances.prepared(), min(depth, len(kept)), index, probes)
     found = np.where(found < 0, -1, kept[found])
-    ahead = np.full(len(protocol.match_query), NEVER)
-    order = np.full(len(protocol.match_query), np.inf)
-    for i, images in enumerate(found):
-        mine = slice(protocol.first[i], protocol.first[i + 1])
-        matches = protocol.match_image[mine]
-        place = {image: at for at, image in enumerate(images.tolist()) if image >= 0}
-        is_other = protocol.gallery_ids[images] != protocol.query_ids[i]
-        others = np.cumsum(is_other & (images >= 0))
-        for match, image in enumerate(matches.tolist(), start=int(protocol.first[i])):
-            at = place.get(image)
-            if at is not None:
-                order[match], ahead[match] = at, others[at]
-    ranking = rank(protocol, order, ahead, max_rank)
+    figures = Figures(protocol)
+    for i in np.flatnonzero(protocol.counts).tolist():
+        images = found[i][found[i] >= 0]
+        others = np.cumsum(protocol.gallery_ids[images] != protocol.query_ids[i])
+        seen = others[np.isin(images, protocol.matches(i))]
+        missed = np.full(protocol.counts[i] - len(seen), NEVER)
+        figures.add_one(i, np.concatenate([seen, missed]))
+    ranking = figures.ranking(max_rank)
     first = ranking.first_match
     return replace(ranking, first_match=np.where(first >= NEVER, np.inf, first))

@@ -23,7 +23,7 @@ def integer_labels(name: str, values: npt.ArrayLike, count: int, unit: str) -> n
 
 
 def feature_matrix(name: str, values: npt.ArrayLike) -> np.ndarray:
-    """The embeddings as (N, D) float32 with at least one row and column, all finite.
+    """The embeddings as (N, D) float32 or float64 with at least one row and column, all finite.
 
     Raises:
         UserError: another shape, values that aren't floating point, NaN or infinity.
@@ -34,9 +34,9 @@ def feature_matrix(name: str, values: npt.ArrayLike) -> np.ndarray:
             f"{name} has shape {array.shape}; it must be (images, length), at least 1 of each"
         )
     if array.dtype.kind != "f":
-        raise UserError(f"{name} holds {array.dtype}; it must hold float32")
+        raise UserError(f"{name} holds {array.dtype}; it must hold float32 or float64")
     with np.errstate(over="ignore"):  # becomes inf, which is refused by name below
-        array = array.astype(np.float32, copy=False)
+        array = array.astype(np.float32 if array.itemsize <= 4 else np.float64, copy=False)
     finite = np.isfinite(array).all(axis=1)
     if not finite.all():
         row = int(np.argmin(finite))

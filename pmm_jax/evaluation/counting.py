@@ -4,7 +4,7 @@ One float32 matrix product decides nearly every pair. Rounding can move such a d
 than a bound that follows from the lengths of the two embeddings (Higham, Accuracy and Stability of
 Numerical Algorithms, 2002, section 3.1), so an image whose distance differs from a match's by more
 than the bound is surely before it or surely behind. The few pairs within the bound are marked, for
-the caller to settle on the exact grid of distances.py.
+the caller to settle by the exact distances of distances.py.
 """
 
 from functools import partial
@@ -15,7 +15,6 @@ import jax.numpy as jnp
 from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
-from pmm_jax.evaluation.distances import GRID_BITS
 from pmm_jax.evaluation.protocol import JUNK
 
 PIECE = 512
@@ -26,7 +25,7 @@ AXIS = "gallery"
 
 
 class Part(NamedTuple):
-    """Embeddings ready to be multiplied: centred, scaled below length 2, cut into pieces."""
+    """Embeddings ready to be multiplied: centered, scaled below length 1, cut into pieces."""
 
     pieces: tuple[jax.Array, ...]
     """Each (N, up to PIECE) float32."""
@@ -49,18 +48,15 @@ class Counts(NamedTuple):
 
 
 @jax.jit
-def ready(features: jax.Array, centre: jax.Array, scale: jax.Array, identities: jax.Array) -> Part:
-    """Prepare embeddings (N, D) float32.
+def ready(features: jax.Array, identities: jax.Array) -> Part:
+    """Prepare embeddings (N, D) float32, centered and scaled.
 
     Args:
         features: the embeddings.
-        centre: (D,) float32, subtracted from all: it moves no distance, and rounding errors grow
-            with the length of what is left.
-        scale: () float32, a power of two that brings every embedding's length below 1.
         identities: (N,) int32; -1 never counts, however near.
     """
-    x = features * scale - (centre * scale)[None]
-    pieces = tuple(x[:, start : start + PIECE] for start in range(0, x.shape[1], PIECE))
+    cuts = range(0, features.shape[1], PIECE)
+    pieces = tuple(features[:, start : start + PIECE] for start in cuts)
     squares = sum(jnp.square(piece).sum(1) for piece in pieces)
     return Part(pieces, jnp.asarray(squares), identities)
 
@@ -142,13 +138,15 @@ def _below(distances: jax.Array, limits: jax.Array) -> jax.Array:
 
 
 def _rounding(query: Part, gallery: Part) -> jax.Array:
-    """(Q,): how far a distance, less the query's squared length, may lie from the grid's."""
+    """(Q,): how far a distance, less the query's squared length, may lie from float64's."""
     sizes = [piece.shape[1] for piece in query.pieces]
     # Exact in float32 on CPU and GPU; a TPU multiplies by pieces of bfloat16, a little less exact.
     unit = 2.0**-24 if jax.default_backend() != "tpu" else 2.0**-22
+    # Values and products below float32's least are lost.
+    lost = sum(sizes) * 2.0**-120
     a, b = jnp.sqrt(query.squares), jnp.sqrt(gallery.squares.max())
     # Terms of a sum, additions of pieces, and a few roundings more.
     product = (max(sizes) + len(sizes) + 8) * unit * (2 * a * b + b * b)
-    # Centring rounds each embedding, and the grid moved both.
-    drift = 2 * unit * (a + b) + 2.0**-GRID_BITS * sum(sizes) ** 0.5
-    return 1.01 * (product + 2 * (a + b) * drift + drift * drift)
+    # Centering rounds each embedding, and so does float32.
+    drift = 4 * unit * (a + b) + lost
+    return 1.01 * (product + 2 * (a + b) * drift + drift * drift) + lost

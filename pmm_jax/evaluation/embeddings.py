@@ -7,9 +7,9 @@ import numpy as np
 
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation.checks import feature_matrix, integer_labels
-from pmm_jax.evaluation.distances import Grid, within_float32
+from pmm_jax.evaluation.distances import Distances
 from pmm_jax.evaluation.protocol import Protocol
-from pmm_jax.evaluation.ranking import Ranking, rank
+from pmm_jax.evaluation.ranking import Ranking, check_max_rank
 from pmm_jax.evaluation.streaming import Share, Stream
 from pmm_jax.evaluation.verification import true_positive_rates
 
@@ -19,7 +19,7 @@ class Embeddings:
     """Embedded images with their labels."""
 
     features: np.ndarray
-    """(N, D) float32, as the model gives them: not normalised."""
+    """(N, D) float32 or float64, as the model gives them: not normalized."""
     identities: np.ndarray
     """(N,) integers; in a gallery -1 is junk and 0 a distractor."""
     cameras: np.ndarray
@@ -53,9 +53,10 @@ def evaluate_embeddings(
 ) -> Ranking:
     """Rank a gallery by Euclidean distance of the raw embeddings, as `evaluate_distances` does.
 
-    Holds the distances of `chunk` queries to 2,048 images a device, and never the whole matrix.
-    Distances are exact on a fixed grid (see distances.py), so the result depends neither on `chunk`
-    nor on the devices, and identical images tie exactly and rank in gallery order.
+    Distances are those of float64 (see distances.py), so the result depends neither on `chunk` nor
+    on the devices, and identical images tie exactly and rank in gallery order. Holds the distances
+    of `chunk` queries to 2,048 images a device; for queries with many matches those of a few
+    queries to the whole gallery; never the whole matrix, and no list of all matches.
 
     Args:
         query: Q images.
@@ -68,9 +69,8 @@ def evaluate_embeddings(
     Raises:
         UserError: arrays that don't fit each other, NaN or infinity, or no query with a match.
     """
-    protocol, stream = compared(query, gallery, chunk)
-    distances = stream.match_distances()
-    return rank(protocol, distances, stream.images_ahead(distances, progress, share), max_rank)
+    check_max_rank(max_rank)
+    return compared(query, gallery, chunk)[1].figures(progress, share).ranking(max_rank)
 
 
 def roc(query: Embeddings, gallery: Embeddings, chunk: int = 512) -> dict[float, float]:
@@ -87,8 +87,7 @@ def roc(query: Embeddings, gallery: Embeddings, chunk: int = 512) -> dict[float,
     Raises:
         UserError: as of `evaluate_embeddings`.
     """
-    _, stream = compared(query, gallery, chunk)
-    return true_positive_rates(stream, stream.match_distances())
+    return true_positive_rates(*compared(query, gallery, chunk))
 
 
 def compared(query: Embeddings, gallery: Embeddings, chunk: int) -> tuple[Protocol, Stream]:
@@ -108,12 +107,12 @@ def compared(query: Embeddings, gallery: Embeddings, chunk: int) -> tuple[Protoc
         )
     shape = len(query.features), len(gallery.features)
     protocol = Protocol(query.identities, gallery.identities, query.cameras, gallery.cameras, shape)
-    features = within_float32(query.features, gallery.features)
-    return protocol, Stream(protocol, Grid(*features), *features, chunk)
+    distances = Distances(query.features, gallery.features)
+    return protocol, Stream(protocol, distances, chunk)
 
 
 def checked(name: str, images: Embeddings) -> Embeddings:
-    """The same with float32 features and int64 labels.
+    """The same with float32 or float64 features and int64 labels.
 
     Args:
         name: of the set, for messages.

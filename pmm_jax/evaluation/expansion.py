@@ -3,6 +3,7 @@
 import numpy as np
 
 from pmm_jax.errors import UserError
+from pmm_jax.evaluation.distances import Distances
 from pmm_jax.evaluation.neighbours import nearest
 
 ROWS = 512
@@ -10,19 +11,24 @@ ROWS = 512
 
 
 def unit_length(name: str, features: np.ndarray) -> np.ndarray:
-    """Embeddings (N, D) float32 of length 1, so that Euclidean distance orders as cosine does.
+    """Embeddings (N, D) of length 1, so that Euclidean distance orders as cosine does.
+
+    As float64: in float32, images whose directions are close would tie.
 
     Raises:
         UserError: an embedding of length 0 has no direction.
     """
-    # In float64, which holds the squares of any float32.
-    lengths = np.sqrt(np.einsum("nd,nd->n", features, features, dtype=np.float64))[:, None]
+    result = features.astype(np.float64)
+    # By its largest value first, whose square float64 holds.
+    result /= np.where(features.any(1), np.abs(result).max(1), 1)[:, None]
+    lengths = np.sqrt(np.einsum("nd,nd->n", result, result))[:, None]
     if not lengths.all():
         raise UserError(
             f"{name} features are all 0 in row {int(np.argmin(lengths))}, which has no cosine "
             "similarity to anything; mend the model, or rank by Euclidean distance"
         )
-    return (features / lengths).astype(np.float32)
+    result /= lengths
+    return result
 
 
 def expand_queries(query: np.ndarray, gallery: np.ndarray, k: int, alpha: float) -> np.ndarray:
@@ -32,13 +38,13 @@ def expand_queries(query: np.ndarray, gallery: np.ndarray, k: int, alpha: float)
     images, at unit length; alpha 0 is plain average query expansion (Chum et al., ICCV 2007).
 
     Args:
-        query: (Q, D) float32, of unit length.
-        gallery: (G, D) float32, of unit length, without junk.
+        query: (Q, D) of unit length.
+        gallery: (G, D) of unit length, without junk.
         k: neighbours.
         alpha: power of the cosine similarity; negative similarities count as 0.
 
     Returns:
-        (Q, D) float32 of unit length.
+        (Q, D) float64 of unit length.
 
     Raises:
         UserError: fewer than k gallery images.
@@ -50,12 +56,12 @@ def augment_gallery(gallery: np.ndarray, k: int, alpha: float) -> np.ndarray:
     """Database-side augmentation (Arandjelovic and Zisserman, CVPR 2012): expansion of the gallery.
 
     Args:
-        gallery: (G, D) float32, of unit length, without junk.
+        gallery: (G, D) of unit length, without junk.
         k: neighbours, besides the image itself.
         alpha: as of `expand_queries`.
 
     Returns:
-        (G, D) float32 of unit length.
+        (G, D) float64 of unit length.
 
     Raises:
         UserError: no more than k gallery images.
@@ -79,9 +85,11 @@ def check_neighbours(k: int, images: int) -> None:
 
 def _neighbour_sums(one: np.ndarray, other: np.ndarray, k: int, alpha: float) -> np.ndarray:
     check_neighbours(k, len(other))
-    near = nearest(one, other, k)
+    distances = Distances(one, other)
+    near = nearest(*distances.prepared(), k)
     # Of unit vectors, |a - b|^2 = 2 - 2 cos.
-    similarity = np.clip(1 - near.distances / 2, 0, 1) ** np.float32(alpha)
+    squares = near.distances * 4.0**distances.exponent
+    similarity = np.clip(1 - squares / 2, 0, 1) ** alpha
     result = np.empty_like(one)
     for start in range(0, len(one), ROWS):
         some = slice(start, start + ROWS)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import NamedTuple
 
@@ -20,11 +21,11 @@ class Neighbours(NamedTuple):
     """The k nearest of each of N embeddings, nearest first, ties in the others' order."""
 
     distances: np.ndarray
-    """(N, k) float32: squared Euclidean."""
+    """(N, k) squared Euclidean."""
     indices: np.ndarray
     """(N, k) int32."""
     farthest: np.ndarray
-    """(N,) float32: squared distance of the farthest of all."""
+    """(N,) squared distance of the farthest of all."""
 
 
 class _Best(NamedTuple):
@@ -36,20 +37,21 @@ class _Best(NamedTuple):
 def nearest(one: np.ndarray, other: np.ndarray, k: int) -> Neighbours:
     """The k nearest of `other` for each of `one`.
 
-    Distances are float32: neighbours whose distances agree to about 1e-6 may swap.
+    In float32, neighbours whose distances agree to about 1e-6 of the longest embedding's square may
+    swap; in float64, to about 1e-14.
 
     Args:
-        one: (N, D) float32, finite.
-        other: (M, D) float32, finite.
+        one: (N, D) float32 or float64, as `Distances.prepared` gives them.
+        other: (M, D) likewise, of the same type.
         k: at most M.
     """
-    centre = other.mean(0, dtype=np.float32)
-    asking = list(_blocks(one, centre, k))
-    best = [_nothing(len(part.squares), k) for _, part, _ in asking]
-    for first, gallery, _ in _blocks(other, centre, k):
-        for i, (_, part, _) in enumerate(asking):
-            best[i] = _closer(best[i], part, gallery, first)
-        jax.block_until_ready(best)  # so that one block of the others is held at a time
+    with _precision(other):
+        asking = list(_blocks(one, k))
+        best = [_nothing(len(part.squares), k) for _, part, _ in asking]
+        for first, gallery, _ in _blocks(other, k):
+            for i, (_, part, _) in enumerate(asking):
+                best[i] = _closer(best[i], part, gallery, first)
+            jax.block_until_ready(best)  # so that one block of the others is held at a time
     return _joined([_cut(b, count) for b, (_, _, count) in zip(best, asking, strict=True)])
 
 
@@ -61,17 +63,19 @@ def nearest_among(
     Each distance is computed once, and serves both of its ends.
 
     Args:
-        features: (N, D) float32, finite.
+        features: (N, D) float32 or float64, as `Distances.prepared` gives them.
         k: at most N.
         progress: called with (pairs of blocks done, all of them).
     """
-    blocks = list(_blocks(features, features.mean(0, dtype=np.float32), k))
-    best = [_nothing(len(part.squares), k) for _, part, _ in blocks]
+    with _precision(features):
+        blocks = list(_blocks(features, k))
+        best = [_nothing(len(part.squares), k) for _, part, _ in blocks]
     done, total = 0, len(blocks) * (len(blocks) + 1) // 2
 
     def compare(i: int, j: int) -> tuple[_Best, _Best]:
         (first, one, _), (others_first, other, _) = blocks[i], blocks[j]
-        return jax.block_until_ready(_both_nearest(one, other, first, others_first, k))
+        with _precision(features):
+            return jax.block_until_ready(_both_nearest(one, other, first, others_first, k))
 
     # On few cores, one thread's product fills the time in which the other one selects.
     with ThreadPoolExecutor(2) as pool:
@@ -80,9 +84,10 @@ def nearest_among(
             compared = [pool.submit(compare, i, j) for j in range(i + 1)]
             for j, pair in enumerate(compared):
                 mine, theirs = pair.result()
-                best[i] = _merged(best[i], mine)
-                if j < i:
-                    best[j] = _merged(best[j], theirs)
+                with _precision(features):
+                    best[i] = _merged(best[i], mine)
+                    if j < i:
+                        best[j] = _merged(best[j], theirs)
                 done += 1
                 if progress is not None:
                     progress(done, total)
@@ -90,41 +95,47 @@ def nearest_among(
 
 
 def distance_rows(one: np.ndarray, other: np.ndarray, rows: int) -> Iterator[np.ndarray]:
-    """Squared distances (a few, M) float32 of each of `one` to all of `other`, in order.
+    """Squared distances (a few, M) of each of `one` to all of `other`, in order.
 
     Args:
-        one: (N, D) float32, finite.
-        other: (M, D) float32, finite.
+        one: (N, D) float32 or float64, as `Distances.prepared` gives them.
+        other: (M, D) likewise, of the same type.
         rows: how many of `one` at a time, at most.
     """
-    centre = other.mean(0, dtype=np.float32)
-    blocks = list(_blocks(other, centre, 1))
-    for _, part, count in _blocks(one, centre, 1, min(rows, BLOCK)):
-        result = np.empty((count, len(other)), np.float32)
-        for first, gallery, real in blocks:
-            block = np.asarray(_distances(part, gallery))
-            result[:, first : first + real] = block[:count, :real]
+    with _precision(other):
+        blocks = list(_blocks(other, 1))
+    size = min(rows, BLOCK)
+    for start in range(0, len(one), size):
+        result = np.empty((len(one[start : start + size]), len(other)), other.dtype)
+        with _precision(other):
+            for _, part, count in _blocks(one[start : start + size], 1):
+                for first, gallery, real in blocks:
+                    block = np.asarray(_distances(part, gallery))
+                    result[:, first : first + real] = block[:count, :real]
         yield result
 
 
 _distances = jax.jit(squared_distances)
 
 
-def _blocks(
-    features: np.ndarray, centre: np.ndarray, k: int, limit: int | None = None
-) -> Iterator[tuple[int, Part, int]]:
+def _precision(features: np.ndarray) -> AbstractContextManager:
+    """Within it, jax computes in the embeddings' own type."""
+    return jax.enable_x64(features.dtype == np.float64)
+
+
+def _blocks(features: np.ndarray, k: int) -> Iterator[tuple[int, Part, int]]:
     """Index of the first, the embeddings padded to one size, and how many of them are real.
 
-    Blocks hold at most `limit` embeddings (BLOCK by default), or k if that is more.
+    Blocks hold at most BLOCK embeddings, or k if that is more.
     """
-    size = max(min(limit or BLOCK, len(features)), k)
+    size = max(min(BLOCK, len(features)), k)
     for first in range(0, len(features), size):
         rows = features[first : first + size]
         count = len(rows)
         if count < size:
             rows = np.pad(rows, ((0, size - count), (0, 0)))
         real = np.where(np.arange(size) < count, 0, -1).astype(np.int32)
-        yield first, ready(rows, centre, np.float32(1), real), count
+        yield first, ready(rows, real), count
 
 
 def _nothing(rows: int, k: int) -> _Best:

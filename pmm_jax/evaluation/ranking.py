@@ -1,7 +1,8 @@
 """CMC, mAP and mINP: from a matrix of distances, by counting instead of sorting the gallery."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -107,105 +108,211 @@ def evaluate_distances(
     return rank_rows(protocol, (row.astype(kind, copy=False) for row in matrix), max_rank)
 
 
+class Row(NamedTuple):
+    """Distances of one query to the gallery, as far as they are known."""
+
+    values: np.ndarray
+    """(G,) floating point, finite."""
+    error: np.ndarray | None = None
+    """(G,) float64: how far off each may be; None where all are exact."""
+    settle: Callable[[np.ndarray], np.ndarray] | None = None
+    """Exact distances of gallery images, where there are errors."""
+
+
 def rank_rows(protocol: Protocol, rows: Iterable[np.ndarray], max_rank: int) -> Ranking:
-    """The ranking from one row of distances, (G,) floating point, for each query in turn.
+    """The ranking from one row of exact distances, (G,) floating point, for each query in turn.
 
     Raises:
         UserError: NaN or infinity in a row.
     """
-    junk = np.flatnonzero(protocol.gallery_ids == JUNK)
-    ahead = np.empty(len(protocol.match_query), np.int64)
-    found = np.empty(len(protocol.match_query))
-    counter = _Counter(protocol.images)
+    figures, counter = Figures(protocol), _Counter(protocol)
     for query, row in enumerate(rows):
         # A sum is faster than looking at every value, and finite only where all of them are.
-        if not np.isfinite(row.sum()) and not np.isfinite(row).all():
+        with np.errstate(over="ignore"):
+            total = row.sum()
+        if not np.isfinite(total) and not np.isfinite(row).all():
             raise UserError(not_finite("distances", query, row))
-        mine = slice(protocol.first[query], protocol.first[query + 1])
-        matches = protocol.match_image[mine]
-        if len(matches):
-            found[mine] = row[matches]
-            if len(junk):
-                row = row.copy()
-                row[junk] = np.inf
-            ahead[mine] = counter.others_ahead(row, matches, protocol.same_identity(query))
-    return rank(protocol, found, ahead, max_rank)
+        if not protocol.counts[query]:
+            continue
+        if protocol.counts[query] <= COUNTED_MATCHES:
+            figures.add_one(query, counter.others_ahead(row, query))
+        else:
+            figures.add_row(query, Row(row))
+    return figures.ranking(max_rank)
 
 
-def rank(protocol: Protocol, distances: np.ndarray, ahead: np.ndarray, max_rank: int) -> Ranking:
-    """The ranking, once it is known what lies before each match.
+class Figures:
+    """Figures of each query, as queries become known in any order."""
 
-    Args:
-        protocol: whose M matches these are.
-        distances: (M,) of each match to its query; only their order in each query counts.
-        ahead: (M,) int64, images of other identities (without junk) that rank before each match.
-        max_rank: length of the CMC, at least 10.
+    def __init__(self, protocol: Protocol) -> None:
+        """No query is known yet."""
+        self._protocol = protocol
+        self._values = np.zeros((protocol.queries, 4))
+
+    def add(self, queries: np.ndarray, ahead: np.ndarray) -> None:
+        """Queries whose images are ranked.
+
+        Args:
+            queries: (B,) indices, each with a match.
+            ahead: int64, of each query in turn how many images of other identities (without junk)
+                come before each of its matches; ascending within a query.
+        """
+        counts = self._protocol.counts[queries]
+        ends = np.cumsum(counts)
+        starts = ends - counts
+        position = np.arange(1, len(ahead) + 1) - np.repeat(starts, counts)
+        ranks = ahead + position
+        precision = position / ranks
+        early = np.where(ranks <= RELEASE_RANKS, precision, 0)
+        self._values[queries, 0] = np.add.reduceat(precision, starts) / counts
+        self._values[queries, 1] = precision[ends - 1]
+        self._values[queries, 2] = ranks[starts]
+        self._values[queries, 3] = np.add.reduceat(early, starts) / counts
+
+    def add_one(self, query: int, ahead: np.ndarray) -> None:
+        """One query; `ahead` in any order."""
+        self.add(np.array([query]), np.sort(ahead))
+
+    def add_row(self, query: int, row: Row) -> None:
+        """One query with many matches, from its distances."""
+        matches, others = self._protocol.matches(query), self._protocol.others(query)
+        self.add_one(query, others_ahead(row, matches, others))
+
+    def shared(self, total: Callable[[np.ndarray], np.ndarray]) -> None:
+        """Put together what several processes know, of different queries.
+
+        Args:
+            total: sums an array of integers over the processes; each has to call it.
+        """
+        # As integers, which a sum with zeros leaves as they are, whatever carries them.
+        bits = total(self._values.view(np.int32))
+        self._values = np.ascontiguousarray(bits, np.int32).view(np.float64)
+
+    def ranking(self, max_rank: int) -> Ranking:
+        """The figures of all queries.
+
+        Args:
+            max_rank: length of the CMC, at least 10.
+
+        Raises:
+            UserError: max_rank is too small.
+        """
+        check_max_rank(max_rank)
+        has_match = self._protocol.counts > 0
+        average, penalty, first, early = self._values[has_match].T
+
+        def each_query(values: np.ndarray) -> np.ndarray:
+            result = np.full(self._protocol.queries, np.nan)
+            result[has_match] = values
+            return result
+
+        ranks = first[first <= max_rank].astype(np.int64)
+        hits = np.bincount(ranks - 1, minlength=max_rank)
+        return Ranking(
+            cmc=np.cumsum(hits) / len(first),
+            mAP=float(average.mean()),
+            mINP=float(penalty.mean()),
+            evaluated=len(first),
+            release_mAP=float(early.mean()),
+            average_precision=each_query(average),
+            inverse_negative_penalty=each_query(penalty),
+            first_match=each_query(first),
+        )
+
+
+def check_max_rank(max_rank: int) -> None:
+    """Refuse a CMC that lacks Rank-10.
+
+    Raises:
+        UserError: max_rank is too small.
     """
     if max_rank < 10:
         raise UserError(f"max_rank is {max_rank}; it must be at least 10")
-    query, first = protocol.match_query, protocol.first
-    # Stable: of equal distances the one earlier in the gallery comes first.
-    order = np.lexsort((distances, query))
-    position = np.arange(1, len(order) + 1) - first[query]
-    ranks = ahead[order] + position
-    precision = position / ranks
-    counts = np.diff(first)
-    has_match = counts > 0
-    starts, last = first[:-1][has_match], first[1:][has_match] - 1
 
-    def each_query(values: np.ndarray) -> np.ndarray:
-        result = np.full(protocol.queries, np.nan)
-        result[has_match] = values
-        return result
 
-    evaluated = int(has_match.sum())
-    average = np.add.reduceat(precision, starts) / counts[has_match]
-    early = np.where(ranks <= RELEASE_RANKS, precision, 0)
-    first_ranks = ranks[starts]
-    hits = np.bincount(first_ranks[first_ranks <= max_rank] - 1, minlength=max_rank)
-    return Ranking(
-        cmc=np.cumsum(hits) / evaluated,
-        mAP=float(average.mean()),
-        mINP=float(precision[last].mean()),
-        evaluated=evaluated,
-        release_mAP=float((np.add.reduceat(early, starts) / counts[has_match]).mean()),
-        average_precision=each_query(average),
-        inverse_negative_penalty=each_query(precision[last]),
-        first_match=each_query(first_ranks),
-    )
+def others_ahead(row: Row, matches: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """How many of the others come before each match, ties in gallery order.
+
+    Sorts the others once, whatever the number of matches.
+
+    Args:
+        row: of one query.
+        matches: (M,) ascending gallery indices.
+        others: (N,) ascending gallery indices, none of them a match.
+
+    Returns:
+        (M,) int64, in the order of `matches`.
+    """
+    low, high = _bounds(row, matches)
+    others_low, others_high = _bounds(row, others)
+    # Surely before a match, and perhaps.
+    before = _count_below(others_high, low, "left")
+    is_open = _count_below(others_low, high, "right") > before
+    if not is_open.any():
+        return before
+    low, high = low[is_open], high[is_open]
+    is_involved = _overlap(others_low, others_high, low, high)
+    mine, theirs = matches[is_open], others[is_involved]
+    images = np.concatenate([mine, theirs])
+    exact = row.values[images] if row.settle is None else row.settle(images)
+    order = np.lexsort((images, exact))
+    places = np.empty(len(order), np.int64)
+    places[order] = np.cumsum(order >= len(mine))
+    before[is_open] = places[: len(mine)]
+    before[is_open] += _count_below(others_high[~is_involved], low, "left")
+    return before
+
+
+def _bounds(row: Row, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    values = row.values[images]
+    if row.error is None:
+        return values, values
+    error = row.error[images]
+    return values - error, values + error
+
+
+def _count_below(
+    values: np.ndarray, limits: np.ndarray, side: Literal["left", "right"]
+) -> np.ndarray:
+    """(M,) int64: how many values are below each limit, or up to it (`right`)."""
+    # Limits in order find their places several times as fast.
+    order = np.argsort(limits)
+    result = np.empty(len(limits), np.int64)
+    result[order] = np.searchsorted(np.sort(values), limits[order], side)
+    return result
+
+
+def _overlap(
+    low: np.ndarray, high: np.ndarray, others_low: np.ndarray, others_high: np.ndarray
+) -> np.ndarray:
+    """(N,) bool: whether each interval meets any of the others."""
+    order = np.argsort(others_low)
+    reach = np.maximum.accumulate(others_high[order])
+    begun = np.searchsorted(others_low[order], high, "right")
+    return (begun > 0) & (reach[np.maximum(begun, 1) - 1] >= low)
 
 
 class _Counter:
-    """Counts in rows of G distances, with memory that is used again for each."""
+    """Counts for a few matches, with memory that is used again for each row of G distances."""
 
-    def __init__(self, length: int) -> None:
+    def __init__(self, protocol: Protocol) -> None:
+        self._protocol = protocol
+        self._junk = np.flatnonzero(protocol.gallery_ids == JUNK)
         # Rows padded with False to a whole number of groups of words.
-        groups = -(-length // (8 * GROUP))
+        groups = -(-protocol.images // (8 * GROUP))
         self._words = np.zeros((COUNTED_MATCHES, groups, GROUP), np.uint64)
         flags = self._words.view(bool)
-        self._flags = flags.reshape(COUNTED_MATCHES, groups * GROUP * 8)[:, :length]
+        self._flags = flags.reshape(COUNTED_MATCHES, groups * GROUP * 8)[:, : protocol.images]
 
-    def others_ahead(
-        self, row: np.ndarray, matches: np.ndarray, left_out: np.ndarray
-    ) -> np.ndarray:
-        """How many images come before each match, ties in gallery order.
-
-        Args:
-            row: (G,) a query's distances.
-            matches: (M,) at least one gallery index.
-            left_out: gallery indices that don't count, the matches themselves among them.
-
-        Returns:
-            (M,) int64, in the order of `matches`.
-        """
+    def others_ahead(self, row: np.ndarray, query: int) -> np.ndarray:
+        """(M,) int64: how many images of others come before each match, ties in gallery order."""
+        matches, left_out = self._protocol.matches(query), self._protocol.same_identity(query)
         distances = row[matches]
-        if len(matches) <= COUNTED_MATCHES:
-            before = self._count(np.less, row, distances)
-            upto = self._count(np.less_equal, row, distances)
-        else:
-            ordered = np.sort(row)
-            before = np.searchsorted(ordered, distances, side="left").astype(np.int64)
-            upto = np.searchsorted(ordered, distances, side="right")
+        if len(self._junk):
+            row = row.copy()
+            row[self._junk] = np.inf
+        before = self._count(np.less, row, distances)
+        upto = self._count(np.less_equal, row, distances)
         for index in np.flatnonzero(upto - before > 1):  # tied: those earlier come first
             before[index] += np.count_nonzero(row[: matches[index]] == distances[index])
         other = row[left_out][:, None]

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from pmm_jax.errors import UserError
-from pmm_jax.evaluation.distances import within_float32
+from pmm_jax.evaluation.distances import Distances
 from pmm_jax.evaluation.neighbours import Neighbours, distance_rows, nearest_among
 
 ROWS = 512
@@ -35,15 +35,15 @@ def reranked_rows(
     over that of the farthest image, as in the published code.
 
     Args:
-        query: (Q, D) float32, finite.
-        gallery: (G, D) float32, finite, without junk.
+        query: (Q, D) float32 or float64, finite.
+        gallery: (G, D) float32 or float64, finite, without junk.
         k1: neighbours that may be reciprocal.
         k2: neighbours whose sets are averaged (local query expansion); 1 for none.
         weight: of the original distance, between 0 and 1 (lambda in the paper).
         progress: as of `nearest_among`.
 
     Yields:
-        (G,) float32.
+        (G,) float32, or float64 where float32 would tell few images apart.
 
     Raises:
         UserError: k1 or k2 outside the images, or a weight outside 0 to 1.
@@ -51,7 +51,8 @@ def reranked_rows(
     check_neighbour_sets(k1, k2, len(query) + len(gallery))
     if not 0 <= weight <= 1:
         raise UserError(f"the weight of the original distance is {weight}; it must be 0 to 1")
-    query, gallery = within_float32(query, gallery)
+    # Of any unit and origin: only ratios of distances count.
+    query, gallery = Distances(query, gallery).prepared()
     features = np.concatenate([query, gallery])
     near = nearest_among(features, k1 + 1, progress)
     # Where all images are one point, every distance is 0 over whatever.
@@ -124,7 +125,7 @@ def weights(features: np.ndarray, near: Neighbours, sets: sp.csr_array) -> sp.cs
     """The sets with weights that sum to 1 a row: exp(-distance), over that of the farthest image.
 
     Args:
-        features: (N, D) float32.
+        features: (N, D) float32 or float64.
         near: of these embeddings.
         sets: (N, N) of ones.
     """

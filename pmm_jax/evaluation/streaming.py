@@ -1,6 +1,5 @@
 """What lies before each match, with blocks of the gallery streaming past blocks of queries."""
 
-import itertools
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,9 +10,13 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from pmm_jax.evaluation.counting import AXIS, Part, count, ready
-from pmm_jax.evaluation.distances import GRID_BITS, Grid
-from pmm_jax.evaluation.protocol import JUNK, Protocol
+from pmm_jax.evaluation.distances import Distances
+from pmm_jax.evaluation.protocol import Protocol
+from pmm_jax.evaluation.ranking import Figures, Row
 
+FEW_MATCHES = 100
+"""Up to so many matches, comparing every image with each is faster than a product in float64 and a
+sort of the row; either way gives the same ranks."""
 GALLERY_BLOCK = 2048
 """Gallery images that one device compares with a block of queries at once."""
 NO_MATCH = -8.0
@@ -24,6 +27,12 @@ THREADS = 2
 """Blocks compared at once."""
 PAIR_COST = 64
 """One pair alone takes as long as so many in a block, measured at 1,536 dimensions."""
+VALUES = 1 << 22
+"""Distances to the whole gallery that are held at once, 32 MiB; but of LEAST_ROWS queries."""
+LEAST_ROWS = 32
+"""A product of fewer rows would spend its time on the gallery's conversion to float64."""
+NEVER = np.iinfo(np.int64).max
+"""More images than any gallery has."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,17 +42,18 @@ class _Batch:
     queries: np.ndarray
     """(Q,) indices."""
     part: Part
-    slots: np.ndarray
-    """(Q, M) which match of the protocol's each is; -1 where a query has fewer."""
-    exact: np.ndarray
-    """(Q, M) float64, in square grid steps; -inf where a query has fewer."""
     images: np.ndarray
-    """(Q, M) gallery index of each match; -1 where a query has fewer."""
+    """(Q, M) gallery index of each match, ascending; -1 where a query has fewer."""
+    distances: np.ndarray
+    """(Q, M) float64 of each match; -inf where a query has fewer."""
+    error: np.ndarray
+    """(Q, M) float64: how far off each may be."""
     thresholds: jax.Array
     """(M, Q) float32, as `count` takes them."""
     ahead: np.ndarray
-    """(Q, M) int64, counted so far; changed under the lock only."""
+    """(Q, M) int64, counted so far."""
     lock: threading.Lock = field(default_factory=threading.Lock)
+    """Of all that changes: distances become exact where it matters, and counts grow."""
 
 
 @dataclass(frozen=True)
@@ -61,66 +71,78 @@ class Share:
 class Stream:
     """A query set and a gallery, and how they are compared."""
 
-    def __init__(
-        self, protocol: Protocol, grid: Grid, query: np.ndarray, gallery: np.ndarray, chunk: int
-    ) -> None:
+    def __init__(self, protocol: Protocol, distances: Distances, chunk: int) -> None:
         """Keep what is compared; no distance is computed yet.
 
         Args:
             protocol: of these images.
-            grid: of these embeddings.
-            query: (Q, D) float32, finite.
-            gallery: (G, D) float32, finite.
+            distances: of these embeddings.
             chunk: queries in a block.
         """
-        self._protocol, self._grid, self._chunk = protocol, grid, chunk
-        self._query, self._gallery = query, gallery
+        self._protocol, self._distances, self._chunk = protocol, distances, chunk
         devices = jax.local_devices()
         self._mesh = Mesh(np.array(devices), (AXIS,)) if len(devices) > 1 else None
-        self._kept = np.flatnonzero(protocol.gallery_ids != JUNK)
+        self._kept = protocol.kept
         each = -(-len(self._kept) // len(devices))
         self._block = _padded(each, GALLERY_BLOCK) * len(devices)
         self._identities = np.unique(protocol.gallery_ids[self._kept])
-        self._scale = np.float32(2.0**-grid.exponent)
-        self._centre = gallery.mean(0, dtype=np.float32)
 
-    def match_distances(self) -> np.ndarray:
-        """(M,) float64: exact distance of every match, in square grid steps."""
-        protocol = self._protocol
-        result = np.empty(len(protocol.match_query))
-        asking = np.flatnonzero(np.diff(protocol.first))
-        order = asking[np.argsort(protocol.query_ids[asking], kind="stable")]
-        _, starts = np.unique(protocol.query_ids[order], return_index=True)
-        for start, end in itertools.pairwise([*starts.tolist(), len(order)]):
-            images = protocol.same_identity(order[start])
-            rows = max(1, SETTLED // len(images))  # bounds the block's memory
-            for i in range(start, end, rows):
-                queries = order[i : min(i + rows, end)]
-                block = self._grid.block(self._query[queries], self._gallery[images])
-                for row, query in zip(block, queries, strict=True):
-                    mine = slice(protocol.first[query], protocol.first[query + 1])
-                    result[mine] = row[np.searchsorted(images, protocol.match_image[mine])]
-        return result
-
-    def images_ahead(
-        self,
-        distances: np.ndarray,
-        progress: Callable[[int, int], None] | None = None,
-        share: Share | None = None,
-    ) -> np.ndarray:
-        """(M,) int64: images of other identities that come before each match.
+    def figures(
+        self, progress: Callable[[int, int], None] | None = None, share: Share | None = None
+    ) -> Figures:
+        """The figures of every query.
 
         Args:
-            distances: (M,) of the matches, from `match_distances`.
             progress: called with (gallery images compared, all of them) after each block.
-            share: blocks of queries that this process counts; all by default.
+            share: blocks of queries that this process compares; all by default.
         """
         share = share or Share()
-        batches = list(self._batches(distances, share))
+        counts = self._protocol.counts
+        is_few = counts <= (0 if self._distances.is_hard else FEW_MATCHES)
+        figures = Figures(self._protocol)
+        self._count_few(figures, np.flatnonzero(is_few & (counts > 0)), progress, share)
+        for queries, values in self.rows(np.flatnonzero(~is_few), share):
+            for query, row in zip(queries.tolist(), values, strict=True):
+                figures.add_row(query, self._row(query, row))
+        if progress is not None:
+            progress(len(self._kept), len(self._kept))
+        figures.shared(share.total)
+        return figures
+
+    def rows(
+        self, queries: np.ndarray, share: Share | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Some queries and their distances to the whole gallery, (N, G) float64, block by block."""
+        share = share or Share()
+        size = max(LEAST_ROWS, VALUES // self._protocol.images)
+        everything = np.arange(self._protocol.images)
+        for start in range(0, len(queries), size)[share.index :: share.count]:
+            some = queries[start : start + size]
+            yield some, self._distances.block(some, everything)
+
+    def _row(self, query: int, values: np.ndarray) -> Row:
+        error = self._distances.error(query, np.arange(len(values)))
+        if not error.any():
+            return Row(values)
+
+        def settle(images: np.ndarray) -> np.ndarray:
+            return self._distances.pairs(np.full(len(images), query), images)
+
+        return Row(values, error, settle)
+
+    def _count_few(
+        self,
+        figures: Figures,
+        queries: np.ndarray,
+        progress: Callable[[int, int], None] | None,
+        share: Share,
+    ) -> None:
+        """Figures of queries with few matches, which are counted rather than sorted."""
+        batches = list(self._batches(queries, share))
         # A second thread multiplies while the first one counts and settles, on few cores.
         with ThreadPoolExecutor(THREADS) as pool:
             before: list[Future[None]] = []
-            for start in range(0, len(self._kept), self._block):
+            for start in range(0, len(self._kept), self._block) if batches else ():
                 images = self._kept[start : start + self._block]
                 part = self._gallery_part(images)
                 begun = [pool.submit(self._compare, batch, images, part) for batch in batches]
@@ -132,71 +154,58 @@ class Stream:
                     progress(start, len(self._kept))
             for one in before:
                 one.result()
-        if progress is not None:
-            progress(len(self._kept), len(self._kept))
-        result = np.zeros(len(distances), np.int64)
         for batch in batches:
-            real = batch.slots >= 0
-            result[batch.slots[real]] = batch.ahead[real]
-        return share.total(result)
-
-    def scaled(self, distances: np.ndarray) -> np.ndarray:
-        """Squared grid steps in the unit of the distances that kernels compute from a Part."""
-        return distances * 2.0 ** (-2 * GRID_BITS)
-
-    def negatives(self) -> int:
-        """Pairs of different identities (without junk), over all queries that have a match."""
-        asking = np.flatnonzero(np.diff(self._protocol.first))
-        return len(asking) * len(self._kept) - int(
-            self._protocol.same_identity_counts[asking].sum()
-        )
-
-    def blocks(
-        self, kernel: Callable[[Part, Part], jax.Array], distances: np.ndarray
-    ) -> Iterator[np.ndarray]:
-        """What a jitted kernel gives for each block of queries with each of the gallery.
-
-        Args:
-            kernel: from the two parts; padding has identity -1 in both.
-            distances: (M,) of the matches, which order the queries.
-        """
-        batches = list(self._batches(distances, Share()))
-        for start in range(0, len(self._kept), self._block):
-            part = self._gallery_part(self._kept[start : start + self._block])
-            for batch in batches:
-                yield np.asarray(kernel(batch.part, part))
+            # Counts of slots that hold no match come last.
+            ahead = np.sort(np.where(batch.images < 0, NEVER, batch.ahead), axis=1)
+            figures.add(batch.queries, ahead[ahead < NEVER])
 
     def _gallery_part(self, images: np.ndarray) -> Part:
-        is_run = images[-1] - images[0] == len(images) - 1  # no junk between: needs no copy
-        features = self._gallery[images[0] : images[-1] + 1] if is_run else self._gallery[images]
+        features = self._distances.scaled_gallery(images)
         return self._ready(features, self._protocol.gallery_ids[images], self._block, self._mesh)
 
-    def _batches(self, distances: np.ndarray, share: Share) -> Iterator[_Batch]:
-        protocol = self._protocol
-        counts = np.diff(protocol.first)
-        asking = np.flatnonzero(counts)
+    def _batches(self, asking: np.ndarray, share: Share) -> Iterator[_Batch]:
+        counts = self._protocol.counts
         asking = asking[np.argsort(counts[asking], kind="stable")]
         starts = range(0, len(asking), self._chunk)
+        scale = 4.0**-self._distances.exponent
         for start in starts[share.index :: share.count]:
             queries = asking[start : start + self._chunk]
             width = -(-int(counts[queries].max()) // 8) * 8
-            slots = protocol.first[queries][:, None] + np.arange(width)
-            slots = np.where(np.arange(width) < counts[queries][:, None], slots, -1)
-            exact = np.where(slots < 0, -np.inf, distances[slots])
+            images, distances, error = self._matches(queries, width)
             size = _padded(len(queries), self._chunk)
-            part = self._ready(self._query[queries], protocol.query_ids[queries], size)
+            features = self._distances.scaled_query(queries)
+            part = self._ready(features, self._protocol.query_ids[queries], size)
             thresholds = np.full((width, size), NO_MATCH, np.float32)
-            scaled = exact * 2.0 ** (-2 * GRID_BITS) - _squared_lengths(part)[: len(queries), None]
-            thresholds[:, : len(queries)] = np.where(slots < 0, NO_MATCH, scaled).T
+            scaled = distances * scale - _squared_lengths(part)[: len(queries), None]
+            thresholds[:, : len(queries)] = np.where(images < 0, NO_MATCH, scaled).T
             yield _Batch(
                 queries,
                 part,
-                slots,
-                exact,
-                np.where(slots < 0, -1, protocol.match_image[slots]),
+                images,
+                distances,
+                error,
                 jax.device_put(thresholds, _everywhere(self._mesh)),
-                np.zeros(slots.shape, np.int64),
+                np.zeros(images.shape, np.int64),
             )
+
+    def _matches(
+        self, queries: np.ndarray, width: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Images, distances and errors of a batch's matches, each (Q, width)."""
+        shape = len(queries), width
+        images, distances = np.full(shape, -1), np.full(shape, -np.inf)
+        error = np.zeros(shape)
+        _, group = np.unique(self._protocol.query_ids[queries], return_inverse=True)
+        order = np.argsort(group.ravel(), kind="stable")
+        for rows in np.split(order, np.flatnonzero(np.diff(group.ravel()[order])) + 1):
+            found = [self._protocol.matches(query) for query in queries[rows]]
+            candidates = np.unique(np.concatenate(found))
+            block = self._distances.block(queries[rows], candidates)
+            for row, values, mine in zip(rows, block, found, strict=True):
+                images[row, : len(mine)] = mine
+                distances[row, : len(mine)] = values[np.searchsorted(candidates, mine)]
+                error[row, : len(mine)] = self._distances.error(queries[row], mine)
+        return images, distances, error
 
     def _ready(
         self, features: np.ndarray, identities: np.ndarray, size: int, mesh: Mesh | None = None
@@ -208,8 +217,7 @@ class Stream:
             features = np.pad(features, ((0, missing), (0, 0)))
             numbers = np.pad(numbers, (0, missing), constant_values=-1)
         split = NamedSharding(mesh, PartitionSpec(AXIS)) if mesh else _everywhere(self._mesh)
-        placed = jax.device_put((features, numbers), split)
-        return ready(placed[0], self._centre, self._scale, placed[1])
+        return ready(*jax.device_put((features, numbers), split))
 
     def _compare(self, batch: _Batch, images: np.ndarray, part: Part) -> None:
         counts = count(batch.part, part, batch.thresholds, self._mesh)
@@ -220,7 +228,7 @@ class Stream:
         row, column = pairs // is_open.shape[1], pairs % is_open.shape[1]
         block = None
         if len(pairs) * PAIR_COST > is_open.size:
-            block = self._grid.block(self._query[batch.queries], self._gallery[images])
+            block = self._distances.block(batch.queries, images)
         for start in range(0, len(pairs), SETTLED):
             some = slice(start, start + SETTLED)
             self._settle(batch, images, column[some], row[some], block)
@@ -235,24 +243,37 @@ class Stream:
     ) -> None:
         """Add the open pairs of queries `column` of a batch and gallery images `row` of a block."""
         order = np.argsort(column, kind="stable")
-        column, image = column[order], images[row[order]]
+        column, row = column[order], row[order]
+        asked, image = batch.queries[column], images[row]
         if block is None:
-            asked = batch.queries[column]
-            distances, error = self._grid.estimates(self._query, self._gallery, asked, image)
-            margin = np.abs(distances[:, None] - batch.exact[column]).min(1)
-            unsure = np.flatnonzero(margin <= error)
-            distances[unsure] = self._grid.pairs(
-                self._query, self._gallery, asked[unsure], image[unsure]
-            )
+            distances, error = self._distances.estimates(asked, image)
         else:
-            distances = block[column, row[order]]
-        closer = distances[:, None] < batch.exact[column]
-        tied = distances[:, None] == batch.exact[column]
-        first = tied & (image[:, None] < batch.images[column])
+            distances, error = block[column, row], self._distances.error(asked, image)
+        with batch.lock:
+            matches, theirs = batch.distances[column], batch.error[column]
+        doubt = error[:, None] + theirs
+        # Where nothing rounds, equal is equal.
+        unsure = ((np.abs(distances[:, None] - matches) <= doubt) & (doubt > 0)).any(1)
+        if unsure.any():
+            distances[unsure] = self._distances.pairs(asked[unsure], image[unsure])
+            matches[unsure] = self._exact_matches(batch, column[unsure])
+        closer = distances[:, None] < matches
+        first = (distances[:, None] == matches) & (image[:, None] < batch.images[column])
         starts = np.flatnonzero(np.diff(column, prepend=-1))
         before = np.add.reduceat((closer | first).astype(np.int64), starts)
         with batch.lock:
             batch.ahead[column[starts]] += before
+
+    def _exact_matches(self, batch: _Batch, column: np.ndarray) -> np.ndarray:
+        """(N, M) exact distances of the matches of queries `column` of a batch."""
+        with batch.lock:
+            for one in np.unique(column):
+                if batch.error[one].any():
+                    mine = batch.images[one][batch.images[one] >= 0]
+                    asked = np.full(len(mine), batch.queries[one])
+                    batch.distances[one, : len(mine)] = self._distances.pairs(asked, mine)
+                    batch.error[one] = 0
+            return batch.distances[column]
 
 
 def _padded(length: int, limit: int) -> int:

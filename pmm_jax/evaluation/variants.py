@@ -66,12 +66,13 @@ def multi_query(query: Embeddings, gallery: Embeddings, pooling: Pooling) -> Emb
     order = np.argsort(group.ravel(), kind="stable")
     starts = np.searchsorted(group.ravel()[order], np.arange(len(groups)))
     pool = np.add if pooling == "average" else np.maximum
-    features = pool.reduceat(query.features[order], starts)
+    # In float64, so that pooling rounds no two apart embeddings to one.
+    features = pool.reduceat(query.features[order].astype(np.float64), starts)
     if pooling == "average":
         features /= np.diff(starts, append=len(order))[:, None]
     return replace(
         query,
-        features=features.astype(np.float32, copy=False),
+        features=features,
         identities=groups[:, 0],
         cameras=groups[:, 1],
         paths=None if query.paths is None else query.paths[order[starts]],

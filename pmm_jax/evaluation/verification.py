@@ -2,53 +2,45 @@
 
 from collections.abc import Sequence
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from pmm_jax.evaluation.counting import Part, squared_distances
+from pmm_jax.evaluation.protocol import Protocol
 from pmm_jax.evaluation.streaming import Stream
 
 FALSE_RATES = (1e-4, 1e-3, 1e-2)
 
 
 def true_positive_rates(
-    stream: Stream, match_distances: np.ndarray, rates: Sequence[float] = FALSE_RATES
+    protocol: Protocol, stream: Stream, rates: Sequence[float] = FALSE_RATES
 ) -> dict[float, float]:
     """TPR at each false positive rate (FPR), over all pairs of all queries that have a match.
 
     A pair is accepted if its distance is below a threshold: the largest one at which no more than
     that share of the pairs of different identities is accepted. Pairs that the protocol removes
-    are on neither side. Distances of different identities are float32, whose rounding moves the
-    threshold by about 1e-6 of itself.
+    are on neither side. Holds the nearest pairs of different identities, no more than twice the
+    highest of the rates' share of them and a block, and of the matches a block.
 
     Args:
+        protocol: of query and gallery.
         stream: of query and gallery.
-        match_distances: (M,) from `Stream.match_distances`.
         rates: FPRs, each below 1.
     """
-    limits: np.ndarray = np.empty(0, np.float32)
-    negatives = stream.negatives()
+    asking = np.flatnonzero(protocol.counts)
+    negatives = len(asking) * len(protocol.kept) - int(protocol.same_identity_counts[asking].sum())
     wanted = int(max(rates) * negatives) + 1
-    bound = np.float32(np.inf)
-    for distances in stream.blocks(_distances, match_distances):
-        limits = np.concatenate([limits, distances[distances < bound]])
+    limits, bound = np.empty(0), np.inf
+    for queries, rows in stream.rows(asking):
+        near = [row[protocol.others(q)] for q, row in zip(queries, rows, strict=True)]
+        limits = np.concatenate([limits, *(row[row < bound] for row in near)])
         if len(limits) > 2 * wanted:
             limits = np.partition(limits, wanted - 1)[:wanted]
             bound = limits[-1]
     limits.sort()
-    positives = stream.scaled(match_distances)
-    result = {}
-    for rate in rates:
-        accepted = int(rate * negatives)
-        threshold = limits[accepted] if accepted < len(limits) else np.inf
-        result[rate] = float(np.mean(positives < threshold))
-    return result
-
-
-@jax.jit
-def _distances(query: Part, gallery: Part) -> jax.Array:
-    """(Q, N) float32: scaled squared distances, infinite for one identity and for padding."""
-    distances = squared_distances(query, gallery)
-    mine, theirs = query.identities[:, None], gallery.identities[None]
-    return jnp.where((mine == theirs) | (theirs < 0) | (mine < 0), jnp.inf, distances)
+    ranks = [int(rate * negatives) for rate in rates]
+    thresholds = [limits[rank] if rank < len(limits) else np.inf for rank in ranks]
+    accepted = np.zeros(len(rates), np.int64)
+    for queries, rows in stream.rows(asking):
+        for query, row in zip(queries, rows, strict=True):
+            accepted += (row[protocol.matches(query)] < np.array(thresholds)[:, None]).sum(1)
+    shares = accepted / protocol.counts.sum()
+    return dict(zip(rates, shares.tolist(), strict=True))

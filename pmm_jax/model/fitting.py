@@ -1,13 +1,19 @@
 """Tensors of a file into the arrays of a network, every name accounted for."""
 
-from collections.abc import Callable, Mapping
+import logging
+from collections import Counter
+from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from pmm_jax.errors import UserError
-from pmm_jax.model.torch_names import Path, from_torch, torch_shape
+from pmm_jax.files import printable
+from pmm_jax.model.torch_names import from_torch, torch_shape
+from pmm_jax.model.unwrapping import StateDict, guess, is_head, listed
+
+_log = logging.getLogger(__name__)
 
 LISTED = 20
 """Names of each fault that a message lists; a file of another network would fill the screen."""
@@ -15,54 +21,67 @@ LISTED = 20
 
 def fit(
     label: str,
-    tensors: Mapping[str, np.ndarray],
+    state: StateDict,
     network: str,
     params: dict,
     stats: dict,
-    name_of: Callable[[Path], str],
     mend: str,
+    is_unused: Callable[[str], bool] = is_head,
 ) -> tuple[dict, dict]:
     """Copies of two trees with every value replaced by the tensor of that name.
 
     Args:
         label: what to call the tensors in a message.
-        tensors: by PyTorch's names, in PyTorch's shapes, without prefixes and batch counters.
+        state: the file's network.
         network: what to call params and stats in a message.
         params: nested dicts of arrays (or of shapes with types).
         stats: BatchNorm's running statistics, likewise.
-        name_of: PyTorch's name of a path in the trees.
         mend: end of the message where they don't fit.
+        is_unused: whether a module that isn't expected, by the first word of its name, is left out
+            with a line in the log; all others are an error.
 
     Raises:
         UserError: names are missing, surplus or misshapen, or values aren't finite floating point.
     """
+    tensors = state.tensors
     leaves = {path: leaf for tree in (params, stats) for path, leaf in flatten_dict(tree).items()}
-    expected = {name_of(path): torch_shape(path, leaf.shape) for path, leaf in leaves.items()}
+    expected = {state.name_of(path): torch_shape(path, leaf.shape) for path, leaf in leaves.items()}
     common = [name for name in expected if name in tensors]
+    surplus = state.surplus(expected)
     faults = {
-        "missing": [name for name in expected if name not in tensors],
-        "surplus": [name for name in tensors if name not in expected],
+        "missing": [state.prefix + name for name in expected if name not in tensors],
+        "surplus": [name for name, module in surplus if not is_unused(module)],
         "misshapen": [
-            f"{name} {tensors[name].shape} for {expected[name]}"
+            f"{state.prefix + name} {tensors[name].shape} for {expected[name]}"
             for name in common
             if tensors[name].shape != expected[name]
         ],
     }
-    found = [f"{len(names)} {fault} ({_listed(names)})" for fault, names in faults.items() if names]
+    found = [
+        f"{len(names)} {fault} ({listed(names, LISTED)})"
+        for fault, names in faults.items()
+        if names
+    ]
     if found:
-        raise UserError(f"{label} doesn't fit {network}: {'; '.join(found)}; {mend}")
+        other = guess([*tensors, *state.beside])
+        looks = f" (it looks like {other})" if other else ""
+        raise UserError(f"{label} doesn't fit {network}{looks}: {'; '.join(found)}; {mend}")
     for name in common:
-        if tensors[name].dtype.kind in "biuc" or not _finite(tensors[name]):
-            raise UserError(
-                f"{label}: {name} holds {tensors[name].dtype} that isn't finite floating point; "
-                f"{mend}"
-            )
+        fault = _fault(name, tensors[name])
+        if fault:
+            raise UserError(f"{label} holds {fault} in {printable(state.prefix + name)}; {mend}")
+    if surplus:
+        modules = Counter(module for _, module in surplus)
+        counted = ", ".join(f"{printable(module)} ({n})" for module, n in modules.items())
+        _log.warning("%s: left out what isn't needed (with tensors): %s", label, counted)
 
     def filled(tree: dict) -> dict:
         return unflatten_dict(
             {
                 # A copy, so that no array shares memory with the file's tensors.
-                path: jnp.array(from_torch(path, tensors[name_of(path)]), leaf.dtype, copy=True)
+                path: jnp.array(
+                    from_torch(path, tensors[state.name_of(path)]), leaf.dtype, copy=True
+                )
                 for path, leaf in flatten_dict(tree).items()
             }
         )
@@ -70,21 +89,14 @@ def fit(
     return filled(params), filled(stats)
 
 
-def without_wrapping(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Without DataParallel's prefix, PyTorch's batch counters and an ImageNet classifier."""
-    named = {name.removeprefix("module."): value for name, value in tensors.items()}
-    return {
-        name: value
-        for name, value in named.items()
-        if name not in ("fc.weight", "fc.bias") and not name.endswith(".num_batches_tracked")
-    }
-
-
-def _listed(names: list[str]) -> str:
-    more = len(names) - LISTED
-    return ", ".join(names[:LISTED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _finite(values: np.ndarray) -> bool:
+def _fault(name: str, values: np.ndarray) -> str:
+    """What is wrong with the values of a tensor; empty if nothing is."""
+    if values.dtype.kind != "f":
+        return f"{values.dtype} in place of floating point"
     with np.errstate(over="ignore"):
-        return bool(np.isfinite(values.astype(np.float32)).all())
+        values = values.astype(np.float32)
+    if not np.isfinite(values).all():
+        return "NaN, infinity, or values that float32 can't hold"
+    if name.endswith("running_var") and (values < 0).any():
+        return "variances below 0"
+    return ""

@@ -25,23 +25,26 @@ def initialise(network: Network, seed: int, zero_last_scale: bool = False) -> tu
     Returns:
         params and stats, nested dictionaries of NumPy arrays whose first keys are the parts.
     """
+    like, like_stats = shapes(network)
+    params = {
+        path: _draw(seed, path, leaf, zero_last_scale) for path, leaf in flatten_dict(like).items()
+    }
+    stats = {
+        path: (np.zeros if path[-1] == "mean" else np.ones)(leaf.shape, leaf.dtype)
+        for path, leaf in flatten_dict(like_stats).items()
+    }
+    return unflatten_dict(params), unflatten_dict(stats)
+
+
+def shapes(network: Network) -> tuple[Tree, Tree]:
+    """Parameters and statistics of every part as shapes with types; nothing is computed."""
     params, stats = {}, {}
     image = jax.ShapeDtypeStruct((2, 64, 64, 3), network.compute_dtype)
     feature_map = jax.ShapeDtypeStruct((2, 4, 4, network.channels), network.compute_dtype)
     for name, part in network.parts.items():
         x = image if name == "trunk" else feature_map
-        shapes = jax.eval_shape(lambda x, part=part: part.init(jax.random.key(0), x, True), x)
-        drawn = {
-            path: _draw(seed, (name, *path), leaf, zero_last_scale)
-            for path, leaf in flatten_dict(shapes["params"]).items()
-        }
-        params[name] = unflatten_dict(drawn)
-        stats[name] = jax.tree.map_with_path(
-            lambda path, leaf: (np.zeros if path[-1].key == "mean" else np.ones)(
-                leaf.shape, leaf.dtype
-            ),
-            shapes["batch_stats"],
-        )
+        made = jax.eval_shape(lambda x, part=part: part.init(jax.random.key(0), x, True), x)
+        params[name], stats[name] = made["params"], made["batch_stats"]
     return params, stats
 
 
@@ -67,7 +70,7 @@ def _draw(seed: int, path: tuple[str, ...], leaf: Any, zero_last_scale: bool) ->
             fan = fan_in if path == ("stage1", "reduction", "kernel") else fan_out
             value = rng.standard_normal(shape) * np.sqrt(2 / fan)
     elif kind == "scale":
-        if part.startswith("stage"):
+        if part not in ("trunk", "part_block"):
             value = 1 + 0.02 * rng.standard_normal(shape)
         else:
             value = np.full(shape, float(not (zero_last_scale and path[-2] == "bn3")))

@@ -2,8 +2,8 @@
 
 import re
 
-from pmm_jax.model.fitting import fit, without_wrapping
-from pmm_jax.model.torch_names import Path, release_name, torchvision_name
+from pmm_jax.model.fitting import fit
+from pmm_jax.model.unwrapping import is_head, unwrap
 from pmm_jax.model.weights_file import MEND, read_weights
 
 
@@ -14,10 +14,10 @@ def load_resnet50(source: str, params: dict, stats: dict) -> tuple[dict, dict]:
     replaced, or an error says why not.
 
     Args:
-        source: `imagenet` (downloaded once by huggingface_hub), a .safetensors file, a .pth, .pt or
-            .pth.tar file (needs torch), or `scratch`, which returns the trees as they are. A file
-            may hold a ResNet-50 under torchvision's names, or a whole model as `convert` writes it,
-            of which the trunk is taken.
+        source: `imagenet` (downloaded once by huggingface_hub), a safetensors or PyTorch file of
+            any name (the latter needs torch), or `scratch`, which returns the trees as they are. A
+            file may hold a ResNet-50 under torchvision's names, behind any prefix, or a whole model
+            as `convert` writes it, of which the trunk is taken; what is left out is logged.
         params: the trunk's parameters as `init` made them; nested dicts, kernels (H, W, I, O).
         stats: the trunk's BatchNorm statistics, likewise.
 
@@ -30,19 +30,17 @@ def load_resnet50(source: str, params: dict, stats: dict) -> tuple[dict, dict]:
     if source == "scratch":
         return params, stats
     label, tensors = read_weights(source)
-    tensors, naming = without_wrapping(tensors), _torchvision
-    if "backbone.0.weight" in tensors:
-        # A whole model of ours, the release or BDB: what is behind the trunk knows other people.
-        tensors = {n: v for n, v in tensors.items() if n.split(".")[0] in ("backbone", "res_part")}
-        naming = release_name
-    trees = {"trunk": params}, {"trunk": stats}
     mend = _network_mend(params)
-    filled, filled_stats = fit(label, tensors, "the trunk", *trees, naming, mend)
+    state = unwrap(label, tensors, mend)
+    trees = {"trunk": params}, {"trunk": stats}
+    # What is behind the trunk of a whole model, of ours, the release or BDB, knows other people.
+    is_unused = _is_behind_trunk if state.is_release else is_head
+    filled, filled_stats = fit(label, state, "the trunk", *trees, mend, is_unused)
     return filled["trunk"], filled_stats["trunk"]
 
 
-def _torchvision(path: Path) -> str:
-    return torchvision_name(path[1:])
+def _is_behind_trunk(module: str) -> bool:
+    return module.split(".")[-1] not in ("backbone", "res_part")
 
 
 def _network_mend(params: dict) -> str:

@@ -11,8 +11,8 @@ from flax.traverse_util import flatten_dict
 from pmm_jax.config import ModelConfig
 from pmm_jax.errors import UserError
 from pmm_jax.methods import Kind
-from pmm_jax.model.fitting import fit, without_wrapping
-from pmm_jax.model.initial import initialise
+from pmm_jax.model.fitting import fit
+from pmm_jax.model.initial import shapes
 from pmm_jax.model.pmm import Network, Tree, assemble
 from pmm_jax.model.resnet import LAYER_WIDTHS, scaled
 from pmm_jax.model.torch_names import (
@@ -24,6 +24,7 @@ from pmm_jax.model.torch_names import (
     to_torch,
     torchvision_name,
 )
+from pmm_jax.model.unwrapping import unwrap
 
 Tensors = dict[str, np.ndarray]
 
@@ -31,6 +32,10 @@ MEND = (
     "it must be a checkpoint of the PMM release, of BDB, of this project, or a torchvision or timm "
     "ResNet-50"
 )
+
+
+MOST_BLOCKS = 100
+"""Of a layer; ResNet-152's third has 36. More would take hours to build, and then not fit."""
 
 
 class Loaded(NamedTuple):
@@ -53,20 +58,20 @@ def load_state_dict(label: str, tensors: Mapping[str, np.ndarray]) -> Loaded:
 
     Args:
         label: what to call the tensors in a message, such as the file's name.
-        tensors: by PyTorch's names, with or without DataParallel's `module.`.
+        tensors: by PyTorch's names, behind any prefix; a classifier that a bare ResNet has no use
+            for is left out, and the log says so.
 
     Raises:
         UserError: no known network, or names that are missing, surplus or misshapen.
     """
-    tensors = without_wrapping(tensors)
-    kind = _kind(label, tensors)
-    naming = _torchvision if kind == "trunk" else release_name
+    state = unwrap(label, tensors, MEND)
+    tensors = state.tensors
+    kind = _kind(tensors) if state.is_release else "trunk"
     model, num_ids = _sizes(tensors, kind), _length(tensors, "global_softmax.bias", 1)
+    if max(model.depth) > MOST_BLOCKS or min(model.embedding_size, num_ids) == 0:
+        raise UserError(f"{label} describes a network of no possible size; {MEND}")
     network = assemble(model, kind, num_ids, stages=_stages(tensors))
-    shapes = initialise(network, seed=0)
-    params, stats = fit(
-        label, tensors, f"the network it looks like ({kind})", *shapes, naming, MEND
-    )
+    params, stats = fit(label, state, f"the network it looks like ({kind})", *shapes(network), MEND)
     return Loaded(kind, model, num_ids, network, params, stats)
 
 
@@ -93,19 +98,11 @@ def _torchvision(path: Path) -> str:
     return torchvision_name(path[1:])
 
 
-def _kind(label: str, tensors: Tensors) -> Kind:
+def _kind(tensors: Tensors) -> Kind:
     modules = {name.split(".")[0] for name in tensors}
-    marks: dict[Kind, set[str]] = {
-        "pmm": {"reduction1", "softmax1", "reduction2", "softmax2"},
-        "bdb": {"reduction", "softmax"},
-        "baseline": {"global_reduction", "global_softmax"},
-        "trunk": {"conv1", "layer1"},
-    }
-    for kind, mark in marks.items():
-        if modules & mark:
-            return kind
-    first = ", ".join(sorted(modules)[:5]) or "nothing"
-    raise UserError(f"{label} holds {first}, which is no network known here; {MEND}")
+    if modules & {"reduction1", "softmax1", "reduction2", "softmax2"}:
+        return "pmm"
+    return "bdb" if modules & {"reduction", "softmax"} else "baseline"
 
 
 def _stages(tensors: Tensors) -> int:

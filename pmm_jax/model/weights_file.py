@@ -1,14 +1,23 @@
 """Tensors of a weights file, by name, without executing what the file may hold."""
 
+import io
+import json
+import logging
+import os
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Literal, NoReturn
 
+import ml_dtypes
 import numpy as np
 
 from pmm_jax.errors import UserError
+from pmm_jax.files import open_regular, printable, write_atomic
+
+_log = logging.getLogger(__name__)
 
 REPOSITORY = "timm/resnet50.tv_in1k"
 """Torchvision's ResNet-50 (IMAGENET1K_V1, the weights that the release starts from)."""
@@ -17,19 +26,52 @@ REVISION = "aa6c2d36d56bc0209040c02b5a7b7d7bf11d57b8"
 FILE = "model.safetensors"
 
 ENDINGS = (".safetensors", ".pth", ".pt", ".pth.tar")
+"""Of files that are written; one that is read is known by its content."""
 SAFE_TORCH = (2, 6)
 """CVE-2025-32434: older ones could be made to execute code by torch.load(weights_only=True)."""
 MEND = "give --model.weights FILE or --model.weights scratch"
+LARGEST = 4 * 2**30
+"""Bytes of a file that is read: a ResNet-152 in float64 with Adam's moments has a third of it."""
+ALONE = "save model.state_dict() alone"
+
+STATES = (
+    *("state_dict_ema", "model_ema", "ema_state_dict", "ema", "teacher"),
+    *("state_dict", "model_state_dict", "model", "net", "network", "module", "student"),
+)
+"""What training checkpoints call their model, the first to be preferred: averages, as timm does."""
+
+DEEPEST = 3
+"""Dictionaries around a state; a pickle may hold itself."""
+
+_SAFETENSORS_TYPES = {
+    **{"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": ml_dtypes.bfloat16},
+    **{"I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1"},
+    **{"U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?"},
+}
+
+_FORMS: tuple[tuple[bytes, str], ...] = (
+    (b"version https://git-lfs", "a pointer of Git LFS, not the file itself; run git lfs pull"),
+    (b"<", "a page of HTML or XML, as a failed download leaves it; download it again"),
+    (b"\x93NUMPY", "an array of NumPy; give a state dict"),
+    (b"\x89HDF", "an HDF5 file; give a PyTorch or safetensors file"),
+    (b"\x1f\x8b", "compressed by gzip; unpack it"),
+)
+"""Beginnings of what users take for weights, and what to do."""
+
+_TORCH_MAGIC = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+"""The number that torch pickled ahead of everything else before it wrote zip archives (1.6)."""
+
+_TORCH_TYPES = {"float64", "float32", "int64", "int32", "int16", "int8", "uint8", "bool"}
 
 
 def read_weights(source: str) -> tuple[str, dict[str, np.ndarray]]:
     """What to call the weights that model.weights names in a message, and all of their tensors."""
     if source == "imagenet":
-        return f"{REPOSITORY} ({FILE})", _read_safetensors(_download(), MEND)
-    if not source.endswith(ENDINGS):
+        return f"{REPOSITORY} ({FILE})", read_file(_download(), MEND)
+    if not source.endswith(ENDINGS) and not Path(source).exists():
         raise UserError(
             f"model.weights {source} is neither `imagenet`, `scratch` nor the name of a "
-            ".safetensors, .pth or .pth.tar file"
+            "safetensors or PyTorch file"
         )
     return source, read_file(Path(source), MEND)
 
@@ -38,53 +80,52 @@ def read_file(path: Path, mend: str) -> dict[str, np.ndarray]:
     """All tensors of a file; half precision comes as float32.
 
     Args:
-        path: .safetensors, or .pth, .pt or .pth.tar (needs torch), by its ending; of a training
-            checkpoint its `state_dict`.
+        path: a safetensors or PyTorch file (which needs torch), known by its content, whatever its
+            name; of a training checkpoint the model's state.
         mend: end of the message where it can't be read.
 
     Raises:
         UserError: no such file, a damaged one, or one that holds more than tensors.
     """
-    if not path.name.endswith(ENDINGS):
-        raise UserError(f"{path}: its name must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}")
     try:
-        path.open("rb").close()
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > LARGEST:
+                raise UserError(
+                    f"{path} has {size / 2**30:.0f} GiB, more than any network here; {mend}"
+                )
+            if _form(path, file, size, mend) == "torch":
+                return _read_torch(path, file, mend)
+            return _read_safetensors(path, file.read(), mend)
     except OSError as error:
-        raise UserError(f"can't read weights {path}: {error.strerror}; {mend}") from error
-    return (_read_safetensors if path.suffix == ".safetensors" else _read_torch)(path, mend)
+        raise UserError(f"can't read weights {path}: {error.strerror or error}; {mend}") from error
 
 
 def write_file(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
     """Write tensors as .safetensors, or for torch as `{"state_dict": ...}`, by the name's ending.
 
-    The file appears under its name only when it is whole.
+    The file appears under its name only when it is whole and reads back as it should.
 
     Raises:
         UserError: another ending, a path that can't be written, or torch is missing.
     """
     if not path.name.endswith(ENDINGS):
         raise UserError(f"{path}: its name must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}")
-    from safetensors import SafetensorError
+    if path.suffix == ".safetensors":
+        from safetensors.numpy import save
 
-    partial = path.with_name(f".{path.name}.partial")
+        data = save(dict(tensors))
+    else:
+        torch = _torch(f"writing {path}")
+        values = {name: torch.from_numpy(np.array(value)) for name, value in tensors.items()}
+        stream = io.BytesIO()
+        torch.save({"state_dict": values}, stream)
+        data = stream.getvalue()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, data)
     except OSError as error:
-        raise UserError(f"can't write {path}: {error.strerror}") from error
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.numpy import save_file
-
-            save_file(dict(tensors), partial)
-        else:
-            torch = _torch(f"writing {path}")
-            values = {name: torch.from_numpy(np.array(value)) for name, value in tensors.items()}
-            torch.save({"state_dict": values}, partial)
-        partial.replace(path)
-    # For a full disk torch raises RuntimeError, safetensors an error of its own.
-    except (OSError, RuntimeError, SafetensorError) as error:
-        partial.unlink(missing_ok=True)
-        raise UserError(f"can't write {path}: {_first_line(error)}") from error
+        raise UserError(f"can't write {path}: {error.strerror or error}") from error
 
 
 def _torch(purpose: str) -> Any:
@@ -98,7 +139,7 @@ def _torch(purpose: str) -> Any:
     if release < SAFE_TORCH:
         raise UserError(
             f"{purpose} needs torch {SAFE_TORCH[0]}.{SAFE_TORCH[1]} or newer, not "
-            f"{torch.__version__}: before it, even weights_only=True ran code from a file"
+            f"{torch.__version__}: before it, a file could run code of its own"
         )
     return torch
 
@@ -119,52 +160,196 @@ def _download() -> Path:
         logging.set_verbosity(verbosity)
 
 
-def _read_safetensors(path: Path, mend: str) -> dict[str, np.ndarray]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+def _form(path: Path, file: BinaryIO, size: int, mend: str) -> Literal["torch", "safetensors"]:
+    """What kind of file it is, by its first bytes.
+
+    Raises:
+        UserError: another kind than those two; the message says which.
+    """
+    head = file.read(512)
+    file.seek(0)
+    if not head:
+        raise UserError(f"{path} is empty; {mend}")
+    if head.startswith(b"PK\x03\x04") or (head[:1] == b"\x80" and _TORCH_MAGIC in head[:32]):
+        return "torch"
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < max(size, 2**32):
+        return "safetensors"
+    if head[257:262] == b"ustar":
+        form = "a tar archive; unpack it, or, where torch before 0.1.10 saved it, save it anew"
+    elif head[:1] == b"\x80":
+        form = f"a pickle, which could execute code and is never loaded; {ALONE} with torch.save"
+    else:
+        known = (form for start, form in _FORMS if head.lstrip().startswith(start))
+        form = next(known, f"neither a safetensors nor a PyTorch file; {mend}")
+    raise UserError(f"{path} is {form}")
+
+
+def _read_safetensors(path: Path, data: bytes, mend: str) -> dict[str, np.ndarray]:
+    from safetensors import SafetensorError, deserialize
 
     try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
+        entries = deserialize(data)
+    except SafetensorError as error:
         raise UserError(
             f"can't read {path} as safetensors ({_first_line(error)}); {mend}"
         ) from error
-    except (AttributeError, TypeError, KeyError) as error:  # a type that NumPy hasn't got
-        raise UserError(
-            f"{path} holds numbers that NumPy can't read ({_first_line(error)}); save it as float32"
-        ) from error
+    # Of two tensors of one name the library keeps one and says nothing.
+    json.loads(
+        data[8 : 8 + int.from_bytes(data[:8], "little")],
+        object_pairs_hook=lambda pairs: _unique(path, pairs),
+    )
+    return {name: _array(path, name, **entry) for name, entry in sorted(entries)}
 
 
-def _read_torch(path: Path, mend: str) -> dict[str, np.ndarray]:
+def _unique(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"{path} has two entries {printable(twice)}; write it again")
+    return dict(pairs)
+
+
+def _array(path: Path, name: str, dtype: str, shape: list[int], data: bytearray) -> np.ndarray:
+    kind = _SAFETENSORS_TYPES.get(dtype)
+    if kind is None:
+        _refuse_tensor(path, name, f"is of type {dtype}")
+    if max(shape, default=0) > len(data):  # a side of 0 hides the others from the library
+        _refuse_tensor(path, name, f"has the shape {tuple(shape)}, which holds nothing")
+    values = np.frombuffer(data, kind).reshape(shape)
+    return values.astype(np.float32) if values.itemsize == 2 and dtype[0] in "FB" else values
+
+
+def _read_torch(path: Path, file: BinaryIO, mend: str) -> dict[str, np.ndarray]:
     torch = _torch(f"reading {path}")
     from pickle import UnpicklingError
 
     try:
-        with warnings.catch_warnings():
+        _check_archive(path, file)
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_IGNORED):
             warnings.simplefilter("ignore")  # advice on unusual pickles, which are refused anyway
-            saved = torch.load(path, weights_only=True, map_location="cpu")
-    except UnpicklingError as error:
+            saved = torch.load(file, weights_only=True, map_location="cpu")
+    except UserError:
+        raise
+    except UnpicklingError as error:  # torch's message advises to execute what is in the file
+        code = re.search(r"(?:GLOBAL|class) `?([\w.]+)", str(error))
+        if code is None:
+            raise UserError(
+                f"can't read {path} as a torch file: its pickle is damaged; {mend}"
+            ) from error
         raise UserError(
-            f"{path} holds more than tensors (code, or a whole model), which is never loaded; "
-            "save model.state_dict() alone"
+            f"{path} holds more than tensors ({code[1]}: code, or a whole model), which is never "
+            f"loaded; {ALONE}"
         ) from error
     except Exception as error:  # torch raises what a damaged file happens to trip over
         raise UserError(
             f"can't read {path} as a torch file ({_first_line(error)}); {mend}"
         ) from error
-    if isinstance(saved, Mapping) and isinstance(saved.get("state_dict"), Mapping):
-        saved = saved["state_dict"]  # a training checkpoint (.pth.tar)
-    if not isinstance(saved, Mapping) or not all(
-        isinstance(value, torch.Tensor) and value.layout == torch.strided
-        for value in saved.values()
-    ):
-        raise UserError(f"{path} is no dictionary of tensors; save model.state_dict() alone")
-    narrow = (torch.float16, torch.bfloat16)
     return {
-        str(name): (value.float() if value.dtype in narrow else value).detach().numpy()
-        for name, value in saved.items()
+        name: _values(path, name, value, torch)
+        for name, value in _state(path, saved, torch).items()
     }
 
 
+def _check_archive(path: Path, file: BinaryIO) -> None:
+    """Refuse zip archives that torch didn't save, or that unpack to more than they have bytes."""
+    if file.read(2) == b"PK":
+        entries = zipfile.ZipFile(file).infolist()
+        names = [entry.filename.rpartition("/")[2] for entry in entries]
+        if "constants.pkl" in names:
+            raise UserError(
+                f"{path} is a TorchScript archive, that is a program; {ALONE} with torch.save, of "
+                "the model that it was made from or of torch.jit.load(...)"
+            )
+        if "data.pkl" not in names:
+            form = "an npz file" if any(n.endswith(".npy") for n in names) else "a zip archive"
+            raise UserError(f"{path} is {form}, not one that torch.save wrote; {ALONE}")
+        if sum(entry.file_size for entry in entries) > file.seek(0, os.SEEK_END):
+            raise UserError(f"{path} unpacks to more than torch.save writes; {ALONE}")
+    file.seek(0)
+
+
+def _state(path: Path, saved: Any, torch: Any) -> Mapping[str, Any]:
+    """The state of the model in a checkpoint, wherever it lies there."""
+    for _ in range(DEEPEST):
+        if _is_state(saved, torch):
+            return saved
+        entries = saved.items() if isinstance(saved, Mapping) else ()
+        inner = {
+            str(name): value for name, value in entries if isinstance(value, Mapping) and value
+        }
+        found = {name: value for name, value in inner.items() if _is_state(value, torch)}
+        found = found or {name: inner[name] for name in STATES if name in inner}
+        if not found:
+            break
+        chosen = next((name for name in STATES if name in found), next(iter(found)))
+        others = ", ".join(printable(name) for name in found if name != chosen)
+        if others and chosen not in STATES:
+            raise UserError(f"{path} holds several states ({printable(chosen)}, {others}); {ALONE}")
+        if others:
+            _log.warning("%s: read %s; left out %s", path, chosen, others)
+        saved = found[chosen]
+    raise UserError(f"{path} is no dictionary of tensors{_odd_entry(saved, torch)}; {ALONE}")
+
+
+def _odd_entry(saved: Any, torch: Any) -> str:
+    if not isinstance(saved, Mapping):
+        return f" but a {type(saved).__name__}"
+    for name, value in saved.items():
+        if not isinstance(value, torch.Tensor):
+            return f" ({printable(str(name))} is a {type(value).__name__})"
+    return ""
+
+
+def _is_state(value: Any, torch: Any) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in value.items()
+    )
+
+
+def _values(path: Path, name: str, value: Any, torch: Any) -> np.ndarray:
+    """A tensor's numbers, half precision as float32."""
+    if value.is_nested or value.layout != torch.strided:
+        _refuse_tensor(path, name, "is sparse or nested")
+    if value.is_meta:
+        _refuse_tensor(path, name, "is on the meta device, that is without values")
+    if value.dtype in (torch.float16, torch.bfloat16):
+        value = value.float()
+    if value.is_quantized or str(value.dtype).removeprefix("torch.") not in _TORCH_TYPES:
+        _refuse_tensor(path, name, f"is of type {value.dtype}")
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        _refuse_tensor(path, name, "repeats fewer values than its shape has places")
+    return value.detach().resolve_neg().numpy()
+
+
+def _refuse_tensor(path: Path, name: str, fault: str) -> NoReturn:
+    raise UserError(f"{path}: {printable(name)} {fault}; save it as a plain float32 tensor")
+
+
 def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return printable((str(error).strip() or type(error).__name__).splitlines()[0])
+
+
+class _Ignored:
+    """Stands in for what checkpoints keep beside their tensors, and reads none of it."""
+
+    def __new__(cls, *_: object) -> "_Ignored":
+        return super().__new__(cls)
+
+    def __setstate__(self, _: object) -> None:
+        pass
+
+
+_IGNORED = [
+    (_Ignored, name)
+    for name in (
+        "argparse.Namespace",
+        "numpy.dtype",
+        "numpy.ndarray",
+        *(
+            f"numpy.{core}.multiarray.{f}"
+            for core in ("core", "_core")
+            for f in ("scalar", "_reconstruct")
+        ),
+    )
+]
+"""Torchreid keeps its Rank-1 as a NumPy scalar beside the state, many others their options."""

@@ -40,7 +40,7 @@ _READING = (OSError, ValueError, KeyError, TypeError, RuntimeError)
 
 # Orbax logs the traceback of a write that fails behind the training, which `_told` says in a line;
 # and warns of what is meant: that it notes no times of its own.
-_MEANT = ("Failed to run", "requested but enable_write=false")
+_MEANT = ("Failed to run", "raised an exception", "requested but enable_write=false")
 logging.getLogger("absl").addFilter(
     lambda record: not any(words in record.getMessage() for words in _MEANT)
 )

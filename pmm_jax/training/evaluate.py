@@ -11,14 +11,15 @@ from pmm_jax.config import Config
 from pmm_jax.data.augment import normalise
 from pmm_jax.data.loading import ordered_batches
 from pmm_jax.data.prepare import prepare
-from pmm_jax.data.split import open_split
+from pmm_jax.data.split import Split, open_split
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation import Embeddings, Ranking
 from pmm_jax.evaluation.embed import embed_batches
-from pmm_jax.evaluation.measure import ranking, settled
+from pmm_jax.evaluation.measure import check_protocol, ranking, settled
 from pmm_jax.evaluation.streaming import Share
 from pmm_jax.model.explain import match_heats, stage_heats
-from pmm_jax.model.pmm import Network, Tree, embed
+from pmm_jax.model.initial import initialise
+from pmm_jax.model.pmm import Network, Tree, build, embed
 from pmm_jax.training.display import Display
 from pmm_jax.training.processes import check_same, together, total
 from pmm_jax.training.run_weights import restore_run
@@ -102,6 +103,41 @@ def evaluate(
     return ranking(*settled(query, gallery, settings), settings, settings.chunk, share=own_share())
 
 
+def check_test(config: Config) -> Split:
+    """Find out before any work what would end it at the evaluation.
+
+    Returns:
+        The query split.
+
+    Raises:
+        UserError: no query or gallery, a batch that the devices can't share, or a ranking that
+            these images don't allow.
+    """
+    query, gallery = (open_split(config.data, name) for name in ("query", "gallery"))
+    check_protocol(
+        query.identities,
+        query.cameras,
+        gallery.identities,
+        gallery.cameras,
+        config.evaluate,
+        query_paths=query.filenames,
+        gallery_paths=gallery.filenames,
+        length=_embedding_length(config) if config.evaluate.index else None,
+    )
+    data_mesh(config.evaluate.batch_size)
+    return query
+
+
+def _embedding_length(config: Config) -> int:
+    network = build(config, 1)
+
+    def run() -> jax.Array:
+        images = jnp.zeros((1, *config.data.image_size, 3))
+        return embed(network, *initialise(network, 0), images)
+
+    return jax.eval_shape(run).shape[1]
+
+
 def own_share() -> Share:
     """Blocks of queries that this process ranks, where several evaluate together."""
     return Share(jax.process_index(), jax.process_count(), total)
@@ -124,7 +160,7 @@ def embed_run(
 
     def check() -> str:
         prepare(config.data, display.say, brief=True)
-        split = open_split(config.data, "query")
+        split = check_test(config)
         own = data_fingerprint(workdir)
         if own and own != split.fingerprint and not cross_domain:
             raise UserError(

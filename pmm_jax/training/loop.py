@@ -23,7 +23,7 @@ from pmm_jax.model.pretrained import load_resnet50
 from pmm_jax.training.calendar import Calendar
 from pmm_jax.training.checkpoint import Checkpoints
 from pmm_jax.training.display import Display
-from pmm_jax.training.evaluate import evaluate, make_embed
+from pmm_jax.training.evaluate import check_test, evaluate, make_embed
 from pmm_jax.training.feed import Feed
 from pmm_jax.training.initial import Initial
 from pmm_jax.training.interrupt import stop_on_signal
@@ -38,6 +38,7 @@ from pmm_jax.training.processes import (
 )
 from pmm_jax.training.profiling import Tracer
 from pmm_jax.training.run_log import BEFORE, MetricsFile, finite, log_line, read_metrics
+from pmm_jax.training.seal import sealed_steps
 from pmm_jax.training.sharding import data_mesh, place, state_sharding, whole
 from pmm_jax.training.state import TrainState, new_state
 from pmm_jax.training.step import make_step
@@ -71,7 +72,7 @@ def train(
     display = Display(quiet=not is_first())
 
     def checked() -> tuple[Split, IdentitySampler]:
-        check_weights(config, fresh=not any((workdir / "checkpoints").glob("*")))
+        check_weights(config, fresh=not sealed_steps(workdir) and initial is None)
         prepare(config.data, display.say, brief=True)
         data = training_data(config)
         check_test(config)
@@ -227,17 +228,6 @@ def training_data(config: Config) -> tuple[Split, IdentitySampler]:
         config.train.seed,
     )
     return split, sampler
-
-
-def check_test(config: Config) -> None:
-    """Find out before the training what would end it at its first evaluation.
-
-    Raises:
-        UserError: no query or gallery, or a batch that the devices can't share.
-    """
-    for name in ("query", "gallery"):
-        open_split(config.data, name)
-    data_mesh(config.evaluate.batch_size)
 
 
 def check_weights(config: Config, fresh: bool) -> None:

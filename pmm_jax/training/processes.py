@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -48,8 +49,11 @@ def join(launch: Launch) -> None:
             f"--process {launch.process} of {launch.processes}: they count from 0 to "
             f"{launch.processes - 1}"
         )
-    if not launch.coordinator.rpartition(":")[2].isdecimal():
-        raise UserError(f"--coordinator {launch.coordinator} must be HOST:PORT")
+    match = re.fullmatch(r"[^\s:]\S*:([0-9]{1,5})", launch.coordinator)
+    if match is None or not 0 < int(match[1]) < 2**16:
+        raise UserError(
+            f"--coordinator {launch.coordinator} must be HOST:PORT, with a port of 1 to 65535"
+        )
     _initialize(
         f"the {launch.processes} processes did not meet at {launch.coordinator}; start all of "
         "them, with the same --coordinator and --processes",

@@ -161,7 +161,7 @@ def read_lines(path: Path) -> list[dict]:
     for line in read_regular(path).splitlines() if path.is_file() else []:
         try:
             value = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):  # nested without end
             continue
         if isinstance(value, dict) and isinstance(value.get("step"), int):
             lines.append(value)

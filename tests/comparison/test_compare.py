@@ -16,7 +16,8 @@ pytest.importorskip("torch", reason="the baseline is PyTorch (requirements-torch
 
 from pmm_jax.comparison import compare
 from pmm_jax.comparison.page import verdict
-from pmm_jax.comparison.pair import Pair, PairedStep
+from pmm_jax.comparison.pair import Pair
+from pmm_jax.comparison.paired_step import PairedStep
 from pmm_jax.comparison.seeds import train_pairs
 from pmm_jax.config import Config
 from pmm_jax.data.loading import Batch

@@ -61,3 +61,54 @@ def test_what_is_no_npz_file_is_refused(tmp_path: Path) -> None:
         read_golden(tmp_path / "g.npz")
     with pytest.raises(UserError, match="can't read"):
         read_golden(tmp_path / "none.npz")
+
+
+INFINITE = np.full((3, 6), np.inf)
+WRONG: list[tuple[str, np.ndarray]] = [
+    ("seed", np.array(-1)),
+    ("seed", np.array(21.0)),
+    ("seed", np.array("x\x1b[2J")),
+    ("seed", np.array(2**63, np.uint64)),
+    ("seed", np.array([21])),
+    ("seed", np.zeros((2, 0), np.int64)),
+    ("num_ids", np.array(0)),
+    ("num_ids", np.array(-10)),
+    ("num_ids", np.array(3)),  # fewer than a batch has
+    ("num_ids", np.array(10**12)),
+    ("num_ids", np.array(11)),  # then the logits are misshapen
+    ("num_ids", np.array(np.nan)),
+    ("ids_per_batch", np.array(0)),
+    ("ids_per_batch", np.array(-4)),
+    ("ids_per_batch", np.array(5)),
+    ("ids_per_batch", np.array(10**9)),
+    ("ids_per_batch", np.array(True)),
+    ("ids_per_batch", np.array(4 + 0j)),
+    ("losses", INFINITE),
+    ("losses", np.zeros((3, 7))),
+    ("losses", np.zeros(())),
+    ("step1_partner2", np.full(16, 16)),
+    ("step1_partner3", np.full(16, -1)),
+    ("step2_partner2", np.zeros(16)),
+    ("grad_names", np.arange(186)),
+    ("grad_norm", np.zeros(185)),
+    ("step0_state_sum", np.zeros(304, np.complex128)),
+    ("step2_state_names", np.array("one")),
+    ("mask2", np.array([["keep"]])),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG, ids=range(len(WRONG)))
+def test_odd_values_are_one_line(tmp_path: Path, name: str, value: np.ndarray) -> None:
+    np.savez(tmp_path / "g.npz", allow_pickle=False, **(stored() | {name: value}))
+    with pytest.raises(UserError, match="it is not a golden file") as caught:
+        read_golden(tmp_path / "g.npz")
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_every_array_is_held_to_its_shape_and_type(tmp_path: Path, name: str) -> None:
+    arrays = stored()
+    for wrong in (arrays[name].reshape(1, *arrays[name].shape), np.full(arrays[name].shape, 1j)):
+        np.savez(tmp_path / "g.npz", allow_pickle=False, **(arrays | {name: wrong}))
+        with pytest.raises(UserError, match=rf": {name}|it is not a golden file"):
+            read_golden(tmp_path / "g.npz")

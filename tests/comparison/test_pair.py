@@ -8,7 +8,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the baseline is PyTorch (requirements-torch.txt)")
 
-from pmm_jax.comparison.pair import Pair, PairedStep, Precision, normalised  # noqa: E402
+from pmm_jax.comparison.pair import Pair, Precision, normalised  # noqa: E402
+from pmm_jax.comparison.paired_step import PairedStep  # noqa: E402
 from pmm_jax.config import (  # noqa: E402
     Config,
     DataConfig,

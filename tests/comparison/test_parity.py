@@ -1,91 +1,209 @@
 """The comparison with a golden file: what it accepts, and what it can't miss."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax.traverse_util import unflatten_dict
 
 from pmm_jax.comparison import parity
-from pmm_jax.comparison.golden import read_golden
-from pmm_jax.comparison.parity import GRADIENT_TOLERANCE, TOLERANCE, Quantity, print_parity
+from pmm_jax.comparison.golden import NEEDED, STEPS, Golden, read_golden
+from pmm_jax.comparison.parity import (
+    GRADIENT_TOLERANCE,
+    LOSSES,
+    MAPS,
+    TOLERANCE,
+    ZERO_GRADIENT,
+    Quantity,
+    Step,
+    compare,
+    print_parity,
+)
 from tests.comparison.test_golden import FILE
 
-# Any parameter, by our name and by the release's.
-WEIGHT, NAME = ("trunk", "bn1", "scale"), "backbone.1.weight"
+Arrays = dict[str, np.ndarray]
+
+WEIGHTS = ("backbone.0.weight", "softmax1.weight", "global_softmax.bias")
+STATISTICS = ("backbone.1.running_mean", "backbone.1.running_var")
 
 
-def tree(path: tuple[str, ...], value: np.ndarray) -> dict:
-    return unflatten_dict({path: value})
+def draw(shape: tuple[int, ...], seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape)
 
 
-def gradient_reference(value: np.ndarray, name: str = NAME) -> dict[str, np.ndarray]:
-    norm, total = np.linalg.norm(value), value.sum()
-    return {
-        "grad_names": np.array([name]),
-        "grad_norm": np.array([norm]),
-        "grad_sum": np.array([total]),
-    }
+def step(number: int) -> Step:
+    """Made-up results of a step, none equal to another's; the last gradient is zero."""
+    seed = 1000 * number
+    maps = {name: draw((4, 3, 2), seed + i) for i, name in enumerate(MAPS)}
+    maps |= {name: maps[name] > 0 for name in ("mask2", "mask3")}
+    gradient = {name: draw((2, 3), seed + 100 + i) for i, name in enumerate(WEIGHTS)}
+    gradient[WEIGHTS[-1]] = np.zeros((2, 3))
+    state = {n: draw((2, 3), seed + 200 + i) for i, n in enumerate((*WEIGHTS, *STATISTICS))}
+    return Step(1 + np.abs(draw((len(LOSSES),), seed + 300)), gradient, state, maps)
 
 
-def beyond(found: list[Quantity]) -> list[str]:
+class MadeUp:
+    """In the place of our network."""
+
+    def __init__(self, change: Callable[[int, Step], Step] = lambda number, step: step) -> None:
+        self._taken, self._change = 0, change
+
+    def embed(self) -> np.ndarray:
+        return draw((4, 6), 7 + self._taken)
+
+    def step(self, number: int) -> Step:
+        assert number == self._taken
+        self._taken += 1
+        return self._change(number, step(number))
+
+
+def golden_arrays() -> Arrays:
+    """What a golden file would hold of the made-up results."""
+    ref = {"eval_embedding": draw((4, 6), 7), "eval_embedding_after": draw((4, 6), 7 + STEPS)}
+    first = step(0)
+    ref |= first.maps
+    steps = {"grad": first.gradient} | {f"step{i}_state": step(i).state for i in range(STEPS)}
+    for name, values in steps.items():
+        ref[f"{name}_names"] = np.array(list(values))
+        ref[f"{name}_norm"] = np.array([np.sqrt((v**2).sum()) for v in values.values()])
+        ref[f"{name}_sum"] = np.array([v.sum() for v in values.values()])
+    ref["losses"] = np.stack([step(i).losses for i in range(STEPS)])
+    return ref
+
+
+def beyond(ref: Arrays, ours: MadeUp | None = None) -> list[str]:
+    found = list(compare(ours or MadeUp(), ref))  # type: ignore[arg-type]
+    assert len({one.name for one in found}) == len(found) == 34
     return [one.name for one in found if not one.agrees]
 
 
-VALUE = np.array([1.0, -2.0, 3.0])
+def test_the_same_agrees() -> None:
+    assert beyond(golden_arrays()) == []
 
 
-def test_the_same_gradient_agrees() -> None:
-    found = list(parity._gradients(tree(WEIGHT, VALUE), gradient_reference(VALUE)))
-    assert len(found) == 4
-    assert not beyond(found)
+COMPARED = [n for n in NEEDED[3:] if "partner" not in n and not n.endswith("_names")]
 
 
-def test_a_longer_gradient_is_beyond() -> None:
-    longer = VALUE * (1 + 2 * GRADIENT_TOLERANCE)
-    found = list(parity._gradients(tree(WEIGHT, longer), gradient_reference(VALUE)))
-    assert beyond(found) == ["gradient norms"]
+def expected_lines(name: str, row: int) -> list[str]:
+    """What must be beyond where that row of that array is another."""
+    number = f"step {name[4] if name.startswith('step') else 0}"
+    if "_state_" in name:
+        number = f"step {int(name[4]) + 1}"
+        if row < len(WEIGHTS):
+            return [f"{number}: weights, norms"] if name.endswith("norm") else []
+        return [f"{number}: statistics, {name.rpartition('_')[2]}s"]
+    if name == "losses":
+        return [f"step {row + 1}: losses"]
+    if name == "grad_norm":
+        return ["gradient norms"]
+    if name == "grad_sum":
+        return ["gradient sums (of sqrt(size) x norm)"]
+    return [name]
 
 
-def test_a_gradient_of_another_sign_is_beyond_by_its_sum() -> None:
-    found = list(parity._gradients(tree(WEIGHT, -VALUE), gradient_reference(VALUE)))
-    assert beyond(found) == ["gradient sums (of sqrt(size) x norm)"]
+@pytest.mark.parametrize("name", [name for name in COMPARED if "mask" not in name])
+def test_every_value_of_a_golden_file_counts(name: str) -> None:
+    """Each row, moved by ten times the tolerance alone, is found, and nothing else is."""
+    ref = golden_arrays()
+    for row in range(len(ref[name])):
+        if name.startswith("grad") and row == len(WEIGHTS) - 1:
+            continue  # zero: below
+        wrong = ref[name].copy()
+        scale = np.abs(wrong).max() if wrong.ndim == 3 or "eval" in name else np.abs(wrong[row])
+        if name.endswith("_sum"):
+            scale = 10.0  # more than the sum of absolute values of six
+        wrong[row] += 10 * (GRADIENT_TOLERANCE if "grad" in name else TOLERANCE) * scale
+        found = beyond(ref | {name: wrong})
+        # A mask is told by the mixed map, and both masks are as they should be.
+        assert found == expected_lines(name, row), row
 
 
-def test_nan_is_beyond() -> None:
-    found = list(parity._gradients(tree(WEIGHT, VALUE * np.nan), gradient_reference(VALUE)))
-    assert "gradient norms" in beyond(found)
-    assert not Quantity("", float("nan"), 1.0).agrees
+@pytest.mark.parametrize("stage", [2, 3])
+def test_replaced_blocks_are_told_by_the_mixed_map(stage: int) -> None:
+    ref, mask, mixed = golden_arrays(), f"mask{stage}", f"mixed{stage}_channel_mean"
+    other = ref[mask].copy()
+    other[1, 2, 0] ^= True
+    assert beyond(ref | {mask: other}) == []  # replaced by equal values
+    moved = ref[mixed].copy()
+    moved[1, 2, 0] += 1
+    assert beyond(ref | {mask: other, mixed: moved}) == [f"{mask} (cells that differ)", mixed]
+    elsewhere = ref[mixed].copy()
+    elsewhere[0, 0, 0] += 1
+    assert beyond(ref | {mask: other, mixed: elsewhere}) == [mixed]
+
+
+@pytest.mark.parametrize("key", ["grad", "step0_state", "step1_state", "step2_state"])
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_name_on_one_side_only_is_beyond_and_no_crash(key: str, ours: bool) -> None:
+    ref = golden_arrays()
+    if ours:
+        rest = {f"{key}_{part}": ref[f"{key}_{part}"][1:] for part in ("names", "norm", "sum")}
+    else:
+        names = ref[f"{key}_names"].copy()
+        names[0] = "no.such.weight"
+        rest = {f"{key}_names": names}
+    found = [one.name for one in compare(MadeUp(), ref | rest) if not one.agrees]  # type: ignore[arg-type]
+    what = "gradients" if key == "grad" else f"step {int(key[4]) + 1}: state"
+    assert found == [f"{what}: names on one side only"]
 
 
 def test_a_zero_gradient_is_held_to_zero() -> None:
-    zero = gradient_reference(VALUE * 0)
-    assert not beyond(list(parity._gradients(tree(WEIGHT, VALUE * 0), zero)))
-    found = list(parity._gradients(tree(WEIGHT, VALUE * 1e-9), zero))
-    assert beyond(found) == ["gradients that are zero (norm)"]
+    def change(number: int, step: Step) -> Step:
+        return step._replace(gradient=step.gradient | {WEIGHTS[-1]: np.full((2, 3), ZERO_GRADIENT)})
+
+    assert beyond(golden_arrays(), MadeUp(change)) == ["gradients that are zero (norm)"]
 
 
-def test_a_name_on_one_side_only_is_beyond_and_no_crash() -> None:
-    reference = gradient_reference(VALUE, "no.such.weight")
-    found = list(parity._gradients(tree(WEIGHT, VALUE), reference))
-    assert beyond(found) == ["gradients: names on one side only"]
+def test_a_gradient_of_another_sign_is_beyond_by_its_sum() -> None:
+    def change(number: int, step: Step) -> Step:
+        return step._replace(gradient={name: -value for name, value in step.gradient.items()})
+
+    found = beyond(golden_arrays(), MadeUp(change))
+    assert found == ["gradient sums (of sqrt(size) x norm)"]
 
 
-def test_replaced_blocks_are_told_by_the_mixed_map() -> None:
-    keep, mixed = jnp.ones((1, 2, 2), bool), jnp.arange(4.0).reshape(1, 2, 2)
-    reference = {"mask2": np.asarray(keep, float), "mixed2_channel_mean": np.asarray(mixed)}
-    other = keep.at[0, 1, 1].set(False)
-    same_values = {"mask2": other, "mixed2_channel_mean": mixed}
-    assert parity._map("mask2", same_values, reference).agrees
-    moved = {"mask2": other, "mixed2_channel_mean": mixed + 1e-3 * ~other}
-    assert not parity._map("mask2", moved, reference).agrees
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_no_number_is_beyond_wherever_it_is(value: float) -> None:
+    """One value of ours at a time, of every array of every step."""
+    for number in range(STEPS):
+        for field in ("losses", "gradient", "state"):
+
+            def change(at: int, step: Step, number: int = number, field: str = field) -> Step:
+                if at != number:
+                    return step
+                if field == "losses":
+                    step.losses[3] = value
+                else:
+                    getattr(step, field)[WEIGHTS[1]][0, 1] = value
+                return step
+
+            found = beyond(golden_arrays(), MadeUp(change))
+            assert bool(found) == (field != "gradient" or number == 0), (number, field)
+    assert not Quantity("", value, 1.0).agrees
 
 
-def test_another_shape_is_beyond() -> None:
-    assert not parity._relative("cam1", jnp.ones(3), {"cam1": np.ones(4)}).agrees
-    assert parity._relative("cam1", jnp.ones(3), {"cam1": np.ones(3) + TOLERANCE / 2}).agrees
+def test_a_golden_file_of_zeros_agrees_with_nothing() -> None:
+    ref = {n: v if v.dtype.kind == "U" else np.zeros_like(v) for n, v in golden_arrays().items()}
+    assert len(beyond(ref)) == 34 - 4 - 2  # names; gradients, of which none is long enough
+
+
+@pytest.mark.parametrize("wrong", [None, 0, 3])
+def test_the_verdict_is_that_of_every_quantity(
+    wrong: int | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = [Quantity(f"q{i}", 2.0 if i == wrong else 0.5, 1.0) for i in range(4)]
+    monkeypatch.setattr(parity, "Ours", lambda golden: golden)
+    monkeypatch.setattr(parity, "compare", lambda ours, ref: iter(found))
+    golden = Golden({}, 3, 10, np.zeros(1), np.zeros(16))
+    assert print_parity(golden) == (wrong is None)
+    said = capsys.readouterr().out
+    if wrong is None:
+        assert "BEYOND" not in said
+        assert said.endswith("4 quantities, all agree\n")
+    else:
+        assert next(line for line in said.splitlines() if "BEYOND" in line).startswith(f"q{wrong}")
+        assert said.endswith(f"4 quantities, 1 beyond tolerance: q{wrong}\n")
 
 
 @pytest.mark.slow

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,11 +11,12 @@ from pmm_jax.errors import UserError
 from pmm_jax.evaluation import (
     Embeddings,
     Ranking,
+    distances,
     evaluate_distances,
     evaluate_embeddings,
     streaming,
 )
-from pmm_jax.evaluation.distances import Grid
+from pmm_jax.evaluation.distances import Distances
 from pmm_jax.evaluation.streaming import Share
 
 
@@ -28,6 +30,15 @@ def people(seed: int, count: int, length: int = 64) -> Embeddings:
     )
 
 
+def squares(query: Embeddings, gallery: Embeddings) -> np.ndarray:
+    return np.stack(
+        [
+            np.square(row.astype(np.float64) - gallery.features.astype(np.float64)).sum(-1)
+            for row in query.features
+        ]
+    )
+
+
 def assert_identical(first: Ranking, second: Ranking) -> None:
     np.testing.assert_array_equal(first.cmc, second.cmc)
     np.testing.assert_array_equal(first.average_precision, second.average_precision)
@@ -36,9 +47,8 @@ def assert_identical(first: Ranking, second: Ranking) -> None:
 
 def test_equals_ranking_the_whole_matrix() -> None:
     query, gallery = people(0, 50), people(1, 300)
-    difference = query.features[:, None].astype(np.float64) - gallery.features[None]
     expected = evaluate_distances(
-        (difference**2).sum(-1),
+        squares(query, gallery),
         query.identities,
         gallery.identities,
         query.cameras,
@@ -48,43 +58,78 @@ def test_equals_ranking_the_whole_matrix() -> None:
     assert_identical(evaluate_embeddings(query, gallery), expected)
 
 
-HARD = {
-    "plain": lambda rng, x: x,
-    "duplicates": lambda rng, x: x[rng.integers(0, 1 + len(x) // 3, len(x))],
-    "few values": lambda rng, x: np.rint(x),
+def long_row(rng: np.random.Generator, x: np.ndarray, length: float) -> np.ndarray:
+    return x * np.where(np.arange(len(x)) == rng.integers(len(x)), length, 1)[:, None]
+
+
+def narrow(x: np.ndarray) -> np.ndarray:
+    return x.astype(np.float32)
+
+
+HARD: dict[str, Callable[[np.random.Generator, np.ndarray], np.ndarray]] = {
+    "plain": lambda rng, x: narrow(x),
+    "float64": lambda rng, x: x,
+    "duplicates": lambda rng, x: narrow(x)[rng.integers(0, 1 + len(x) // 3, len(x))],
+    "duplicates in float64": lambda rng, x: x[rng.integers(0, 1 + len(x) // 3, len(x))],
+    "few values": lambda rng, x: narrow(np.rint(x)),
+    "codes": lambda rng, x: np.sign(x),
+    "decimals": lambda rng, x: np.round(x, 1),
     "collapsed": lambda rng, x: np.ones_like(x),
-    "nearly collapsed": lambda rng, x: 1 + 1e-6 * x,
-    "far from zero": lambda rng, x: 1000 + x,
-    "one outlier": lambda rng, x: x * np.where(np.arange(len(x)) == 0, 1e4, 1)[:, None],
-    "very long": lambda rng, x: 1e36 * x,
-    "very short": lambda rng, x: 1e-40 * x,
+    "collapsed beyond float32": lambda rng, x: np.full_like(x, 0.1),
+    "nearly collapsed": lambda rng, x: narrow(1 + 1e-6 * x),
+    "collapsed but one": lambda rng, x: long_row(rng, np.ones_like(x), 9),
+    "far from 0": lambda rng, x: narrow(1000 + x),
+    "far from 0 in float64": lambda rng, x: 1e9 + x,
+    "beyond float32": lambda rng, x: 1 + 1e-13 * x,
+    "two far places": lambda rng, x: 1e9 * rng.choice([-1, 1], (len(x), 1)) + x,
+    "one long row": lambda rng, x: narrow(long_row(rng, x, 1e4)),
+    "one longest row": lambda rng, x: narrow(long_row(rng, np.clip(x, -3, 3), 1e38)),
+    "one row of 1e100": lambda rng, x: long_row(rng, x, 1e100),
+    "one row near 0": lambda rng, x: narrow(long_row(rng, x, 1e-30)),
+    "any length": lambda rng, x: x * 10.0 ** rng.uniform(-8, 8, (len(x), 1)),
+    "any length of float32": lambda rng, x: narrow(x * 10.0 ** rng.uniform(-35, 35, (len(x), 1))),
+    "any unit": lambda rng, x: x * 10.0 ** rng.uniform(-8, 8, x.shape[1]),
+    "very long": lambda rng, x: narrow(1e36 * x),
+    "very short": lambda rng, x: narrow(1e-40 * x),
+    "very long in float64": lambda rng, x: 1e140 * x,
+    "very short in float64": lambda rng, x: 1e-140 * x,
+    "mostly 0": lambda rng, x: narrow(x * (rng.random(x.shape) < 0.02)),
 }
 """Embeddings that rounding, ties or cancellation would rank wrong."""
 
 
 @pytest.mark.parametrize("kind", HARD)
-@pytest.mark.parametrize("seed", range(40))
-def test_exact_on_hard_embeddings(kind: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(seed)
+@pytest.mark.parametrize(
+    "seed", [*range(5), *(pytest.param(n, marks=pytest.mark.slow) for n in range(5, 40))]
+)
+def test_the_figures_are_float64_s_to_the_last_bit(
+    kind: str, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng([seed, len(kind)])
     monkeypatch.setattr(streaming, "GALLERY_BLOCK", int(rng.choice([16, 64])))
     monkeypatch.setattr(streaming, "SETTLED", int(rng.choice([5, 1 << 16])))
     monkeypatch.setattr(streaming, "PAIR_COST", int(rng.choice([0, 64, 1 << 20])))
+    # Some queries are counted and some sorted, all or none.
+    monkeypatch.setattr(streaming, "FEW_MATCHES", int(rng.choice([0, 8, 1000])))
+    monkeypatch.setattr(streaming, "LEAST_ROWS", 3)
+    monkeypatch.setattr(streaming, "VALUES", int(rng.choice([1, 1 << 22])))
+    monkeypatch.setattr(distances, "SAMPLE", int(rng.choice([1, 7, 255])))
+    monkeypatch.setattr(distances, "BLOCK", int(rng.choice([16, 1024])))
+    is_hard = Distances._is_hard if seed % 2 else lambda *_: False
+    monkeypatch.setattr(Distances, "_is_hard", is_hard)
     sizes = int(rng.integers(1, 40)), int(rng.integers(1, 150))
-    count, length = sum(sizes), int(rng.choice([2, 600]))
+    count, length = sum(sizes), int(rng.choice([2, 9, 600]))
     identities = rng.integers(-1, 6, count)
-    centres = rng.standard_normal((7, length))
-    features = HARD[kind](rng, centres[identities] + rng.standard_normal((count, length)))
-    features, cameras = features.astype(np.float32), rng.integers(0, 3, count)
+    centers = rng.standard_normal((7, length))
+    features = HARD[kind](rng, centers[identities] + rng.standard_normal((count, length)))
+    cameras = rng.integers(0, 3, count)
     query, gallery = (
         Embeddings(features[rows], identities[rows], cameras[rows])
         for rows in (slice(sizes[0]), slice(sizes[0], None))
     )
     labels = query.identities, gallery.identities, query.cameras, gallery.cameras
-    # Scaled by a power of two, the grid's own distances: integers, so that nothing rounds.
-    grid = Grid(query.features, gallery.features)
-    steps = grid.steps(query.features)[:, None] - grid.steps(gallery.features)
     try:
-        expected = evaluate_distances(np.square(steps).sum(-1), *labels)
+        expected = evaluate_distances(squares(query, gallery), *labels)
     except UserError:
         with pytest.raises(UserError, match="no query has a match"):
             evaluate_embeddings(query, gallery)
@@ -93,19 +138,65 @@ def test_exact_on_hard_embeddings(kind: str, seed: int, monkeypatch: pytest.Monk
         assert_identical(evaluate_embeddings(query, gallery, chunk), expected)
 
 
+@pytest.mark.parametrize("kind", ["plain", "codes", "decimals", "any length", "duplicates"])
+def test_counted_and_sorted_queries_have_the_same_figures(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    ids, cameras = rng.integers(-1, 4, 500), rng.integers(0, 3, 500)
+    centers = rng.standard_normal((5, 32))
+    features = HARD[kind](rng, centers[ids] + 2 * rng.standard_normal((500, 32)))
+    query, gallery = (
+        Embeddings(features[s], ids[s], cameras[s]) for s in (slice(100), slice(100, None))
+    )
+    found = []
+    for most in (0, 40, 1000):
+        monkeypatch.setattr(streaming, "FEW_MATCHES", most)
+        found.append(evaluate_embeddings(query, gallery))
+    labels = query.identities, gallery.identities, query.cameras, gallery.cameras
+    expected = evaluate_distances(squares(query, gallery), *labels)
+    assert 0 < expected.mAP < 1
+    for ranking in found:
+        assert_identical(ranking, expected)
+
+
+def test_one_overflowed_embedding_of_the_gallery_costs_nothing() -> None:
+    rng = np.random.default_rng(0)
+    ids = np.repeat(np.arange(1, 21), 2)
+    centers = rng.normal(size=(21, 16))
+    query, gallery = (
+        (centers[ids] + 0.3 * rng.normal(size=(40, 16))).astype(np.float32) for _ in "qg"
+    )
+    longest = np.full((1, 16), np.finfo(np.float32).max)
+    plain = Embeddings(gallery, ids, np.ones(40, int))
+    more = Embeddings(np.vstack([gallery, longest]), np.append(ids, 0), np.ones(41, int))
+    asked = Embeddings(query, ids, np.zeros(40, int))
+    assert evaluate_embeddings(asked, more).mAP == evaluate_embeddings(asked, plain).mAP > 0.9
+
+
+def test_an_embedding_too_long_for_float64_is_refused_by_row() -> None:
+    gallery = people(1, 30)
+    features = gallery.features.astype(np.float64)
+    features[4, 2] = 1e300
+    with pytest.raises(UserError, match="gallery features are too long in row 4"):
+        evaluate_embeddings(people(0, 20), replace(gallery, features=features))
+
+
 @pytest.mark.parametrize("reduction", [True, False])
 def test_few_pairs_are_left_open(reduction: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if reduction:  # how a GPU or TPU counts
         monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     jax.clear_caches()
-    settled: list[int] = []
-    pairs = Grid.pairs
+    settled: dict[str, int] = {"estimates": 0, "pairs": 0}
+    for name in settled:
+        plain = getattr(Distances, name)
 
-    def count_pairs(grid: Grid, one: np.ndarray, *rest: np.ndarray) -> np.ndarray:
-        settled.append(len(rest[-1]))
-        return pairs(grid, one, *rest)
+        def counted(self: Distances, i: np.ndarray, j: np.ndarray, name=name, plain=plain) -> Any:  # type: ignore[no-untyped-def]
+            settled[name] += len(i)
+            return plain(self, i, j)
 
-    monkeypatch.setattr(Grid, "pairs", count_pairs)
+        monkeypatch.setattr(Distances, name, counted)
+    monkeypatch.setattr(streaming, "FEW_MATCHES", 1000)
     query, gallery = people(0, 100, 1536), people(1, 3000, 1536)
     difference = cdist(query.features, gallery.features)
     expected = evaluate_distances(
@@ -113,7 +204,8 @@ def test_few_pairs_are_left_open(reduction: bool, monkeypatch: pytest.MonkeyPatc
     )
     assert_identical(evaluate_embeddings(query, gallery), expected)
     jax.clear_caches()
-    assert 0 < sum(settled) < 0.01 * difference.size
+    assert 0 < settled["estimates"] < 0.01 * difference.size
+    assert settled["pairs"] < 0.01 * difference.size
 
 
 def test_identical_whatever_the_chunk_even_among_duplicates() -> None:
@@ -128,17 +220,26 @@ def test_identical_whatever_the_chunk_even_among_duplicates() -> None:
         assert_identical(evaluate_embeddings(query, twice, chunk), whole)
 
 
-def test_processes_share_the_queries() -> None:
+@pytest.mark.parametrize("counted", [0, 15, 1000])
+def test_processes_share_the_queries(counted: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "FEW_MATCHES", counted)
+    monkeypatch.setattr(streaming, "LEAST_ROWS", 7)
+    monkeypatch.setattr(streaming, "VALUES", 1)
     query, gallery = people(0, 61), people(1, 150)
-    counts: list[np.ndarray] = []
+    parts: list[np.ndarray] = []
 
     def keep(part: np.ndarray) -> np.ndarray:
-        counts.append(part)
-        return np.sum(counts, axis=0)
+        assert part.dtype == np.int32  # what jax carries without loss
+        parts.append(part)
+        if len(parts) < 3:
+            raise InterruptedError  # where this process would wait for the others
+        return np.sum(parts, axis=0)
 
-    for index in range(3):
-        found = evaluate_embeddings(query, gallery, 7, share=Share(index, 3, keep))
-    assert all(part.any() for part in counts)
+    for index in range(2):
+        with pytest.raises(InterruptedError):
+            evaluate_embeddings(query, gallery, 7, share=Share(index, 3, keep))
+    found = evaluate_embeddings(query, gallery, 7, share=Share(2, 3, keep))
+    assert all(part.any() for part in parts)
     assert_identical(found, evaluate_embeddings(query, gallery))
 
 
@@ -182,7 +283,7 @@ def test_single_camera_is_refused() -> None:
         (r"gallery features has shape \(0, 64\)", {"features": np.ones((0, 64), np.float32)}),
         ("gallery features holds int64", {"features": np.ones((30, 64), np.int64)}),
         ("query features have length 64 and gallery", {"features": np.ones((30, 8), np.float32)}),
-        ("gallery features holds inf in row 0", {"features": np.full((30, 64), 1e300)}),
+        ("gallery features are too long in row 0", {"features": np.full((30, 64), 1e300)}),
         ("gallery identities has shape", {"identities": np.ones(29, np.int64)}),
         ("gallery cameras holds float64", {"cameras": np.ones(30)}),
     ],

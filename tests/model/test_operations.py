@@ -1,4 +1,7 @@
-"""The CPU forms against the stock operations: values and every gradient, in float64 and float32."""
+"""Both platforms' forms against plain formulas: values and every gradient, in float64 and float32.
+
+What runs on an accelerator is run here on whatever is at hand: the forms are chosen by name.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,7 +13,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from pmm_jax.model import operations
+from pmm_jax.model import convolution, operations
 
 Operation = Callable[..., jax.Array]
 
@@ -125,13 +128,20 @@ def naive_conv(x: np.ndarray, kernel: np.ndarray, stride: int) -> np.ndarray:
     return y
 
 
+def on_platform(monkeypatch: pytest.MonkeyPatch, on_cpu: bool) -> None:
+    monkeypatch.setattr(operations, "_on_cpu", lambda: on_cpu)
+
+
+BOTH_FORMS = pytest.mark.parametrize("on_cpu", [True, False])
+
+
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("on_cpu", [True, False])
-@pytest.mark.parametrize(("size", "stride"), [(1, 2), (3, 1), (3, 2), (7, 2)])
+@BOTH_FORMS
+@pytest.mark.parametrize(("size", "stride"), [(1, 1), (1, 2), (3, 1), (3, 2), (7, 2)])
 def test_both_forms_of_convolution_against_loops(
     monkeypatch: pytest.MonkeyPatch, on_cpu: bool, size: int, stride: int
 ) -> None:
-    monkeypatch.setattr(operations, "_on_cpu", lambda: on_cpu)
+    on_platform(monkeypatch, on_cpu)
     x, kernel = draw(2, 6, 4, 2), draw(size, size, 2, 3, seed=1)
     y = operations.conv(jnp.asarray(x), jnp.asarray(kernel), stride)
     np.testing.assert_allclose(y, naive_conv(x, kernel, stride), rtol=1e-10, atol=1e-12)
@@ -158,30 +168,47 @@ def batch_norm_inputs(*shape: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("on_cpu", [True, False])
+@BOTH_FORMS
 @pytest.mark.parametrize("shape", [(8, 6), (3, 5, 2, 4), (2, 1, 1, 3)])
 def test_batch_norm(monkeypatch: pytest.MonkeyPatch, on_cpu: bool, shape: tuple[int, ...]) -> None:
-    monkeypatch.setattr(operations, "_on_cpu", lambda: on_cpu)
+    on_platform(monkeypatch, on_cpu)
     assert_same(our_batch_norm, stock_batch_norm, *batch_norm_inputs(*shape))
 
 
-@pytest.mark.parametrize("on_cpu", [True, False])
+@BOTH_FORMS
 def test_batch_norm_in_float32(monkeypatch: pytest.MonkeyPatch, on_cpu: bool) -> None:
-    monkeypatch.setattr(operations, "_on_cpu", lambda: on_cpu)
+    on_platform(monkeypatch, on_cpu)
     assert_close_in_float32(our_batch_norm, stock_batch_norm, *batch_norm_inputs(8, 24, 8, 64))
 
 
 @pytest.mark.usefixtures("x64")
-def test_batch_norm_returns_mean_and_biased_variance() -> None:
-    x = 3 * draw(4, 3, 2, 5) + 1
-    _, mean, variance = operations.batch_norm(jnp.asarray(x), jnp.ones(5), jnp.zeros(5), EPS)
+@BOTH_FORMS
+@pytest.mark.parametrize("shape", [(4, 3, 2, 5), (3, 5), (1, 1, 1, 5)])
+def test_batch_norm_returns_mean_and_biased_variance(
+    monkeypatch: pytest.MonkeyPatch, on_cpu: bool, shape: tuple[int, ...]
+) -> None:
+    on_platform(monkeypatch, on_cpu)
+    x = 3 * draw(*shape) + 1
+    y, mean, variance = operations.batch_norm(jnp.asarray(x), jnp.ones(5), jnp.zeros(5), EPS)
     flat = x.reshape(-1, 5)
-    expected = flat.sum(0) / 24
+    count = len(flat)
+    expected = flat.sum(0) / count
+    biased = ((flat - expected[None]) ** 2).sum(0) / count
     np.testing.assert_allclose(mean, expected, rtol=1e-12)
-    np.testing.assert_allclose(variance, ((flat - expected[None]) ** 2).sum(0) / 24, rtol=1e-12)
+    np.testing.assert_allclose(variance, biased, rtol=1e-12, atol=1e-12)
+    normed = (flat - expected[None]) / np.sqrt(biased + EPS)[None]
+    np.testing.assert_allclose(np.reshape(y, (-1, 5)), normed, rtol=1e-9, atol=1e-9)
+    for found, again in zip(
+        (mean, variance), operations.batch_moments(jnp.asarray(x)), strict=True
+    ):
+        np.testing.assert_array_equal(found, again)
 
 
-def test_a_constant_channel_has_no_negative_variance() -> None:
+@BOTH_FORMS
+def test_a_constant_channel_has_no_negative_variance(
+    monkeypatch: pytest.MonkeyPatch, on_cpu: bool
+) -> None:
+    on_platform(monkeypatch, on_cpu)
     x = jnp.full((7, 3, 3, 2), 1234.567, jnp.float32)
     y, _, variance = operations.batch_norm(x, jnp.ones(2), jnp.zeros(2), EPS)
     assert (np.asarray(variance) >= 0).all()
@@ -203,13 +230,17 @@ def stock_max_pool(x: jax.Array) -> jax.Array:
     return lax.reduce_window(x, -jnp.inf, lax.max, (1, 3, 3, 1), (1, 2, 2, 1), pad)
 
 
-def test_max_pool_in_float32() -> None:
+@BOTH_FORMS
+def test_max_pool_in_float32(monkeypatch: pytest.MonkeyPatch, on_cpu: bool) -> None:
+    on_platform(monkeypatch, on_cpu)
     assert_close_in_float32(operations.max_pool, stock_max_pool, draw(8, 24, 8, 64))
 
 
 @pytest.mark.usefixtures("x64")
+@BOTH_FORMS
 @pytest.mark.parametrize("size", [(6, 4), (8, 2), (5, 4), (6, 3), (5, 3), (2, 2)])
-def test_max_pool(size: tuple[int, int]) -> None:
+def test_max_pool(monkeypatch: pytest.MonkeyPatch, on_cpu: bool, size: tuple[int, int]) -> None:
+    on_platform(monkeypatch, on_cpu)
     x = draw(2, *size, 3) - 5  # all below 0: padding must not win
     assert_same(operations.max_pool, stock_max_pool, x)
     pooled = np.asarray(operations.max_pool(jnp.asarray(x)))
@@ -218,8 +249,13 @@ def test_max_pool(size: tuple[int, int]) -> None:
         assert pooled[n, i, j, c] == window.max()
 
 
+@BOTH_FORMS
 @pytest.mark.parametrize("size", [(6, 4), (5, 3)])
-def test_bfloat16_stays_bfloat16_and_close(size: tuple[int, int]) -> None:
+def test_bfloat16_stays_bfloat16_and_close(
+    monkeypatch: pytest.MonkeyPatch, on_cpu: bool, size: tuple[int, int]
+) -> None:
+    on_platform(monkeypatch, on_cpu)
+
     def chain(x: jax.Array, kernel: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
         y = operations.conv(x, kernel.astype(x.dtype), 1)
         y = operations.batch_norm(y, scale, bias, EPS)[0]
@@ -233,3 +269,28 @@ def test_bfloat16_stays_bfloat16_and_close(size: tuple[int, int]) -> None:
     for found, expected in zip(rough, exact, strict=True):
         error = np.linalg.norm(found.astype(np.float32) - expected)
         assert error < 0.06 * np.linalg.norm(expected)
+
+
+def test_each_platform_gets_its_forms_and_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By name for `forms_for`, else that of the machine at hand."""
+    monkeypatch.undo()
+    used: list[str] = []
+
+    def form(name: str) -> Callable[..., jax.Array]:
+        def conv(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+            used.append(name)
+            return convolution.stock_conv(x, kernel, stride)
+
+        return conv
+
+    monkeypatch.setattr(operations, "cpu_conv", form("cpu"))
+    monkeypatch.setattr(operations, "stock_conv", form("stock"))
+    x, kernel = jnp.ones((1, 4, 4, 1)), jnp.ones((3, 3, 1, 1))
+    for platform, name in (("cpu", "cpu"), ("gpu", "stock"), ("cuda", "stock"), ("tpu", "stock")):
+        with operations.forms_for(platform):
+            operations.conv(x, kernel)
+            assert bool(operations.compiler_options()) == (platform == "cpu")
+        assert used.pop() == name
+        monkeypatch.setattr(jax, "default_backend", lambda platform=platform: platform)
+        operations.conv(x, kernel)
+        assert used.pop() == name

@@ -1,7 +1,3 @@
-import os
-import pickle
-import sys
-import types
 from pathlib import Path
 
 import huggingface_hub
@@ -175,12 +171,6 @@ def test_missing_file_and_unknown_ending(tmp_path: Path) -> None:
     assert "neither `imagenet`, `scratch` nor" in refusal("imagenett")
 
 
-@pytest.mark.parametrize("content", [b"", b"hello there", b"\x08\0\0\0\0\0\0\0" + b'{"a": 1}'])
-def test_damaged_safetensors(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "r.safetensors").write_bytes(content)
-    assert "as safetensors" in refusal(tmp_path / "r.safetensors")
-
-
 def test_missing_are_named_and_counted(tmp_path: Path) -> None:
     without = ("layer1.0.conv1.weight", "layer3.5.bn2.running_var")
     message = refusal(saved(tmp_path / "r.safetensors", without=without))
@@ -193,11 +183,6 @@ def test_surplus_are_named_and_counted(tmp_path: Path) -> None:
     message = refusal(saved(tmp_path / "r.safetensors", extra))
     names = ", ".join(sorted(extra)[:20])
     assert f"25 surplus ({names} and 5 more)" in message
-
-
-def test_classifier_is_left_out_by_name_alone(tmp_path: Path) -> None:
-    message = refusal(saved(tmp_path / "r.safetensors", {"fc.0.weight": np.ones(2, np.float32)}))
-    assert "1 surplus (fc.0.weight)" in message
 
 
 def test_misshapen_are_named_with_both_shapes(tmp_path: Path) -> None:
@@ -223,7 +208,7 @@ def test_network_of_the_right_size_is_told_that_the_file_is_wrong(tmp_path: Path
 
 @pytest.mark.parametrize("value", [np.full(8, np.nan, np.float32), np.ones(8, np.int32)])
 def test_values_that_are_no_finite_floats_are_refused(tmp_path: Path, value: np.ndarray) -> None:
-    assert "bn1.weight holds" in refusal(saved(tmp_path / "r.safetensors", {"bn1.weight": value}))
+    assert "in bn1.weight;" in refusal(saved(tmp_path / "r.safetensors", {"bn1.weight": value}))
 
 
 @pytest.mark.parametrize("ending", [".pth", ".pth.tar", ".pt"])
@@ -234,64 +219,3 @@ def test_torch_file_fills_every_value(tmp_path: Path, ending: str, nested: bool)
     path = tmp_path / f"r{ending}"
     torch.save({"state_dict": state, "epoch": 3} if nested else state, path)
     assert_filled(load(path))
-
-
-@pytest.mark.parametrize("zipped", [False, True])
-def test_pickle_with_code_is_refused_and_never_run(tmp_path: Path, zipped: bool) -> None:
-    torch = pytest.importorskip("torch", reason="only needed to read .pth files")
-    trace = tmp_path / "ran"
-    path = tmp_path / "r.pth"
-    torch.save(
-        {"conv1.weight": torch.ones(2), "code": Code(trace)},
-        path,
-        _use_new_zipfile_serialization=zipped,
-    )
-    assert "holds more than tensors (code" in refusal(path)
-    assert not trace.exists()
-
-
-@pytest.mark.parametrize("protocol", [2, 4])
-def test_bare_pickle_is_refused_and_never_run(tmp_path: Path, protocol: int) -> None:
-    pytest.importorskip("torch", reason="only needed to read .pth files")
-    trace = tmp_path / "ran"
-    (tmp_path / "r.pth").write_bytes(pickle.dumps(Code(trace), protocol))
-    assert "r.pth" in refusal(tmp_path / "r.pth")
-    assert not trace.exists()
-
-
-def test_whole_model_and_other_contents_are_refused(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch", reason="only needed to read .pth files")
-    torch.save(torch.nn.Linear(2, 2), tmp_path / "model.pth")
-    assert "save model.state_dict() alone" in refusal(tmp_path / "model.pth")
-    torch.save([torch.ones(2)], tmp_path / "list.pth")
-    assert "is no dictionary of tensors" in refusal(tmp_path / "list.pth")
-
-
-@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04 torn"])
-def test_damaged_torch_file(tmp_path: Path, content: bytes) -> None:
-    pytest.importorskip("torch", reason="only needed to read .pth files")
-    (tmp_path / "r.pth").write_bytes(content)
-    assert "as a torch file" in refusal(tmp_path / "r.pth")
-
-
-def test_without_torch_the_mend_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torch", None)
-    (tmp_path / "r.pth").touch()
-    message = refusal(tmp_path / "r.pth")
-    assert "install torch, or convert the file to .safetensors" in message
-
-
-def test_an_old_torch_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(__version__="2.5.1+cpu"))
-    (tmp_path / "r.pth").touch()
-    assert "needs torch 2.6 or newer, not 2.5.1" in refusal(tmp_path / "r.pth")
-
-
-class Code:
-    """Pickles as a call that would create a folder."""
-
-    def __init__(self, trace: Path) -> None:
-        self.trace = str(trace)
-
-    def __reduce__(self) -> tuple:
-        return os.mkdir, (self.trace,)

@@ -1,6 +1,7 @@
 """Shapes, names and sizes of the whole network, without computing anything."""
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import jax
@@ -10,23 +11,14 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from pmm_jax.config import Config, MethodConfig, ModelConfig
+from pmm_jax.methods import Kind
 from pmm_jax.mixing import Draws
-from pmm_jax.model.initial import initialise
-from pmm_jax.model.pmm import Network, build, embed, train_forward
+from pmm_jax.model.initial import initialise, shapes
+from pmm_jax.model.layers import Conv
+from pmm_jax.model.pmm import Network, assemble, build, embed, train_forward
 from pmm_jax.model.resnet import Bottleneck, ResNet, scaled
 
 Shapes = dict[str, Any]
-
-
-def shapes(network: Network) -> tuple[Shapes, Shapes]:
-    """Shapes of params and stats, by part."""
-    params, stats = {}, {}
-    for name, part in network.parts.items():
-        channels = 3 if name == "trunk" else network.channels
-        x = jax.ShapeDtypeStruct((2, 64, 64, channels), jnp.float32)
-        made = jax.eval_shape(lambda x, part=part: part.init(jax.random.key(0), x, True), x)
-        params[name], stats[name] = made["params"], made["batch_stats"]
-    return params, stats
 
 
 def count(tree: Any) -> int:
@@ -115,19 +107,32 @@ def test_names_follow_torchvision() -> None:
     assert set(flatten_dict(stats["stage2"], sep="/")) == {"bn/mean", "bn/var"}
 
 
-def test_only_layers_2_and_3_halve_the_map() -> None:
-    params, _ = shapes(build(Config(), 10))
+def test_only_layers_2_and_3_halve_the_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And there, as in torchvision, the first block's 3x3 convolution and its shortcut do."""
+    strides: dict[tuple[str, str], int] = {}
+    conv = Conv.__call__
+
+    def called(self: Conv, x: jax.Array) -> jax.Array:
+        strides[self.path[-2:]] = self.stride
+        return conv(self, x)
+
+    monkeypatch.setattr(Conv, "__call__", called)
     sizes = {}
     x = jax.ShapeDtypeStruct((1, 64, 32, 3), jnp.float32)
-    for depth in ((1,), (1, 1), (1, 1, 1), (1, 1, 1, 1)):
+    for depth in ((2,), (2, 2), (2, 2, 2), (2, 2, 2, 2)):
         trunk = ResNet(depth)
         made = jax.eval_shape(
             lambda x, trunk=trunk: trunk.init_with_output(jax.random.key(0), x, True)[0], x
         )
         sizes[len(depth)] = made.shape[1:]
     assert sizes == {1: (16, 8, 256), 2: (8, 4, 512), 3: (4, 2, 1024), 4: (4, 2, 2048)}
-    # The stride is the 3x3 convolution's, as in torchvision (not the first 1x1's).
-    assert params["trunk"]["layer2_0"]["conv2"]["kernel"].shape == (3, 3, 128, 128)
+    halving = {module for module, stride in strides.items() if stride == 2}
+    assert halving == {
+        ("conv1",),
+        *((f"layer{n}_0", conv) for n in (2, 3) for conv in ("conv2", "downsample_conv")),
+    }
+    assert set(strides.values()) == {1, 2}
+    assert len(strides) == 1 + 4 * (2 * 3 + 1)
 
 
 @pytest.mark.parametrize(
@@ -169,31 +174,71 @@ def tiny(**model: Any) -> Network:
     return build(replace(Config(), model=ModelConfig(width=1 / 8, **model)), 10)
 
 
-def test_initial_values_by_name() -> None:
-    params, stats = initialise(build(Config(), 1000), seed=0)
-    layer4, head = params["trunk"]["layer4_1"], params["stage1"]
-    # He-normal by fan-out in the trunk: 512 outputs of 3x3.
-    assert layer4["conv2"]["kernel"].std() == pytest.approx(np.sqrt(2 / (9 * 512)), rel=0.01)
-    # PyTorch's own default in the part block: uniform within 1 / sqrt(fan-in).
-    kernel = params["part_block"]["conv2"]["kernel"]
-    bound = 1 / np.sqrt(9 * 512)
-    assert np.abs(kernel).max() == pytest.approx(bound, rel=0.01)
-    assert kernel.std() == pytest.approx(bound / np.sqrt(3), rel=0.01)
-    # Stage I's reduction is a convolution in the release, by fan-in; the others linear, fan-out.
-    assert head["reduction"]["kernel"].std() == pytest.approx(np.sqrt(2 / 2048), rel=0.01)
-    for stage in ("stage2", "stage3"):
-        assert params[stage]["reduction"]["kernel"].std() == pytest.approx(
-            np.sqrt(2 / 512), rel=0.01
-        )
-    assert head["classifier"]["kernel"].std() == pytest.approx(np.sqrt(2 / 1000), rel=0.01)
-    assert head["bn"]["scale"].mean() == pytest.approx(1, abs=0.005)
-    assert head["bn"]["scale"].std() == pytest.approx(0.02, rel=0.15)
-    assert (layer4["bn3"]["scale"] == 1).all()
-    for path, leaf in flatten_dict(params).items():
-        if path[-1] == "bias":
-            assert not leaf.any()
-    for path, leaf in flatten_dict(stats).items():
-        assert (leaf == (0 if path[-1] == "mean" else 1)).all()
+KINDS = ("pmm", "bdb", "baseline", "trunk")
+
+
+@cache
+def initial(kind: Kind, pooling: str = "paper", neck: str = "paper") -> tuple[dict, dict]:
+    """Initial values of a network that is wide enough to tell distributions apart."""
+    model = ModelConfig((2, 1, 1, 1), 0.5, 256, pooling=pooling, neck=neck)  # type: ignore[arg-type]
+    trees = initialise(assemble(model, kind, 400), seed=0)
+    return flatten_dict(trees[0], sep="/"), flatten_dict(trees[1], sep="/")
+
+
+def expected_deviation(name: str, shape: tuple[int, ...]) -> float:
+    """Of a kernel, as PyTorch, the release and BDB's own source draw it."""
+    *window, inputs, outputs = shape
+    taps = int(np.prod(window))
+    if name.startswith("part_block/"):
+        return 1 / np.sqrt(3 * taps * inputs)  # uniform within 1 / sqrt(fan-in)
+    # Stage I's reduction is a convolution in the release, by fan-in; all others by fan-out.
+    return np.sqrt(2 / (inputs if name == "stage1/reduction/kernel" else taps * outputs))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_initial_values_by_name(kind: Kind) -> None:
+    """Mean, deviation, shape and extent of every array's distribution."""
+    params, stats = initial(kind)
+    for name, leaf in params.items():
+        part, values = name.split("/")[0], leaf.ravel().astype(float)
+        if name.endswith("/bias"):
+            assert not values.any(), name
+            continue
+        is_head = part not in ("trunk", "part_block")
+        if name.endswith("/scale") and not is_head:
+            assert (values == 1).all(), name
+            continue
+        assert name.endswith(("/scale", "/kernel"))
+        mean, deviation = 0.0, expected_deviation(name, leaf.shape) if leaf.ndim > 1 else 0.02
+        if name.endswith("/scale"):
+            mean = 1.0
+        error = 5 / np.sqrt(values.size)  # of a mean in deviations; five standard errors
+        normed = (values - mean) / deviation
+        assert abs(normed.mean()) < error, name
+        is_uniform = part == "part_block"
+        assert normed.std() == pytest.approx(1, abs=error), name
+        # The fourth moment is 9/5 of a uniform distribution and 3 of a normal one.
+        assert (normed**4).mean() == pytest.approx(1.8 if is_uniform else 3, abs=15 * error), name
+        assert (np.abs(normed).max() < np.sqrt(3) * 1.0001) == is_uniform, name
+    for name, leaf in stats.items():
+        assert (leaf == (0 if name.endswith("/mean") else 1)).all(), name
+    assert {name.split("/")[0] for name in params} == set(assemble(ModelConfig(), kind, 2).parts)
+
+
+def test_initial_values_of_heads_that_are_not_the_papers() -> None:
+    params, _ = initial("pmm", "gem", "bnneck")
+    powers = [value for name, value in params.items() if name.endswith("/power")]
+    assert [power.tolist() for power in powers] == [[3.0]] * 3
+    assert sum(name.endswith("/neck/scale") for name in params) == 3
+
+
+@pytest.mark.parametrize("kind", ["pmm", "bdb"])
+def test_shapes_are_those_of_the_values(kind: Kind) -> None:
+    network = assemble(ModelConfig((1, 1, 1, 1), 0.125, 16), kind, 7)
+    like, made = shapes(network), initialise(network, seed=0)
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), made) == jax.tree.map(
+        lambda x: (x.shape, x.dtype), like
+    )
 
 
 def test_zero_last_scale_makes_every_block_the_identity() -> None:

@@ -1,5 +1,6 @@
 import re
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import jax
@@ -17,6 +18,7 @@ NARROW = ModelConfig(depth=(1, 2, 1, 1), width=0.125, embedding_size=24)
 KINDS: list[Kind] = ["pmm", "baseline", "bdb", "trunk"]
 
 
+@cache
 def weights(kind: Kind = "pmm", model: ModelConfig = NARROW) -> tuple[dict, dict]:
     return initialise(assemble(model, kind, 10), seed=3)
 
@@ -114,7 +116,7 @@ def test_a_layer_that_is_missing_whole_is_named() -> None:
 
 def test_another_networks_weights_say_what_is_known() -> None:
     message = refusal({"encoder.0.weight": np.ones(3, np.float32)})
-    assert "holds encoder, which is no network known here" in message
+    assert "(encoder.0.weight), which is no network known here" in message
     assert "torchvision or timm ResNet-50" in message
     assert "nothing" in refusal({})
 

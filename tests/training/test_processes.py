@@ -22,7 +22,10 @@ CLUSTERS = ("SLURM", "OMPI", "KUBERNETES", "TPU", "JOBSET")
         ({"coordinator": "host:1"}, "--processes N and --process I is missing"),
         ({"processes": 2, "process": 0}, "--coordinator HOST:PORT is missing"),
         ({"coordinator": "host:1", "processes": 2, "process": 2}, "they count from 0 to 1"),
-        ({"coordinator": "host", "processes": 2, "process": 0}, "must be HOST:PORT"),
+        *(
+            ({"coordinator": address, "processes": 2, "process": 0}, "must be HOST:PORT")
+            for address in ("host", ":1", "host:", "host:0", "host:65536", "host:٣", "host:1:x")
+        ),
     ],
 )
 def test_half_an_address_is_refused(launch: dict[str, Any], message: str) -> None:

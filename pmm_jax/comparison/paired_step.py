@@ -1,0 +1,50 @@
+"""How far apart the two sides of a paired step are; knows neither framework."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+LOSSES = ("loss", *(f"{loss}{i}" for loss in ("triplet", "cross_entropy") for i in (1, 2, 3)))
+
+TINY = 1e-12
+"""Losses below it count as this."""
+
+EARLY = 50
+"""First steps whose largest difference is named."""
+
+
+@dataclass(frozen=True)
+class PairedStep:
+    """One step of both."""
+
+    number: int
+    """From 1."""
+    ours: dict[str, float]
+    """The sum `loss` and the six losses."""
+    baseline: dict[str, float]
+    other_blocks: int
+    """Masks, of the batch's two for each image, in which the two sides replace other blocks."""
+    seconds: tuple[float, float]
+    """Ours, the baseline's; of the first step ours includes compilation."""
+
+    @property
+    def difference(self) -> float:
+        """The largest relative difference of a loss; NaN where a loss is none."""
+        ours, baseline = (np.array([s[k] for k in LOSSES]) for s in (self.ours, self.baseline))
+        # A triplet loss may vanish in float32 once all identities are far apart.
+        return float((np.abs(ours - baseline) / np.maximum(np.abs(baseline), TINY)).max())
+
+
+def other_masks(ours: Sequence[np.ndarray], baseline: Sequence[np.ndarray]) -> int:
+    """Masks that differ anywhere; (N, ...) each, one entry a stage."""
+    return sum(
+        int((one.reshape(len(one), -1) != other.reshape(len(other), -1)).any(1).sum())
+        for one, other in zip(ours, baseline, strict=True)
+    )
+
+
+def largest_early_difference(steps: Sequence[dict[str, Any]]) -> float:
+    """Of the first steps, as steps.jsonl has them."""
+    return max(step["difference"] for step in steps[:EARLY])

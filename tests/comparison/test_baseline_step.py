@@ -1,0 +1,53 @@
+"""The baseline's optimizer: what is decayed, and how."""
+
+from dataclasses import replace
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the baseline is PyTorch (requirements-torch.txt)")
+
+from pmm_jax.config import MethodConfig, ModelConfig, OptimConfig  # noqa: E402
+from pmm_jax.torch_baseline.model import PMM  # noqa: E402
+from pmm_jax.torch_baseline.step import adam  # noqa: E402
+
+SIZES = ModelConfig(depth=(1, 1, 1, 1), width=0.125, embedding_size=16)
+OPTIM = OptimConfig(peak_lr=0.5, betas=(0.8, 0.9), eps=1e-7)
+
+
+def model() -> PMM:
+    made = PMM(SIZES, MethodConfig(), 5)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.uniform_(1, 2)  # no bias is 0, where decay can't be seen
+            parameter.grad = torch.zeros_like(parameter)
+    return made
+
+
+def test_adamw_decays_the_kernels_alone() -> None:
+    made = model()
+    before = {name: value.detach().clone() for name, value in made.named_parameters()}
+    optimizer = adam(made, replace(OPTIM, decoupled_decay=0.1))
+    optimizer.step()
+    kinds = {1: 0, 2: 0, 4: 0}
+    for name, value in made.named_parameters():
+        factor = 1 - 0.5 * 0.1 if value.ndim > 1 else 1
+        torch.testing.assert_close(value.detach(), factor * before[name], msg=name)
+        kinds[value.ndim] += 1
+    assert all(kinds.values())
+    assert {(g["lr"], g["betas"], g["eps"]) for g in optimizer.param_groups} == {
+        (0.5, (0.8, 0.9), 1e-7)
+    }
+
+
+def test_adams_decay_is_in_the_gradient_of_every_parameter() -> None:
+    made = model()
+    before = {name: value.detach().clone() for name, value in made.named_parameters()}
+    optimizer = adam(made, replace(OPTIM, weight_decay=0.1))
+    assert type(optimizer) is torch.optim.Adam
+    optimizer.step()
+    for name, value in made.named_parameters():
+        # The first step of Adam is the rate long, whatever the gradient, which is the decay alone.
+        torch.testing.assert_close(
+            value.detach(), before[name] - 0.5, msg=name, rtol=1e-4, atol=1e-5
+        )
+    assert {(g["betas"], g["eps"]) for g in optimizer.param_groups} == {((0.8, 0.9), 1e-7)}
