@@ -338,6 +338,16 @@ MUTANTS = [
             "a resumed run sees its first batches again",
         ),
         (
+            "config.train.log_every if accelerator else 1)",
+            "1)",
+            "one step a call on accelerators",
+        ),
+        (
+            "min(wanted, config.train.log_every, sampler.steps_per_epoch)",
+            "min(wanted, config.train.log_every)",
+            "calls of more steps than an epoch has",
+        ),
+        (
             "config.train.steps_per_call or (",
             "(",
             "train.steps_per_call ignored",
