@@ -2,10 +2,11 @@
 # make test    checks and the quick tests
 # make test-all  also the slow tests, those against PyTorch, and those that need a real data set
 # make mutants  hours: makes one wrong change after the other, and sees whether a test fails
+# make chaos   kill, fill, cut and flip what a run needs, and count what is lost (docs/reliability.md)
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-all mutants check clean
+.PHONY: demo test test-all chaos mutants check clean
 
 demo: .venv/run
 	$(BIN)/python -m pmm_jax synthesize data/synthetic
@@ -20,6 +21,9 @@ test-all: check .venv/torch
 
 mutants: .venv/torch
 	$(BIN)/python -m tests.mutants
+
+chaos: .venv/dev
+	$(BIN)/python -m tests.chaos
 
 check: .venv/dev
 	$(BIN)/ruff check .

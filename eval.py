@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pmm_jax.evaluation.summary import Summary
 
 
-DATA_SET = ("name", "root", "train_fraction")
+DATA_SET = ("name", "root", "train_fraction", "cameras", "allow_duplicates")
 """Fields of `data` that say which images there are."""
 
 

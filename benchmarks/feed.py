@@ -97,7 +97,7 @@ def feeds(
 
 def measure(config: Config, options: Options) -> dict[str, dict[str, float]]:
     """Median images a second, by size and feed."""
-    prepare(config.data, brief=True)
+    prepare(config.data, same_camera_rule=config.evaluate.cameras)
     split, sampler = training_data(config)
     result = {}
     for size in SIZES:

@@ -100,7 +100,7 @@ def run(arguments: Sequence[str]) -> None:
     config, options = parse_run(arguments, Options, "How long two trainings stay together.")
     if config.model.compute_dtype != "float32":
         config = replace(config, model=replace(config.model, compute_dtype="float32"))
-    prepare(config.data, brief=True)
+    prepare(config.data, same_camera_rule=config.evaluate.cameras)
     print(f"{'':<44}{'first step with other':>28}{'largest difference':>28}")
     print(
         f"{'':<44}{'blocks':>14}{'loss (1e-3)':>14}{'of a loss':>14}{'of the sum':>14}", flush=True

@@ -20,7 +20,7 @@ def prepare(arguments: Sequence[str]) -> None:
     config, _ = parse_run(arguments, Config, "Check a data set and build its prepared form.")
     from pmm_jax.data.prepare import prepare
 
-    folder = prepare(config.data, report=print)
+    folder = prepare(config.data, print, same_camera_rule=config.evaluate.cameras)
     print(f"prepared in {folder}")
 
 

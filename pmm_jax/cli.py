@@ -182,6 +182,12 @@ def main(program: Callable[[Sequence[str]], None]) -> None:
                 2,
             )
         _end(f"error: {error.strerror}{where}", 2)
+    except (MemoryError, RuntimeError) as error:
+        # jax has no type of its own for it.
+        if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        reason = " ".join(str(error).split())[:200] or "the system has no more"
+        _end(f"error: out of memory ({reason}); lower the batch size or evaluate.chunk", 2)
     except Interrupted as end:
         _end(f"{end}; the same command goes on from there", 130)
     except KeyboardInterrupt as end:

@@ -33,6 +33,11 @@ class DataConfig:
     """K: images of each identity; drawn with replacement where an identity has fewer."""
     train_fraction: float = number(0.5, 0, 1)
     """Share of the identities used for training, where a `folder` set names no split."""
+    cameras: Literal["read", "ignore"] = "read"
+    """`ignore`: take all cameras as unknown, so that a query's matches count whichever camera they
+    are from."""
+    allow_duplicates: bool = False
+    """Accept images of train that are, byte for byte, in query or gallery, too."""
     flip_probability: float = number(0.5, 0, 1)
     """Chance that an image is mirrored."""
     crop_padding: int = number(0, 0, 512)

@@ -47,8 +47,8 @@ def ablate(
     """
     if not seeds or len(set(seeds)) < len(seeds):
         raise UserError(f"--seeds {' '.join(map(str, seeds))}: give each once, and one at least")
-    for config in {variant.config.data: variant.config for variant in variants}.values():
-        prepare(config.data, display.say, brief=True)
+    for data, cameras in {(v.config.data, v.config.evaluate.cameras): None for v in variants}:
+        prepare(data, display.say, True, cameras)
     results: dict[str, dict[int, Result]] = {variant.words: {} for variant in variants}
     failed: dict[str, str] = {}
     total = len(variants) * len(seeds)

@@ -88,7 +88,7 @@ def train_pair(config: Config, workdir: Path, precision: Precision, display: Dis
             "compare has no bfloat16; set model.compute_dtype to float32 (--precision chooses "
             "between float32 and float64)"
         )
-    prepare(config.data, display.say, brief=True)
+    prepare(config.data, display.say, True, config.evaluate.cameras)
     split, sampler = training_data(config)
     check_test(config)
     with run_lock(workdir, display.say):
@@ -177,7 +177,7 @@ def against(config: Config, workdir: Path, checkpoint: Path, display: Display) -
     if theirs.kind != "pmm":
         raise UserError(f"{checkpoint} holds {theirs.kind}; --against takes a PMM checkpoint")
     _check_heads(theirs.model, str(checkpoint))
-    prepare(config.data, display.say, brief=True)
+    prepare(config.data, display.say, True, config.evaluate.cameras)
     check_claim(workdir, config, data=open_split(config.data, "query").fingerprint)
     _, network, params, stats = restore_run(workdir, config.evaluate.checkpoint, display.say)
     model = PMM(theirs.model, config.method, theirs.num_ids)

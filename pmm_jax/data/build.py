@@ -26,9 +26,9 @@ from pmm_jax.data.index import (
 from pmm_jax.data.records import SPLITS, Problem, Record, Scan
 from pmm_jax.data.source import base_folder, image_bytes
 from pmm_jax.data.split import PreparedImages
-from pmm_jax.data.verify import printable
 from pmm_jax.errors import UserError
 from pmm_jax.file_lock import file_lock
+from pmm_jax.files import printable
 
 FORMAT = 3
 """Of index and records; a change makes prepare build anew."""
@@ -197,7 +197,7 @@ def _write(
     except (OSError, ImageError) as error:
         raise UserError(_changed(config)) from error
     try:
-        records = builders.build(config, partial)
+        records = builders.build(config, found, partial)
     except (FileNotFoundError, ImageError) as error:
         raise UserError(_changed(config)) from error
     shutil.rmtree(partial / "downloads", ignore_errors=True)
@@ -209,6 +209,7 @@ def _write(
         records=records.relative_to(partial).as_posix(),
         files={file.name: size_and_checksum(file) for file in sorted(records.iterdir())},
         names=found.names,
+        camera_names=found.camera_names,
         notes=[[printable(note.path), note.reason] for note in notes],
         splits={
             split: Columns(

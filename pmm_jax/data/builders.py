@@ -36,6 +36,8 @@ class _Builder(tfds.core.GeneratorBasedBuilder):
 
     VERSION = tfds.core.Version(VERSION)
     summary = ""
+    found: Scan | None = None
+    """What a scan found already; without it, the root is scanned."""
 
     @abc.abstractmethod
     def scan(self, root: Path) -> Scan:
@@ -62,11 +64,11 @@ class _Builder(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         root = Path(dl_manager.manual_dir)
-        read = self.reader(root)
+        read, found = self.reader(root), self.found or self.scan(root)
         # tfds has no splits without examples; a set of your own may lack one.
         return {
             split: self._generate_examples(records, read)
-            for split, records in self.scan(root).splits.items()
+            for split, records in found.splits.items()
             if records
         }
 
@@ -158,8 +160,8 @@ class Folder(_Builder):
         return folder.scan(root / self._table, self._train_fraction)
 
 
-def build(config: DataConfig, data_dir: Path) -> Path:
-    """Write the data set's array_record files under data_dir; the folder that holds them."""
+def build(config: DataConfig, found: Scan, data_dir: Path) -> Path:
+    """Write the array_record files of what was found under data_dir; the folder that holds them."""
     root = Path(config.root)
     options: dict[str, Any] = {"data_dir": data_dir, "file_format": "array_record"}
     builder: _Builder
@@ -172,6 +174,7 @@ def build(config: DataConfig, data_dir: Path) -> Path:
     else:
         classes = {"market1501": Market1501, "dukemtmc": DukeMTMC, "msmt17": MSMT17}
         builder = classes[config.name](**options)
+    builder.found = found
     # The bars speak of examples and shuffling; prepare's own lines say what the user needs.
     tfds.disable_progress_bar()
     try:

@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from pmm_jax.data.images import MAX_PIXELS, ImageError, one_line
 from pmm_jax.data.layouts import market_style
 from pmm_jax.data.records import SPLITS, Record, Scan, file_reader
 from pmm_jax.errors import UserError
+from pmm_jax.files import printable
 
 KINDS = ("detected", "labeled")
 """Boxes found by a detector, or drawn by hand."""
@@ -27,6 +29,7 @@ KEY = re.compile(r"(?P<pair>\d)_(?P<person>\d{3})_(?P<view>[12])_(?P<image>\d{2}
 
 IMAGES = ("cuhk-03.mat", "cuhk03_release/cuhk-03.mat")
 CONFIGS = tuple(f"cuhk03_new_protocol_config_{kind}.mat" for kind in KINDS)
+_MEND = "unpack cuhk03_release.zip again, and get the configuration that belongs to it"
 MAT_FILES = IMAGES + CONFIGS
 """Files under a root on which its records may depend."""
 
@@ -77,8 +80,8 @@ def read_config(file: Path) -> dict[str, list[Record]]:
     # On a damaged file scipy raises many types (MatReadError, zlib.error, TypeError, ...).
     except Exception as error:
         raise UserError(
-            f"{file} is no CUHK03 new-protocol file ({error}); get it from "
-            "https://github.com/zhunzhong07/person-re-ranking (evaluation/data/CUHK03)"
+            f"{printable(str(file))} is no CUHK03 new-protocol file ({one_line(error)}); get it "
+            "from https://github.com/zhunzhong07/person-re-ranking (evaluation/data/CUHK03)"
         ) from error
 
 
@@ -88,6 +91,8 @@ def _records(config: dict[str, np.ndarray]) -> dict[str, list[Record]]:
     for split in SPLITS:
         splits[split] = []
         for row in np.atleast_1d(config[f"{split}_idx"]).astype(int) - 1:
+            if row < 0:  # Python would count from the end
+                raise ValueError(f"{split}_idx holds {row + 1}, and counts from 1")
             name = str(names[row])
             match = KEY.fullmatch(name)
             if match is None:
@@ -106,10 +111,11 @@ class MatImages:
             self._file = h5py.File(file, "r")
             # A 5x1 cell of (person, image) cells; HDF5 holds MATLAB's arrays transposed.
             self._pairs = [self._file[pair][()].T for pair in self._file[kind][()].ravel()]
-        except (OSError, KeyError, AttributeError) as error:
+        # On a damaged file h5py raises many types (OSError, KeyError, TypeError, ...).
+        except Exception as error:
             raise UserError(
-                f"{file} is not cuhk-03.mat as published, or is damaged ({error}); "
-                "unpack cuhk03_release.zip again"
+                f"{printable(str(file))} is not cuhk-03.mat as published, or is damaged "
+                f"({one_line(error)}); unpack cuhk03_release.zip again"
             ) from error
         self._kind = kind
         self._lock = threading.Lock()
@@ -118,19 +124,32 @@ class MatImages:
         """The image of that name, encoded without loss.
 
         Raises:
-          ValueError: the file holds no image there.
+          ImageError: the file holds no image there, or is damaged there.
         """
+        try:
+            pixels = self._pixels(name)
+        # As above.
+        except Exception as error:
+            raise ImageError(
+                name, "can't be read from cuhk-03.mat", _MEND, one_line(error)
+            ) from error
+        encoded = io.BytesIO()
+        Image.fromarray(pixels).save(encoded, format="PNG")
+        return encoded.getvalue()
+
+    def _pixels(self, name: str) -> np.ndarray:
+        """(H, W, 3) uint8; one of many errors where there is no such image."""
         match = KEY.fullmatch(name)
         if match is None:
-            raise ValueError(f"{name!r} is not like 1_001_1_01.png")
+            raise ValueError("its name is not like 1_001_1_01.png")
         pair, person, image = (int(match[group]) - 1 for group in ("pair", "person", "image"))
-        try:
-            with self._lock:
-                pixels = self._file[self._pairs[pair][person, image]][()].T
-        except IndexError as error:
-            raise ValueError(f"cuhk-03.mat has no {self._kind} image {name}") from error
-        if pixels.ndim != 3:
-            raise ValueError(f"cuhk-03.mat has an empty cell for {self._kind} image {name}")
-        encoded = io.BytesIO()
-        Image.fromarray(np.ascontiguousarray(pixels)).save(encoded, format="PNG")
-        return encoded.getvalue()
+        if min(pair, person, image) < 0:  # Python would count from the end
+            raise IndexError("numbers in its name count from 1")
+        with self._lock:
+            cell = self._file[self._pairs[pair][person, image]]
+            if cell.size > 3 * MAX_PIXELS:
+                raise ValueError(f"it has more than {MAX_PIXELS:,} pixels")
+            pixels = np.ascontiguousarray(cell[()].T)
+        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
+            raise ValueError(f"its {self._kind} cell holds no image")
+        return pixels

@@ -8,7 +8,7 @@ not help, so that a set can be checked at each start. The index carries its own 
 import hashlib
 import json
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,8 @@ class Index:
     notes: list[list[str]]
     """Path and reason of each image in which `prepare` found something odd."""
     splits: dict[str, Columns]
+    camera_names: dict[int, str] = field(default_factory=dict)
+    """Name of each camera, where the data set names them by more than a number."""
 
 
 def write_index(folder: Path, index: Index) -> None:
@@ -108,8 +110,9 @@ def read_index(folder: Path) -> Index | None:
 def _index(content: dict[str, Any]) -> Index:
     """The index of a JSON object; one of several errors where another version wrote it."""
     splits = {split: Columns(**lists) for split, lists in content.pop("splits").items()}
-    names = {int(number): name for number, name in content.pop("names").items()}
-    return Index(splits=splits, names=names, **content)
+    for key in ("names", "camera_names"):
+        content[key] = {int(number): name for number, name in content[key].items()}
+    return Index(splits=splits, **content)
 
 
 def check_files(folder: Path, index: Index, ending: str = "") -> None:

@@ -9,7 +9,17 @@ import posixpath
 import re
 from pathlib import Path
 
-from pmm_jax.data.records import NOT_AN_IMAGE, SPLITS, Problem, Record, Scan, fenced, is_image
+from pmm_jax.data.parsing import int64, read_utf8
+from pmm_jax.data.records import (
+    SPLITS,
+    Problem,
+    Record,
+    Scan,
+    fenced,
+    is_image,
+    not_read,
+    summary_of,
+)
 from pmm_jax.errors import UserError
 
 FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
@@ -19,6 +29,8 @@ MARKET1501 = re.compile(r"(?P<identity>-1|\d+)_c(?P<camera>\d+)s\d+_\d+_\d+\.")
 """`0002_c1s1_000451_03.jpg`: identity, camera, sequence, frame, box."""
 DUKEMTMC = re.compile(r"(?P<identity>-1|\d+)_c(?P<camera>\d+)_f?\d+\.")
 """`0005_c2_f0046985.jpg`: identity, camera, frame."""
+_LOOSE = re.compile(r"[^_]+_c\d+(s\d+)?_")
+"""What the names of most sets have in common."""
 MSMT17 = re.compile(r"\d+_\d+_(?P<camera>\d+)_")
 """`0000_000_01_0303morning_0008_0.jpg`: identity, image, camera, then time of day, frame and box,
 and after them `_ex` in some names."""
@@ -28,6 +40,8 @@ JUNK = -1
 
 DOUBLE_SUFFIX = "name ends in .jpg.jpg, used as it is"
 JUNK_OUTSIDE_GALLERY = "identity -1 outside the gallery, skipped"
+TOO_LONG = "identity or camera is beyond 64 bits"
+TOO_LONG_HINT = "shorten it, or use data.name folder, where identities and cameras are any words"
 BAD_LINE = "line is not `path label`, with a path like 0000/0000_000_01_0303morning_0008_0.jpg"
 
 
@@ -64,33 +78,49 @@ def market_style(root: Path, pattern: re.Pattern[str], example: str, inside: str
     problems: list[Problem] = []
     for split, folder in FOLDERS.items():
         records: list[Record] = []
+        noted = len(problems)
         for name in sorted(os.listdir(top / folder)):
             path = posixpath.join(inside, folder, name)
             match = pattern.match(name)
             if not is_image(name):
-                problems.append(Problem(path, NOT_AN_IMAGE, fatal=False))
-            elif match is None:
+                problems.append(not_read(path))
+                continue
+            if match is None:
                 reason = f"name is not like {example}, skipped"
                 problems.append(Problem(path, reason, fatal=False))
-            elif int(match["identity"]) == JUNK:
+                continue
+            identity, camera = int64(match["identity"]), int64(match["camera"])
+            if identity is None or camera is None:
+                problems.append(Problem(path, TOO_LONG, fatal=True, hint=TOO_LONG_HINT))
+            elif identity == JUNK:
                 if split != "gallery":
                     problems.append(Problem(path, JUNK_OUTSIDE_GALLERY, fatal=False))
             else:
                 if name.lower().endswith(".jpg.jpg"):
                     problems.append(Problem(path, DOUBLE_SUFFIX, fatal=False))
-                records.append(Record(path, int(match["identity"]), int(match["camera"])))
+                records.append(Record(path, identity, camera))
         splits[split], escaped = fenced(root, records)
         problems += escaped
         if not records:
-            raise UserError(
-                f"found no images named like {example} under {top / folder}; "
-                "copy the data set's images there"
-            )
+            raise _no_records(top / folder, example, problems[noted:])
     return Scan(splits, problems)
+
+
+def _no_records(folder: Path, example: str, problems: list[Problem]) -> UserError:
+    message = f"found no images named like {example} under {folder}"
+    if not problems:
+        return UserError(f"{message}, which is empty; put the data set's images there")
+    loose = any(_LOOSE.match(problem.path.rpartition("/")[2]) for problem in problems)
+    loose = loose and not problems[0].hint
+    hint = "; data.name folder reads names like 0002_c1_anything.jpg" if loose else ""
+    return UserError(f"{message}: {summary_of(problems)}{hint}")
 
 
 def _did_you_mean(top: Path) -> str:
     """The mend where a folder is missing; often the root is one folder too high."""
+    for folder in sorted(top.iterdir()):
+        if folder.name.lower() in FOLDERS.values() and folder.name not in FOLDERS.values():
+            return f"rename {folder.name} to {folder.name.lower()}"
     for folder in sorted(top.iterdir()):
         if (folder / FOLDERS["query"]).is_dir():
             return f"did you mean {folder}?"
@@ -117,8 +147,9 @@ def msmt17(root: Path) -> Scan:
             splits[split] += records
             problems += odd
         if not splits[split]:
+            why = f": {summary_of(problems)}" if problems else ""
             raise UserError(
-                f"found no lines like {_MSMT17_LINE!r} in {root / files[0][1]}; "
+                f"found no lines like {_MSMT17_LINE!r} in {root / files[0][1]}{why}; "
                 "copy MSMT17's list files there"
             )
         splits[split], escaped = fenced(root, splits[split])
@@ -145,13 +176,18 @@ def _msmt17_list(root: Path, folder: str, name: str) -> tuple[list[Record], list
         raise UserError(f"found no {name} under {root}; MSMT17 comes with its four list files")
     records: list[Record] = []
     problems: list[Problem] = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_utf8(file).splitlines(), start=1):
         if not line.strip():
             continue
         path, _, label = line.strip().rpartition(" ")
         match = MSMT17.match(path.rpartition("/")[2])
-        if match is None or not label.isdigit():
+        if match is None or not label.isdecimal():
             problems.append(Problem(f"{name}:{number}", BAD_LINE + ", skipped", fatal=False))
             continue
-        records.append(Record(f"{folder}/{path.strip()}", int(label), int(match["camera"])))
+        identity, camera = int64(label), int64(match["camera"])
+        if identity is None or camera is None:
+            where = f"{name}:{number}"
+            problems.append(Problem(where, TOO_LONG, fatal=True, hint=TOO_LONG_HINT))
+        else:
+            records.append(Record(f"{folder}/{path.strip()}", identity, camera))
     return records, problems

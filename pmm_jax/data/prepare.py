@@ -1,8 +1,8 @@
 """From a data set on disk to array_record files with an index, which training reads."""
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import astuple, replace
 from pathlib import Path
 
 from pmm_jax.config import DataConfig
@@ -15,27 +15,41 @@ from pmm_jax.data.build import (
     stamp_of,
 )
 from pmm_jax.data.index import DamagedError, Index
-from pmm_jax.data.published import PUBLISHED, WHERE
-from pmm_jax.data.records import SPLITS, Problem, Scan
+from pmm_jax.data.parsing import shortened
+from pmm_jax.data.published import PUBLISHED, WHERE, Published
+from pmm_jax.data.records import EXAMPLES, SPLITS, Problem, Record, Scan
 from pmm_jax.data.source import base_folder, scan
 from pmm_jax.data.split import prepared_folder
-from pmm_jax.data.verify import check_matches, printable, refuse, report_notes, verify
+from pmm_jax.data.verify import (
+    check_matches,
+    duplicates,
+    refuse,
+    report_notes,
+    shared_identities,
+    unmatched,
+    verify,
+)
 from pmm_jax.errors import UserError
-from pmm_jax.files import write_atomic
+from pmm_jax.files import printable, write_atomic
 
 SYNTHETIC = "synthetic.json"
 """Marks a root that our synthesizer wrote; the published counts say nothing about it."""
 
 
 def prepare(
-    config: DataConfig, report: Callable[[str], None] | None = None, brief: bool = False
+    config: DataConfig,
+    report: Callable[[str], None] | None = None,
+    brief: bool = False,
+    same_camera_rule: bool = True,
 ) -> Path:
     """Scan, verify and build a data set, unless that was done and its source is unchanged.
 
     Args:
       config: which data set, where it lies, and where its prepared form goes.
       report: called with each line that tells the user what is found and done.
-      brief: of a set that was prepared before, say only that; else what it holds, too.
+      brief: of a set that was prepared before, say only that, and what warnings there are; else
+        what it holds, too.
+      same_camera_rule: whether the evaluation asked for leaves out matches in a query's own camera.
 
     Returns:
       The folder that `open_split` reads.
@@ -43,7 +57,11 @@ def prepare(
     Raises:
       UserError: the source is missing, empty or damaged, or can't be evaluated.
     """
-    say = report or (lambda line: None)
+
+    def say(line: str) -> None:
+        if report:
+            report(printable(line))
+
     target = prepared_folder(config)
     root = Path(config.root)
     if not os.path.exists(root):
@@ -58,20 +76,25 @@ def prepare(
     index = _find_index(config, target, stamp, say)
     if index is not None:
         say(f"{config.name}: prepared in {target}, source unchanged")
-        if brief:
-            return target
-        kept = [Problem(path, reason, fatal=False) for path, reason in index.notes]
-        problems = found.problems + kept + check_matches(config, found)
-        report_notes(problems, _notes(target), say)
+        check_matches(config, found, same_camera_rule)
+        if not brief:
+            kept = [Problem(path, reason, fatal=False) for path, reason in index.notes]
+            odd = found.problems + kept + unmatched(found, same_camera_rule)
+            report_notes(odd, _notes(target), say)
     else:
         with build_lock(target, say):
             # Another process may have built it while this one waited.
             if _find_index(config, target, stamp) is None:
-                odd = _check(config, found, _notes(target), say)
+                odd = _check(config, found, same_camera_rule, _notes(target), say)
                 say(f"{config.name}: writing {target}")
                 build(config, found, stamp, target, odd)
-    for line in _summary(config, found):
-        say(line)
+                brief = False
+    counts = {split: _counts(found.splits[split]) for split in SPLITS}
+    if not brief:
+        for line in _summary(config, counts):
+            say(line)
+    for line in _warnings(config, found, counts):
+        say(f"warning: {line}")
     return target
 
 
@@ -83,8 +106,7 @@ def _find_index(
         return find_index(target, stamp)
     except DamagedError as error:
         if say is not None:
-            file = printable(str(error.file))
-            say(f"{config.name}: {file} is damaged ({error.reason}); building it anew")
+            say(f"{config.name}: {error.file} is damaged ({error.reason}); building it anew")
         return None
 
 
@@ -92,14 +114,11 @@ def _check_without_source(config: DataConfig, target: Path) -> None:
     """Refuse what can't be built where it isn't there, or not whole."""
     try:
         if find_index(target) is None:
-            raise UserError(
-                f"data.root {printable(config.root)} does not exist; {WHERE[config.name]}"
-            )
+            raise UserError(f"data.root {config.root} does not exist; {WHERE[config.name]}")
     except DamagedError as error:
         raise UserError(
-            f"{printable(str(error.file))} is damaged ({error.reason}), and data.root "
-            f"{printable(config.root)}, from which it could be built anew, does not exist; bring "
-            "it back"
+            f"{error.file} is damaged ({error.reason}), and data.root {config.root}, from which it "
+            "could be built anew, does not exist; bring it back"
         ) from error
 
 
@@ -109,50 +128,84 @@ def _notes(target: Path) -> Path:
 
 
 def _check(
-    config: DataConfig, found: Scan, notes: Path, say: Callable[[str], None]
+    config: DataConfig,
+    found: Scan,
+    same_camera_rule: bool,
+    notes: Path,
+    say: Callable[[str], None],
 ) -> list[Problem]:
     """Tell of everything odd in one list, unreadable images too; refuse what can't be used.
 
     Returns:
-        What verifying the images found.
+        What reading the images found.
     """
     say(f"{config.name}: verifying {sum(1 for _ in found.records()):,} images")
-    verified = verify(config, found)
+    verified, digests = verify(config, found)
+    # Nobody can be asked to mend a set as published.
+    fatal = not config.allow_duplicates and not _as_published(config, found)
+    verified += duplicates(found, digests, fatal)
     problems = found.problems + verified
     unusable = any(problem.fatal for problem in problems)
-    problems += [] if unusable else check_matches(config, found)
-    lines = (f"{printable(problem.path)}: {problem.reason}\n" for problem in problems)
+    problems += [] if unusable else unmatched(found, same_camera_rule)
+    lines = (f"{printable(str(problem))}\n" for problem in problems)
     try:
-        write_atomic(notes, "".join(lines).encode(errors="backslashreplace"))
+        write_atomic(notes, "".join(lines).encode())
     except OSError as error:
         raise UserError(cant_write(notes, error)) from error
     report_notes(problems, notes, say)
-    refuse(problems, say)
+    refuse(problems, notes, say)
+    check_matches(config, found, same_camera_rule)
     return verified
 
 
-def _summary(config: DataConfig, found: Scan) -> Iterator[str]:
+def _published(config: DataConfig) -> dict[str, Published]:
+    """What each split should hold; nothing where that isn't known."""
+    if (base_folder(config) / SYNTHETIC).exists():
+        return {}
+    published = PUBLISHED.get(config.name, {})
+    if config.cameras == "ignore":
+        return {split: replace(there, cameras=0) for split, there in published.items()}
+    return published
+
+
+def _counts(records: list[Record]) -> Published:
+    cameras = {record.camera for record in records}
+    known = sum(camera >= 0 for camera in cameras)
+    return Published(len(records), len({record.identity for record in records}), known)
+
+
+def _as_published(config: DataConfig, found: Scan) -> bool:
+    return {split: _counts(found.splits[split]) for split in SPLITS} == _published(config)
+
+
+def _summary(config: DataConfig, counts: dict[str, Published]) -> Iterator[str]:
     """A small table of what there is beside what was published."""
-    synthetic = (base_folder(config) / SYNTHETIC).exists()
-    expected = {} if synthetic else PUBLISHED.get(config.name, {})
+    published = _published(config)
     yield f"{'split':<8} {'images':>8} {'identities':>10} {'cameras':>8}   published"
-    warnings: list[str] = []
-    for split in SPLITS:
-        records = found.splits[split]
-        cameras = Counter(record.camera for record in records)
-        known = sum(camera >= 0 for camera in cameras)
-        counts = (len(records), len({record.identity for record in records}), known)
-        as_published = expected.get(split)
+    for split, there in counts.items():
         beside = "-"
-        if as_published:
-            there = (as_published.images, as_published.identities, as_published.cameras)
-            beside = "same" if counts == there else " / ".join(f"{n:,}" for n in there)
-            if counts != there:
-                warnings.append(split)
-        cells = f"{counts[0]:>8,} {counts[1]:>10,} {counts[2] or 'unknown':>8}"
+        if split in published:
+            numbers = (f"{n:,}" if n else "unknown" for n in astuple(published[split]))
+            beside = "same" if there == published[split] else " / ".join(numbers)
+        cells = f"{there.images:>8,} {there.identities:>10,} {there.cameras or 'unknown':>8}"
         yield f"{split:<8} {cells}   {beside}"
-    if warnings:
+    differ = [split for split in SPLITS if published and counts[split] != published[split]]
+    if differ:
         yield (
-            f"warning: {', '.join(warnings)} of {config.root} differ from {config.name} as "
+            f"warning: {', '.join(differ)} of {config.root} differ from {config.name} as "
             "published; results on a part of a set don't compare with published ones"
         )
+
+
+def _warnings(config: DataConfig, found: Scan, counts: dict[str, Published]) -> Iterator[str]:
+    """What makes figures mean less than they seem to."""
+    shared = shared_identities(config, found)
+    if shared:
+        names = ", ".join(shortened(name) for name in shared[:EXAMPLES])
+        yield (
+            f"{len(shared):,} identities are in train and in query or gallery, too ({names}"
+            f"{', ...' if len(shared) > EXAMPLES else ''}); figures tell how well known "
+            "individuals are found, not new ones"
+        )
+    if counts["gallery"].identities == 1:
+        yield "the gallery holds one identity only, so every figure will be 100 %"

@@ -1,10 +1,12 @@
 """The data set on disk that a config names."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from pmm_jax.config import DataConfig
 from pmm_jax.data import cuhk03, folder, layouts
+from pmm_jax.data.folder.numbering import unknown_cameras
 from pmm_jax.data.records import Scan, file_reader
 from pmm_jax.errors import UserError
 
@@ -16,7 +18,8 @@ def scan(config: DataConfig) -> Scan:
         UserError: it is missing, empty, or can't be read.
     """
     try:
-        return _scan(config, Path(config.root))
+        found = _scan(config, Path(config.root))
+        return _without_cameras(config, found) if config.cameras == "ignore" else found
     except OSError as error:
         raise UserError(
             f"can't read {error.filename or config.root} ({error.strerror}); check data.root and "
@@ -35,7 +38,18 @@ def _scan(config: DataConfig, root: Path) -> Scan:
         case "msmt17":
             return layouts.msmt17(root)
         case "folder":
-            return folder.scan(root, config.train_fraction)
+            return folder.scan(root, config.train_fraction, config.cameras == "read")
+
+
+def _without_cameras(config: DataConfig, found: Scan) -> Scan:
+    """The same with all cameras unknown."""
+    base = base_folder(config)
+    cameras = unknown_cameras(base, [(record.identity, record) for record in found.records()])
+    splits = {
+        split: [replace(record, camera=cameras[record.path]) for record in records]
+        for split, records in found.splits.items()
+    }
+    return replace(found, splits=splits, camera_names={})
 
 
 def base_folder(config: DataConfig) -> Path:

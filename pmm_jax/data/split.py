@@ -25,6 +25,10 @@ def prepared_folder(config: DataConfig) -> Path:
     key = [config.name, os.path.realpath(os.path.expanduser(config.root))]
     if config.name == "folder":
         key.append(repr(float(config.train_fraction)))
+    if config.cameras == "ignore":
+        key.append("cameras ignored")
+    if config.allow_duplicates:
+        key.append("duplicates allowed")
     digest = hashlib.sha256(os.fsencode("\n".join(key))).hexdigest()[:8]
     return Path(config.prepared).expanduser() / f"{config.name}-{digest}"
 
@@ -94,6 +98,8 @@ class Split:
     """Of the whole set: its names, labels and images."""
     source: EncodedImages = field(repr=False)
     """The images themselves."""
+    camera_names: dict[int, str] = field(default_factory=dict)
+    """Name of each camera, where the data set names them by more than a number."""
 
     def __len__(self) -> int:
         return len(self.filenames)
@@ -133,6 +139,7 @@ def open_split(config: DataConfig, split: str) -> Split:
         cameras=np.asarray(columns.cameras, np.int64),
         filenames=columns.filenames,
         names=index.names,
+        camera_names=index.camera_names,
         fingerprint=index.fingerprint,
         source=PreparedImages(folder, index, split),
     )

@@ -159,7 +159,7 @@ def embed_run(
     """
 
     def check() -> str:
-        prepare(config.data, display.say, brief=True)
+        prepare(config.data, display.say, True, config.evaluate.cameras)
         split = check_test(config)
         own = data_fingerprint(workdir)
         if own and own != split.fingerprint and not cross_domain:

@@ -73,7 +73,7 @@ def train(
 
     def checked() -> tuple[Split, IdentitySampler]:
         check_weights(config, fresh=not sealed_steps(workdir) and initial is None)
-        prepare(config.data, display.say, brief=True)
+        prepare(config.data, display.say, True, config.evaluate.cameras)
         data = training_data(config)
         check_test(config)
         return data
@@ -161,6 +161,7 @@ def _run(
 
         def test(number: int) -> Ranking:
             """Evaluate a step that was saved: a figure that can't be had costs no weights."""
+            checkpoints.settle()
             ranking = evaluate(embed_images, config, state.tested, state.stats, display)
             result, epoch = finite(ranking_json(ranking)), calendar.epoch(number)
             still_there()

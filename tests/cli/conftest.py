@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -12,8 +13,10 @@ from tests.cli.entry import Program, start
 def inside_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, project: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(project)
-    # A process of its own is for it; this one has many threads already.
+    # A process of its own is for these; this one has many threads, and signals of pytest's.
     monkeypatch.setattr("pmm_jax.cli.keep_freed_memory", lambda: False)
+    monkeypatch.setattr("pmm_jax.cli._interrupt_on_signals", lambda: None)
+    monkeypatch.setitem(sys.modules, "pmm_jax.early", ModuleType("pmm_jax.early"))
 
 
 @pytest.fixture

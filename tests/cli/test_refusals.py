@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +38,19 @@ def test_a_corrupt_image_is_named(refused: Program, people: Path) -> None:
     image.write_bytes(image.read_bytes()[:300])
     line = refused("train.py", "--config", config_file(), "--data.root", "set")
     assert f"query/{image.name}: can't be decoded" in line
+
+
+@pytest.mark.parametrize("name", ["x\x1b[2J.jpg", "x\nerror: all is lost.jpg", "\udcff.jpg"])
+def test_names_of_files_can_not_forge_a_line(refused: Program, name: str) -> None:
+    Path("set/ann").mkdir(parents=True)
+    Path("set/bob").mkdir()
+    Path("set/ann", name).touch()
+    Path("set/bob/1.jpg").touch()
+    config = ["--config", config_file(), "--data.name", "folder", "--data.train-fraction", "1"]
+    line = refused("pmm_jax", "prepare", *config, "--data.root", "set")
+    assert "\x1b" not in line
+    assert "\n" not in line
+    assert "\\" in line
 
 
 def test_people_seen_by_one_camera_only(refused: Program, people: Path) -> None:
@@ -81,13 +95,30 @@ def test_evaluating_where_no_run_is(refused: Program, tiny: Config) -> None:
     )
 
 
-def test_a_full_disk(refused: Program, tiny: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "run/log"),
+            r"no room .* \(run/log\); free",
+        ),
+        (OSError(errno.EFBIG, os.strerror(errno.EFBIG)), "no room left on the disk; free some"),
+        (OSError(errno.EIO, os.strerror(errno.EIO), "a\nb"), r"Input/output error \(a\\nb\)"),
+        (MemoryError("Unable to allocate 9 TiB"), r"out of memory \(Unable .*; lower the batch"),
+        (
+            RuntimeError("RESOURCE_EXHAUSTED: Out\nof memory"),
+            r"out of memory \(RES.* Out of memory",
+        ),
+    ],
+)
+def test_what_the_system_refuses(
+    refused: Program, tiny: Config, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
     def train(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "run/metrics.jsonl")
+        raise error
 
     monkeypatch.setattr("pmm_jax.training.loop.train", train)
-    line = refused("train.py", "--config", written(tiny))
-    assert "no room left on the disk (run/metrics.jsonl); free some" in line
+    assert re.search(said, refused("train.py", "--config", written(tiny)))
 
 
 def test_made_up_people_where_no_folder_can_be(refused: Program) -> None:

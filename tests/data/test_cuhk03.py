@@ -8,10 +8,11 @@ import h5py
 import numpy as np
 import pytest
 from PIL import Image
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
 
 from pmm_jax.config import DataConfig, Dataset
 from pmm_jax.data import cuhk03
+from pmm_jax.data.images import ImageError
 from pmm_jax.data.prepare import prepare
 from pmm_jax.data.records import Record
 from pmm_jax.data.split import open_split
@@ -99,12 +100,87 @@ def test_mat_images_are_those_of_their_names(tmp_path: Path, images: str, kind: 
         np.testing.assert_array_equal(np.asarray(image), pixels(kind, *key))
 
 
-def test_an_absent_image_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("absent", "reason"),
+    [
+        ("1_001_1_02.png", "its labeled cell holds no image"),
+        ("1_009_1_02.png", "out of bounds"),
+        ("6_001_1_01.png", "out of range"),
+        ("0_001_1_01.png", "count from 1"),
+        ("1_000_1_01.png", "count from 1"),
+        ("1_001_1_00.png", "count from 1"),
+        ("1_001_1_01.jpg", "not like 1_001_1_01"),
+    ],
+)
+def test_an_absent_image_is_named(tmp_path: Path, absent: str, reason: str) -> None:
     read = cuhk03.reader(write_mat(tmp_path), "labeled")
-    with pytest.raises(ValueError, match=r"empty cell for labeled image 1_001_1_02\.png"):
-        read("1_001_1_02.png")
-    with pytest.raises(ValueError, match=r"no labeled image 1_009_1_02\.png"):
-        read("1_009_1_02.png")
+    with pytest.raises(ImageError) as caught:
+        read(absent)
+    assert str(caught.value).startswith(f"{absent} can't be read from cuhk-03.mat (")
+    assert reason in caught.value.detail
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        np.zeros((3, 4), np.uint8),
+        np.zeros((4, 5, 6), np.uint8),
+        np.zeros((3, 0, 4), np.uint8),
+        np.zeros((3, 5, 4), np.float64),
+        np.uint8(3),
+        b"text",
+    ],
+    ids=["grey", "channels", "empty", "float", "scalar", "text"],
+)
+def test_a_cell_that_is_no_image_is_named(tmp_path: Path, cell: object) -> None:
+    file = write_mat(tmp_path) / "cuhk-03.mat"
+    with h5py.File(file, "r+") as mat:
+        mat["odd"] = cell
+        pair = mat[mat["detected"][0, 0]]
+        pair[0, 0] = mat["odd"].ref
+    with pytest.raises(ImageError, match=r"^1_001_1_01\.png can't be read from cuhk-03\.mat \("):
+        cuhk03.reader(tmp_path, "detected")("1_001_1_01.png")
+
+
+def test_a_cell_that_promises_too_much_is_not_read(tmp_path: Path) -> None:
+    file = write_mat(tmp_path) / "cuhk-03.mat"
+    with h5py.File(file, "r+") as mat:
+        huge = mat.create_dataset("huge", (3, 2**20, 2**20), np.uint8, chunks=(3, 64, 64))
+        mat[mat["detected"][0, 0]][0, 0] = huge.ref
+    with pytest.raises(ImageError, match="more than 89,478,485 pixels"):
+        cuhk03.reader(tmp_path, "detected")("1_001_1_01.png")
+
+
+def test_damaged_images_are_one_line_or_none(tmp_path: Path) -> None:
+    """Flipped bits and cuts."""
+    file = write_mat(tmp_path) / "cuhk-03.mat"
+    whole, rng, said = file.read_bytes(), np.random.default_rng(0), []
+    for number in range(100):
+        damaged = np.frombuffer(whole, np.uint8).copy()
+        damaged[rng.integers(0, len(whole), 8)] ^= 16
+        content = damaged.tobytes()
+        # HDF5 would give an open file again, so that each is another one.
+        file = tmp_path / f"{number}.mat"
+        file.write_bytes(content[: rng.integers(len(content))] if number % 5 == 0 else content)
+        try:
+            images = cuhk03.MatImages(file, "detected")
+            for key in PRESENT:
+                images.read(name(*key))
+        except UserError as error:
+            said.append(str(error))
+    assert len(said) > 30
+    assert not any("\n" in line for line in said)
+
+
+@pytest.mark.parametrize("row", [0, -1, 8, 2**31])
+def test_an_index_out_of_the_list_is_refused(tmp_path: Path, row: int) -> None:
+    file = write_mat(tmp_path) / cuhk03.CONFIGS[0]
+    content = loadmat(file)
+    content["query_idx"] = np.array([[row]], np.int64)
+    savemat(file, {name: value for name, value in content.items() if name[0] != "_"})
+    with pytest.raises(UserError, match="no CUHK03 new-protocol file"):
+        cuhk03.scan(tmp_path, "detected")
 
 
 @pytest.mark.parametrize("kind", cuhk03.KINDS)

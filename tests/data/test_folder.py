@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from pmm_jax.data import folder
+from pmm_jax.data.records import NOT_AN_IMAGE, OTHER_FORMAT
 from pmm_jax.errors import UserError
 from tests.data.own_set import fatal, notes, rows, write
 
-# (a) Market-style
+# Market-1501's folders and names
 
 
 def test_market_style(tmp_path: Path) -> None:
@@ -39,16 +40,17 @@ def test_market_style(tmp_path: Path) -> None:
     }
 
 
-# (c) a folder an identity, split given
+# A folder an identity, split given
 
 
 def test_identity_folders_with_a_split(tmp_path: Path) -> None:
     write(tmp_path, "train/a/1.jpg", "query/b/2.jpg", "gallery/b/3.jpg", "gallery/notes.txt")
     write(tmp_path, "gallery/stray.jpg", "gallery/.cache/x.jpg", "gallery/b/._3.jpg")
+    write(tmp_path, "gallery/b/4.jpg", "gallery/b/5.jpg")
     found = folder.scan(tmp_path, 0.5)
-    assert rows(found, "train") == [("train/a/1.jpg", "a", -3)]
-    assert rows(found, "query") == [("query/b/2.jpg", "b", -2)]
-    assert rows(found, "gallery") == [("gallery/b/3.jpg", "b", -1)]
+    assert rows(found, "train") == [("train/a/1.jpg", "a", -5)]
+    assert rows(found, "query") == [("query/b/2.jpg", "b", -4)]
+    assert rows(found, "gallery") == [(f"gallery/b/{i}.jpg", "b", 2 - i) for i in (3, 4, 5)]
     assert set(notes(found)) == {"gallery/notes.txt", "gallery/stray.jpg", "gallery/b/._3.jpg"}
 
 
@@ -82,28 +84,7 @@ def test_a_test_folder_is_divided_into_query_and_gallery(tmp_path: Path, name: s
     assert [r.path for r in found.splits["gallery"]] == [f"{name}/b/2.jpg", f"{name}/c/1.jpg"]
 
 
-# (d) just identities
-
-
-def write_identities(root: Path, count: int, *names: str) -> Path:
-    return write(root, *(f"id{i:02d}/{name}" for i in range(count) for name in names))
-
-
-@pytest.mark.parametrize("fraction", [0.0, 0.01, 0.25, 0.5, 0.99, 1.0])
-def test_identities_are_divided_by_the_fraction(tmp_path: Path, fraction: float) -> None:
-    found = folder.scan(write_identities(tmp_path, 20, "1.jpg", "2.jpg"), fraction)
-    train = {r.identity for r in found.splits["train"]}
-    test = {r.identity for split in ("query", "gallery") for r in found.splits[split]}
-    expected = {0.0: 0, 0.01: 1, 0.25: 5, 0.5: 10, 0.99: 19, 1.0: 20}[fraction]
-    assert (len(train), len(test)) == (expected, 20 - expected)
-    assert not train & test
-
-
-def test_the_division_is_fixed_and_not_by_order_of_name(tmp_path: Path) -> None:
-    write_identities(tmp_path, 20, "1.jpg", "2.jpg")
-    train = {r.identity for r in folder.scan(tmp_path, 0.5).splits["train"]}
-    assert train == {r.identity for r in folder.scan(tmp_path, 0.5).splits["train"]}
-    assert train not in ({*range(10)}, {*range(10, 20)})
+# Just identities
 
 
 def test_first_image_is_the_query_and_singletons_are_distractors(tmp_path: Path) -> None:
@@ -125,10 +106,10 @@ def test_first_image_is_the_query_and_singletons_are_distractors(tmp_path: Path)
 def test_first_image_of_each_camera_is_a_query(
     tmp_path: Path, names: list[str], queries: list[str]
 ) -> None:
-    write(tmp_path, *(f"7/7_{name}.jpg" for name in names))
+    write(tmp_path, *(f"7/7_{name}.jpg" for name in names), "8/8_c1_1.jpg")
     found = folder.scan(tmp_path, 0.0)
     assert [r.path for r in found.splits["query"]] == [f"7/7_{name}.jpg" for name in queries]
-    assert len(found.splits["gallery"]) == len(names) - len(queries)
+    assert len(found.splits["gallery"]) == len(names) - len(queries) + 1
     assert all(r.camera > 0 for r in found.records())
 
 
@@ -138,8 +119,9 @@ def test_a_test_set_of_singletons_is_refused(tmp_path: Path) -> None:
 
 
 def test_one_name_without_a_camera_makes_all_cameras_unknown(tmp_path: Path) -> None:
-    found = folder.scan(write(tmp_path, "7/7_c1_1.jpg", "7/7_c2_1.jpg", "7/odd.jpg"), 0.0)
-    assert [r.camera for r in found.records()] == [-1, -2, -3]
+    write(tmp_path, "7/7_c1_1.jpg", "7/7_c2_1.jpg", "7/odd.jpg", "8/8_c1_1.jpg")
+    found = folder.scan(tmp_path, 0.0)
+    assert [r.camera for r in found.records()] == [-1, -2, -3, -4]
 
 
 def test_one_split_without_cameras_makes_those_of_the_others_unknown(tmp_path: Path) -> None:
@@ -152,18 +134,19 @@ def test_one_split_without_cameras_makes_those_of_the_others_unknown(tmp_path: P
 
 @pytest.mark.parametrize("suffix", ["jpg", "jpeg", "png", "bmp", "webp", "JPG", "PnG"])
 def test_image_suffixes(tmp_path: Path, suffix: str) -> None:
-    found = folder.scan(write(tmp_path, f"a/1.{suffix}", f"a/2.{suffix}", "a/3.gif"), 0.0)
-    assert len(list(found.records())) == 2
-    assert set(notes(found)) == {"a/3.gif"}
+    write(tmp_path, f"a/1.{suffix}", f"a/2.{suffix}", f"b/1.{suffix}", "a/3.gif", "a/4.txt")
+    found = folder.scan(tmp_path, 0.0)
+    assert len(list(found.records())) == 3
+    assert notes(found) == {"a/3.gif": OTHER_FORMAT, "a/4.txt": NOT_AN_IMAGE}
 
 
 def test_links_out_of_the_folder_are_fatal(tmp_path: Path) -> None:
-    write(tmp_path, "out.jpg", "set/a/1.jpg", "set/a/2.jpg")
+    write(tmp_path, "out.jpg", "set/a/1.jpg", "set/a/2.jpg", "set/b/1.jpg")
     os.symlink(tmp_path / "out.jpg", tmp_path / "set/a/3.jpg")
     assert list(fatal(folder.scan(tmp_path / "set", 0.0))) == ["a/3.jpg"]
 
 
 def test_a_folder_without_images_names_the_forms(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="found no images named like ID/"):
+    with pytest.raises(UserError, match=r"found no images \(\.jpg, .* a folder an identity"):
         folder.scan(tmp_path, 0.5)

@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from pmm_jax.config import DataConfig
 from pmm_jax.data import layouts
 from pmm_jax.data.prepare import prepare
 from pmm_jax.data.published import PUBLISHED
+from pmm_jax.data.records import Record, Scan
+from pmm_jax.data.source import scan
 from pmm_jax.data.split import open_split, prepared_folder
-from pmm_jax.data.verify import NO_MATCH, SHOWN
+from pmm_jax.data.verify import IN_BOTH, NO_MATCH, SHOWN, shared_identities
 from pmm_jax.errors import UserError
 from tests.data.market_set import MARKET, draw, lines_of, refused
 
@@ -27,10 +30,10 @@ def test_corrupt_images_are_fatal_and_named(market: DataConfig, damage: str) -> 
         damaged = {"truncated": content[: len(content) // 2], "empty": b"", "text": b"not found"}
         file.write_bytes(damaged[damage])
     message, lines = refused(market)
-    assert message.startswith(f"{names[0]}: can't be decoded")
-    assert "(and 1 more like it, listed above)" in message
+    assert message.startswith(f"2 x can't be decoded: {names[0]} (")
+    assert f", {names[1]} (" in message
     assert "BytesIO" not in message
-    assert [line.split(": ")[1] for line in lines if line.startswith("error: ")] == names
+    assert not [line for line in lines if line.startswith("error: ")]
 
 
 def test_junk_is_not_even_verified(market: DataConfig) -> None:
@@ -112,7 +115,188 @@ def test_names_that_are_not_utf8_are_named(market: DataConfig) -> None:
     "\n".join(lines).encode()
 
 
+def own_set(root: Path, *folders: str, people: int = 4, shots: int = 3) -> DataConfig:
+    """Folders of identities; no image is another's copy."""
+    for folder in folders or ("",):
+        for person in range(people):
+            for shot in range(shots):
+                draw(root / folder / f"id{person}" / f"{folder}{shot}.png", person)
+    return DataConfig(name="folder", root=str(root), prepared=str(root.parent / "prepared"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (Path.touch, "can't be decoded"),
+        (lambda file: file.symlink_to("nowhere"), "link to a file that isn't"),
+        (os.mkfifo, "is a pipe"),
+    ],
+    ids=["empty", "dangling", "pipe"],
+)
+def test_a_kind_of_errors_is_one_line_with_three_examples(
+    tmp_path: Path, damage: Callable[[Path], None], said: str
+) -> None:
+    config = own_set(tmp_path / "set")
+    for file in sorted((tmp_path / "set").glob("id*/[12].png")):
+        file.unlink()
+        damage(file)
+    message, lines = refused(config)
+    assert message.startswith("8 x ")
+    assert said in message
+    assert message.count(".png") == 3
+    listed = prepared_folder(config).with_suffix(".notes.txt")
+    assert f"(all in {listed})" in message
+    assert len(listed.read_text().splitlines()) == 8
+    assert not [line for line in lines if line.startswith("error")]
+
+
+def test_several_kinds_of_errors_are_several_lines(tmp_path: Path) -> None:
+    config = own_set(tmp_path / "set")
+    (tmp_path / "set/id1/0.png").write_bytes(b"")
+    (tmp_path / "set/id2/0.png").unlink()
+    (tmp_path / "set/id2/0.png").symlink_to("nowhere")
+    message, lines = refused(config)
+    assert message.endswith("(and 1 other kinds of errors, listed above)")
+    assert len([line for line in lines if line.startswith("error: ")]) == 1
+
+
+def test_links_out_of_the_root_are_told_where_a_list_could_lie(tmp_path: Path) -> None:
+    config = own_set(tmp_path / "set")
+    (tmp_path / "links").mkdir()
+    for folder in (tmp_path / "set").iterdir():
+        os.symlink(folder, tmp_path / "links" / folder.name)
+    message, _ = refused(replace(config, root=str(tmp_path / "links")))
+    assert message.startswith("12 x leads out of the data set's folder: id0/")
+    assert f"or list them in a CSV file in {tmp_path}, which holds them all" in message
+    assert "copy" not in message
+
+
+def test_permission_is_told_from_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def deny(path: str) -> bytes:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    config = own_set(tmp_path / "set")
+    monkeypatch.setattr("pmm_jax.data.verify.image_bytes", lambda config: deny)
+    message = refused(config)[0]
+    assert "12 x can't be read (permission denied)" in message
+    assert "make it readable" in message
+
+
+def test_names_can_not_forge_lines_or_move_the_cursor(tmp_path: Path) -> None:
+    config = own_set(tmp_path / "set")
+    (tmp_path / "set/id1").rename(tmp_path / "set/\x1b[2Jid1\nerror: all is lost")
+    (tmp_path / "set/id2/a\nerror: b.txt").touch()
+    lines = lines_of(config)
+    assert "  id2/a\\nerror: b.txt" in lines
+    assert not [line for line in lines if "\n" in line or "\x1b" in line]
+    listed = prepared_folder(config).with_suffix(".notes.txt").read_text()
+    assert listed.splitlines() == ["id2/a\\nerror: b.txt: not an image, skipped"]
+
+
+# Train and test
+
+
+@pytest.mark.parametrize("split", ["query", "gallery"])
+def test_a_file_of_train_in_the_test_is_refused_unless_allowed(tmp_path: Path, split: str) -> None:
+    config = own_set(tmp_path / "set", "train", "query", "gallery")
+    copy = tmp_path / "set" / split / "id3" / "copy.png"
+    copy.write_bytes((tmp_path / "set/train/id0/train0.png").read_bytes())
+    message, _ = refused(config)
+    assert message.startswith(f"train/id0/train0.png: {IN_BOTH} ({split}/id3/copy.png); ")
+    assert "--data.allow-duplicates" in message
+    allowed = replace(config, allow_duplicates=True)
+    assert f"note: 1 x {IN_BOTH}:" in lines_of(allowed)
+    # What was allowed once is not allowed for ever.
+    assert IN_BOTH in refused(config)[0]
+
+
+def test_one_file_in_query_and_gallery_or_twice_in_train_is_fine(tmp_path: Path) -> None:
+    config = own_set(tmp_path / "set", "train", "query", "gallery")
+    for split, other in (("query", "gallery"), ("train", "train")):
+        source = tmp_path / "set" / split / "id0" / f"{split}0.png"
+        (tmp_path / "set" / other / "id0" / "copy.png").write_bytes(source.read_bytes())
+    assert not [line for line in lines_of(config) if IN_BOTH in line]
+
+
+def test_a_set_as_published_is_not_refused(
+    market: DataConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _publish(monkeypatch)
+    train = Path(market.root) / "bounding_box_train" / MARKET["bounding_box_train"][0]
+    query = Path(market.root) / "query" / MARKET["query"][0]
+    query.write_bytes(train.read_bytes())
+    assert f"note: 1 x {IN_BOTH}:" in lines_of(market)
+
+
+def test_identities_of_train_in_the_test_are_a_warning_every_time(tmp_path: Path) -> None:
+    config = own_set(tmp_path / "set", "train", "query", "gallery")
+    warning = (
+        "warning: 4 identities are in train and in query or gallery, too (id0, id1, id2, ...); "
+        "figures tell how well known individuals are found, not new ones"
+    )
+    assert lines_of(config)[-1] == warning
+    brief: list[str] = []
+    prepare(config, brief.append, brief=True)
+    assert brief[1:] == [warning]
+
+
+def test_numbers_that_name_nobody_are_not_shared(tmp_path: Path) -> None:
+    one = [Record("a.jpg", 1, 1), Record("b.jpg", 0, 1)]
+    found = Scan({"train": one, "query": one[1:], "gallery": one})
+    config = DataConfig()
+    assert shared_identities(config, found) == ["1"]
+    assert shared_identities(replace(config, name="msmt17"), found) == []
+    assert shared_identities(replace(config, name="folder"), replace(found, names={0: "0000"})) == [
+        "0000",
+        "1",
+    ]
+
+
+def test_a_gallery_of_one_identity_is_a_warning(tmp_path: Path) -> None:
+    config = own_set(tmp_path / "set", people=2)
+    assert "warning: the gallery holds one identity only, so every figure will be 100 %" in (
+        lines_of(config)
+    )
+
+
 # Can it be evaluated, and is it what was published
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_one_camera_is_enough_where_cameras_do_not_count(market: DataConfig, own: bool) -> None:
+    (Path(market.root) / "bounding_box_test" / "0001_c2s1_000301_00.jpg").unlink()
+    config = replace(market, name="folder") if own else market
+    message, _ = refused(config)
+    assert "--evaluate.no-cameras" in message
+    assert "--data.cameras ignore" in message
+    ignored = replace(config, cameras="ignore")
+    assert prepare(ignored) != prepare(config, same_camera_rule=False)
+    assert (open_split(ignored, "query").cameras < 0).all()
+    assert (open_split(config, "query").cameras == 1).all()
+    # Prepared for the one protocol, it is not thereby fit for the other.
+    with pytest.raises(UserError, match="match in another camera"):
+        prepare(config, brief=True)
+
+
+def test_without_cameras_a_query_is_not_its_own_match(tmp_path: Path) -> None:
+    draw(tmp_path / "a.jpg", 0)
+    (tmp_path / "set.csv").write_text("path,id,camera,split\na.jpg,x,1,query\na.jpg,x,1,gallery\n")
+    config = DataConfig(
+        name="folder",
+        root=str(tmp_path / "set.csv"),
+        prepared=str(tmp_path / "prepared"),
+        cameras="ignore",
+    )
+    assert "than the query itself" in refused(config)[0]
+    with pytest.raises(UserError, match="than the query itself"):
+        prepare(config, same_camera_rule=False)
+
+
+def test_cameras_ignored_are_unknown_and_unique_to_the_image(market: DataConfig) -> None:
+    found = scan(replace(market, cameras="ignore"))
+    cameras = [record.camera for record in found.records()]
+    assert sorted(cameras) == list(range(-len(cameras), 0))
+    assert not found.camera_names
 
 
 def test_set_seen_by_one_camera_is_refused_with_an_example(market: DataConfig) -> None:
@@ -154,14 +338,19 @@ def test_summary_shows_counts_beside_the_published_and_warns(market: DataConfig)
     assert lines[-1].startswith("warning: train, query, gallery of")
 
 
-def test_counts_as_published_are_the_same(
-    market: DataConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def _publish(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if Market-1501 were the few images of the tests."""
     counts = {"train": (2, 2, 2), "query": (1, 1, 1), "gallery": (3, 2, 2)}
     some = PUBLISHED["market1501"]["train"]
     for split, (images, identities, cameras) in counts.items():
         there = replace(some, images=images, identities=identities, cameras=cameras)
         monkeypatch.setitem(PUBLISHED["market1501"], split, there)
+
+
+def test_counts_as_published_are_the_same(
+    market: DataConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _publish(monkeypatch)
     lines = lines_of(market)
     assert [line.split()[-1] for line in lines[-3:]] == ["same"] * 3
 

@@ -1,116 +1,120 @@
-"""Images of your own, in any of four forms.
+"""Images of your own, in any of these forms.
 
-(a) Market-style: bounding_box_train, query and bounding_box_test with names like `7_c2_x.jpg`.
-(b) A CSV file with columns path, id, split and, if known, camera; paths are relative to its folder.
-(c) A folder an identity: train/ID, query/ID, gallery/ID; or train/ID and test/ID (or val/ID),
-    where test is divided into query and gallery.
-(d) Just ID/*.jpg: identities are divided into train and test by train_fraction.
+(a) Splits as folders: train, query and gallery, or train and test (or val), where test is divided
+    into query and gallery; also named as Market-1501 (bounding_box_train, ...) and VeRi-776
+    (image_train, ...) name them. In each of them images named like `7_c2_x.jpg`, or a folder an
+    identity, or folders of cameras and identities, in either order.
+(b) The same without splits: identities are divided into train and test by train_fraction.
+(c) VIPeR (cam_a, cam_b) and VehicleID (image, train_test_split) as published.
+(d) A CSV file with columns path, id, split and, if known, camera; paths are relative to its folder.
 
-Identities may have any names; they are numbered in sorted order, and the scan keeps the names.
+Identities and cameras may have any names; they are numbered in sorted order, and the scan keeps the
+names.
 """
 
-import os
-import posixpath
-import re
 from dataclasses import replace
 from pathlib import Path
 
 from pmm_jax.data.folder.division import divide, query_and_gallery
 from pmm_jax.data.folder.entry import Entry
+from pmm_jax.data.folder.labels import as_table, check_names, labeled
+from pmm_jax.data.folder.listing import File, folders_in, images_in
+from pmm_jax.data.folder.lists import is_vehicle_id, listed, vehicle_id
 from pmm_jax.data.folder.numbering import number
+from pmm_jax.data.folder.splits import split_folders
 from pmm_jax.data.folder.table import read_table
-from pmm_jax.data.layouts import FOLDERS, JUNK_OUTSIDE_GALLERY
-from pmm_jax.data.records import (
-    IMAGE_SUFFIXES,
-    NOT_AN_IMAGE,
-    SPLITS,
-    Problem,
-    Scan,
-    is_image,
-)
+from pmm_jax.data.layouts import JUNK_OUTSIDE_GALLERY
+from pmm_jax.data.records import IMAGE_SUFFIXES, Problem, Scan, left_out, summary_of
 from pmm_jax.errors import UserError
 
-MARKET_STYLE = re.compile(r"(?P<identity>-1|[^_]+)_c(?P<camera>\d+)(s\d+)?_")
-"""The part of Market-1501's names that matters: identity and camera, as in `7_c2_`, `7_c2s1_`."""
-
-LOOSE = "image outside the identities' folders, skipped"
-NO_MATCH = "name is not like ID_c1_anything.jpg, skipped"
 NO_CAMERA = "has no camera (in its name, ID_c1_..., or its CSV line), so all cameras are ignored"
 JUNK_NAME = "-1"
 
 
-def scan(source: Path, train_fraction: float) -> Scan:
+def scan(source: Path, train_fraction: float, cameras: bool = True) -> Scan:
     """Scan of a folder or CSV file of your own.
 
     Args:
       source: the folder, or the CSV file.
       train_fraction: share of the identities used for training where no split is named.
+      cameras: whether cameras are read; else all are unknown.
 
     Raises:
       UserError: no form fits, or the CSV can't be read.
     """
     problems: list[Problem] = []
     root = source.parent if source.is_file() else source
-    if source.is_file():
-        entries = _cameras_of_all_or_none(read_table(source, problems), problems)
-    else:
-        folders = {item.name for item in root.iterdir() if item.is_dir()}
-        test = next((name for name in ("test", "val") if name in folders), None)
-        if folders & {FOLDERS["train"], FOLDERS["gallery"]}:
-            entries = _market_style(root, problems)
-        elif "gallery" in folders or "query" in folders:
-            entries = _with_cameras(
-                [
-                    replace(entry, split=split)
-                    for split in SPLITS
-                    for entry in _identity_folders(root, split, problems)
-                ],
-                problems,
-            )
-        elif "train" in folders and test:
-            both = _identity_folders(root, "train", problems)
-            both = [replace(entry, split="train") for entry in both]
-            both = _without_junk(both + _identity_folders(root, test, problems), problems)
-            both = _with_cameras(both, problems)
-            entries = [entry for entry in both if entry.split]
-            entries += query_and_gallery(entry for entry in both if not entry.split)
-        else:
-            every = _without_junk(_identity_folders(root, "", problems), problems)
-            entries = divide(_with_cameras(every, problems), train_fraction)
+    entries = read_table(source, problems) if source.is_file() else _of_folder(root, problems)
     entries = _without_junk(entries, problems)
+    if not cameras:
+        entries = [replace(entry, camera=None) for entry in entries]
+    entries = _cameras_of_all_or_none(entries, problems)
+    entries = _divided(entries, train_fraction)
     if not entries:
-        fatal = [f"{problem.path}: {problem.reason}" for problem in problems if problem.fatal]
-        raise UserError(
-            fatal[0]
-            if fatal
-            else f"found no images named like ID/*{IMAGE_SUFFIXES[0]} under {source}; data.root "
-            "is a folder with a folder an identity, a Market-style folder, or a CSV file "
-            "(docs/data.md)"
-        )
+        raise _nothing(source, problems)
     if not any(problem.fatal for problem in problems):
-        _check_test(source, entries)
+        _check_test(source, entries, problems)
     return number(root, entries, problems)
 
 
-def _check_test(source: Path, entries: list[Entry]) -> None:
+def _of_folder(root: Path, problems: list[Problem]) -> list[Entry]:
+    """Entries of a folder, with the split that theirs is named after: `test` is to be divided."""
+    folders = folders_in(root)
+    if is_vehicle_id(folders):
+        return vehicle_id(root, problems)
+    splits = split_folders(root, folders, problems)
+    entries: list[Entry] = []
+    for split, folder in splits.items():
+        files = listed(root, folder, images_in(root, folder, problems), problems)
+        entries += [replace(e, split=split) for e in labeled(root / folder, files, problems)]
+    if not splits:
+        files = images_in(root, "", problems)
+        _check_root(root, files)
+        entries = labeled(root, files, problems)
+    check_names(root, entries)
+    if not splits and len({entry.identity for entry in entries}) == 1:
+        raise UserError(
+            f"all images of {root} lie in one folder, {entries[0].identity}, as if of one "
+            "identity; point data.root at the folder that holds a folder an identity, "
+            f"{as_table(entries[0].path)}"
+        )
+    return entries
+
+
+def _check_root(root: Path, files: list[File]) -> None:
+    """Refuse a root that is one folder too high."""
+    tops = {file.folders[0] if file.folders else "" for file in files}
+    if len(tops) == 1 and all(len(file.folders) > 1 for file in files):
+        (top,) = tops
+        raise UserError(f"all images of {root} lie in its folder {top}; did you mean {root / top}?")
+
+
+def _divided(entries: list[Entry], train_fraction: float) -> list[Entry]:
+    """All entries with their split: those without are divided, those of `test`, too."""
+    given = [entry for entry in entries if entry.split not in ("", "test")]
+    test = [entry for entry in entries if entry.split == "test"]
+    free = [entry for entry in entries if not entry.split]
+    return given + query_and_gallery(test) + divide(free, train_fraction)
+
+
+def _nothing(source: Path, problems: list[Problem]) -> UserError:
+    """The refusal of a set of which nothing is left, with the reason."""
+    if problems:
+        return UserError(f"found no images that can be used under {source}: {summary_of(problems)}")
+    return UserError(
+        f"found no images ({', '.join(IMAGE_SUFFIXES)}) under {source}; data.root is a folder with "
+        "a folder an identity, a folder with train, query and gallery, or a CSV file (docs/data.md)"
+    )
+
+
+def _check_test(source: Path, entries: list[Entry], problems: list[Problem]) -> None:
     present = {entry.split for entry in entries}
     for has, lacks in (("query", "gallery"), ("gallery", "query")):
         if has in present and lacks not in present:
             raise UserError(
-                f"{source} has {has} images but no {lacks} images; add some, of the same identities"
+                f"{source} has {has} images but no {lacks} images; add some, of the same "
+                f"identities{left_out(problems)}"
             )
-
-
-def _market_style(root: Path, problems: list[Problem]) -> list[Entry]:
-    entries: list[Entry] = []
-    for split, folder in FOLDERS.items():
-        for path in _list(root, folder, problems):
-            match = MARKET_STYLE.match(posixpath.basename(path))
-            if match is None:
-                problems.append(Problem(path, NO_MATCH, fatal=False))
-            else:
-                entries.append(Entry(path, match["identity"], int(match["camera"]), split))
-    return entries
 
 
 def _without_junk(entries: list[Entry], problems: list[Problem]) -> list[Entry]:
@@ -122,44 +126,6 @@ def _without_junk(entries: list[Entry], problems: list[Problem]) -> list[Entry]:
         if entry.split != "gallery"
     ]
     return [entry for entry in entries if entry.identity != JUNK_NAME]
-
-
-def _list(root: Path, folder: str, problems: list[Problem]) -> list[str]:
-    """Sorted paths, relative to root, of the images in a folder that may be missing."""
-    if not (root / folder).is_dir():
-        return []
-    paths: list[str] = []
-    for name in sorted(os.listdir(root / folder)):
-        path = posixpath.join(folder, name)
-        if is_image(name):
-            paths.append(path)
-        else:
-            problems.append(Problem(path, NOT_AN_IMAGE, fatal=False))
-    return paths
-
-
-def _identity_folders(root: Path, folder: str, problems: list[Problem]) -> list[Entry]:
-    """Images of `folder`/ID/, without cameras."""
-    if not (root / folder).is_dir():
-        return []
-    entries: list[Entry] = []
-    for name in sorted(os.listdir(root / folder)):
-        path = posixpath.join(folder, name)
-        if (root / path).is_dir():
-            if not name.startswith("."):
-                entries += [Entry(image, name) for image in _list(root, path, problems)]
-        else:
-            problems.append(Problem(path, LOOSE if is_image(name) else NOT_AN_IMAGE, fatal=False))
-    return entries
-
-
-def _with_cameras(entries: list[Entry], problems: list[Problem]) -> list[Entry]:
-    """Cameras from Market-style names, `ID_c1_...`."""
-    named = []
-    for entry in entries:
-        match = MARKET_STYLE.match(posixpath.basename(entry.path))
-        named.append(replace(entry, camera=int(match["camera"])) if match else entry)
-    return _cameras_of_all_or_none(named, problems)
 
 
 def _cameras_of_all_or_none(entries: list[Entry], problems: list[Problem]) -> list[Entry]:

@@ -16,7 +16,7 @@ def divide(entries: list[Entry], train_fraction: float) -> list[Entry]:
     """
     identities = sorted(
         {entry.identity for entry in entries},
-        key=lambda name: hashlib.sha256(name.encode()).hexdigest(),
+        key=lambda name: hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest(),
     )
     count = round(train_fraction * len(identities))
     if 0 < train_fraction < 1 and len(identities) > 1:
@@ -38,7 +38,7 @@ def query_and_gallery(entries: Iterable[Entry]) -> list[Entry]:
         of_identity[entry.identity].append(entry)
     divided: list[Entry] = []
     for images in of_identity.values():
-        of_camera: dict[int | None, list[Entry]] = defaultdict(list)
+        of_camera: dict[str | None, list[Entry]] = defaultdict(list)
         for entry in images:
             of_camera[entry.camera].append(entry)
         queries = [group[0] for group in of_camera.values() if len(group) > 1]

@@ -9,5 +9,5 @@ class Entry:
 
     path: str
     identity: str
-    camera: int | None = None
+    camera: str | None = None
     split: str = ""
