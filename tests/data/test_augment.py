@@ -194,3 +194,42 @@ def test_jitter_leaves_the_other_draws_alone() -> None:
     plain, jittered = run(draw(), **fields), run(draw(), **fields, color_jitter=1e-6)
     np.testing.assert_allclose(plain, jittered, atol=1e-3)
     assert np.abs(run(draw(), **fields, color_jitter=0.3) - plain).max() > 0.1
+
+
+def test_all_steps_against_a_naive_one() -> None:
+    """Padded, cropped, mirrored, jittered, normalized, erased: in this order, by these draws."""
+    key, count, pad, size, strength = jax.random.key(5), 16, 2, 3, 0.3
+    images = draw()[:count]
+    found = run(
+        images,
+        seed=5,
+        crop_padding=pad,
+        flip_probability=0.5,
+        color_jitter=strength,
+        erase_probability=0.5,
+        erase_size=size,
+    )
+    crop, flip, erase = jax.random.split(key, 3)
+    corners = np.asarray(jax.random.randint(crop, (count, 2), 0, 2 * pad + 1))
+    flips = np.asarray(jax.random.bernoulli(flip, 0.5, (count,)))
+    factors = jax.random.uniform(
+        jax.random.fold_in(key, 0), (3, count), minval=1 - strength, maxval=1 + strength
+    )
+    chance, top, left = jax.random.split(erase, 3)
+    erased = np.asarray(jax.random.bernoulli(chance, 0.5, (count,)))
+    tops = np.asarray(jax.random.randint(top, (count,), 0, H - size + 1))
+    lefts = np.asarray(jax.random.randint(left, (count,), 0, W - size + 1))
+    assert 0 < flips.sum() < count
+    assert 0 < erased.sum() < count
+    for n in range(count):
+        padded = np.zeros((H + 2 * pad, W + 2 * pad, 3), np.uint8)
+        padded[pad : pad + H, pad : pad + W] = images[n]
+        row, column = corners[n]
+        image = padded[row : row + H, column : column + W]
+        if flips[n]:
+            image = image[:, ::-1]
+        brightness, contrast, saturation = (float(factor) for factor in factors[:, n])
+        expected = formula(naive_jitter(image, (brightness, contrast, saturation)))
+        if erased[n]:
+            expected[tops[n] : tops[n] + size, lefts[n] : lefts[n] + size] = 0
+        np.testing.assert_allclose(found[n], expected, rtol=1e-4, atol=1e-4)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ from pmm_jax.training.display import Display
 from pmm_jax.training.feed import Chunk, Feed
 from pmm_jax.training.run_log import read_metrics
 from pmm_jax.training.sharding import data_mesh
+from pmm_jax.training.step import make_step
 
 
 def feed_of(config: Config) -> tuple[Feed, Calendar]:
@@ -64,6 +66,37 @@ def test_the_examples_are_of_the_inputs_kind(tiny: Config, steps: int, device_gi
         assert array.sharding.is_equivalent_to(example.sharding, array.ndim)
 
 
+@pytest.mark.parametrize(
+    ("backend", "wanted", "log_every", "device_gib", "length", "resident"),
+    [
+        ("cpu", 0, 2, 4.0, 1, False),
+        ("cpu", 2, 2, 4.0, 2, True),
+        ("gpu", 0, 2, 4.0, 2, True),  # as many as a line is of
+        ("gpu", 0, 1, 4.0, 1, True),
+        ("gpu", 0, 100, 4.0, 2, True),  # never past an epoch, of 2 steps here
+        ("gpu", 1, 2, 4.0, 1, True),
+        ("tpu", 0, 2, 0.0, 2, False),
+    ],
+)
+def test_accelerators_get_several_steps_a_call_and_all_images(
+    tiny: Config,
+    monkeypatch: pytest.MonkeyPatch,
+    backend: str,
+    wanted: int,
+    log_every: int,
+    device_gib: float,
+    length: int,
+    resident: bool,
+) -> None:
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    config = in_calls_of(tiny, wanted, device_gib)
+    config = replace(config, train=replace(config.train, log_every=log_every))
+    prepare(config.data)
+    split, sampler = loop.training_data(config)
+    feed = Feed(config, split, sampler, data_mesh(sampler.batch_size), Display(quiet=True))
+    assert (feed.length, feed.resident) == (length, resident)
+
+
 def test_after_a_checkpoint_the_feed_goes_on(tiny: Config) -> None:
     feed, calendar = feed_of(replace(tiny, train=replace(tiny.train, log_every=2)))
     whole = [images_and_labels(chunk) for chunk in feed.chunks(calendar, 0)]
@@ -73,17 +106,33 @@ def test_after_a_checkpoint_the_feed_goes_on(tiny: Config) -> None:
         np.testing.assert_array_equal(found[0], expected[0])
 
 
-def metrics_of(config: Config, workdir: Path) -> dict[str, Any]:
-    loop.train(config, workdir)
-    return read_metrics(workdir)[0]
+def metrics_and_calls_of(config: Config, workdir: Path) -> tuple[dict[str, Any], list[int]]:
+    """The first line of a run, and the steps of each call."""
+    calls: list[int] = []
+
+    def counting(*arguments: Any) -> Any:
+        step = make_step(*arguments)
+
+        def run(*inputs: Any) -> Any:
+            state, metrics = step(*inputs)
+            calls.append(np.size(metrics["loss"]))
+            return state, metrics
+
+        return run
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "make_step", counting)
+        loop.train(config, workdir)
+    return read_metrics(workdir)[0], calls
 
 
 @pytest.mark.parametrize("device_gib", [4.0, 0.0])
 def test_a_run_in_calls_of_two_steps_is_the_same_run(
     tiny: Config, tmp_path: Path, device_gib: float
 ) -> None:
-    alone = metrics_of(in_calls_of(tiny, 1), tmp_path / "alone")
-    together = metrics_of(in_calls_of(tiny, 2, device_gib), tmp_path / "together")
+    alone, single = metrics_and_calls_of(in_calls_of(tiny, 1), tmp_path / "alone")
+    together, double = metrics_and_calls_of(in_calls_of(tiny, 2, device_gib), tmp_path / "together")
+    assert (single, double) == ([1, 1], [2])
     assert alone["step"] == together["step"] == 2
     # Two programs, which round differently.
     assert together["loss"] == pytest.approx(alone["loss"], rel=1e-4)

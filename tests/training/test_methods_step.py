@@ -103,6 +103,17 @@ def test_a_pass_of_each_method_moves_every_parameter(tiny: Config, name: str) ->
     assert all((~keep).any() == replaced for keep in keeps)
 
 
+def test_bdbs_second_branch_sees_the_part_map_without_the_rows(tiny: Config) -> None:
+    method = replace(tiny.method, name="bdb", drop_height=0.5)
+    found = forward(replace(tiny, method=method), Draws(corner=jnp.int32(2)))
+    expected = found["part_map"].copy()
+    expected[:, 2:5] = 0  # half of 6 rows
+    np.testing.assert_allclose(found["inputs"][1], expected, rtol=1e-9, atol=1e-12)
+    (keep,) = found["keeps"]
+    assert (keep == (np.arange(6) < 2)[None, :, None] | (np.arange(6) >= 5)[None, :, None]).all()
+    assert [embedding.shape[1] for embedding in found["embeddings"]] == [16, 32]
+
+
 def test_hardest_negatives_are_the_nearest_by_the_stage_before(tiny: Config) -> None:
     method = replace(tiny.method, mining="hardest", top_k=1)
     found = forward(replace(tiny, method=method))

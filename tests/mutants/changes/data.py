@@ -158,8 +158,8 @@ MUTANTS = [
     ),
     *of("data/layouts.py", "data/test_layouts.py")(
         (
-            'elif int(match["identity"]) == JUNK:',
-            'elif int(match["identity"]) <= 0:',
+            "elif identity == JUNK:",
+            "elif identity <= 0:",
             "distractors are dropped",
         ),
         (
@@ -175,8 +175,8 @@ MUTANTS = [
             "CUHK03's images shifted by one",
         ),
         (
-            "pixels = self._file[self._pairs[pair][person, image]][()].T",
-            "pixels = self._file[self._pairs[pair][person, image]][()].T[:, ::-1]",
+            "pixels = np.ascontiguousarray(cell[()].T)",
+            "pixels = np.ascontiguousarray(cell[()].T[:, ::-1])",
             "mirrored images",
         ),
     ),

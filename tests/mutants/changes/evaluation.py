@@ -5,8 +5,8 @@ from tests.mutants.mutant import of
 MUTANTS = [
     *of("evaluation/ranking.py", "evaluation/test_ranking.py")(
         (
-            "first_ranks[first_ranks <= max_rank] - 1",
-            "first_ranks[first_ranks < max_rank] - 1",
+            "first[first <= max_rank]",
+            "first[first < max_rank]",
             "CMC's last rank left out",
         ),
         ("return float(self.cmc[4])", "return float(self.cmc[5])", "Rank-5 is Rank-6"),
@@ -22,13 +22,13 @@ MUTANTS = [
             "average precision of the first match alone",
         ),
         (
-            "mINP=float(precision[last].mean())",
-            "mINP=float(precision[starts].mean())",
+            "self._values[queries, 1] = precision[ends - 1]",
+            "self._values[queries, 1] = precision[starts]",
             "mINP by the first match",
         ),
         (
-            "cmc=np.cumsum(hits) / evaluated",
-            "cmc=np.cumsum(hits) / protocol.queries",
+            "cmc=np.cumsum(hits) / len(first)",
+            "cmc=np.cumsum(hits) / self._protocol.queries",
             "queries without a match count as missed",
         ),
         (
@@ -41,14 +41,18 @@ MUTANTS = [
             "0",
             "ties count for the match",
         ),
-        ("row[junk] = np.inf", "row[junk] = 0", "junk ranks first"),
         ("if max_rank < 10:", "if max_rank < 9:", "a CMC too short for Rank-10"),
     ),
     *of("evaluation/protocol.py", "evaluation/test_ranking.py", "evaluation/test_embeddings.py")(
         (
-            "other_camera = asked_by[query] != taken_by[image]",
-            "other_camera = np.ones(len(query), bool)",
+            "return images[self._cameras[images] != self._own[query]]",
+            "return images",
             "the same-camera rule ignored",
+        ),
+        (
+            "return self.kept[self.gallery_ids[self.kept] != self.query_ids[query]]",
+            "return np.flatnonzero(self.gallery_ids != self.query_ids[query])",
+            "junk counts",
         ),
         (
             "self._end[self.query_ids == JUNK] = self._start[self.query_ids == JUNK]\n        ",
@@ -75,14 +79,24 @@ MUTANTS = [
     ),
     *of("evaluation/streaming.py", "evaluation/test_embeddings.py")(
         (
-            "first = tied & (image[:, None] < batch.images[column])",
-            "first = tied & (image[:, None] > batch.images[column])",
+            "(image[:, None] < batch.images[column])",
+            "(image[:, None] > batch.images[column])",
             "ties rank against gallery order",
         ),
         (
-            "closer = distances[:, None] < batch.exact[column]",
-            "closer = distances[:, None] <= batch.exact[column]",
+            "closer = distances[:, None] < matches",
+            "closer = distances[:, None] <= matches",
             "ties count against the match",
+        ),
+        (
+            "distances[unsure] = self._distances.pairs(asked[unsure], image[unsure])",
+            "distances[unsure] += 0",
+            "rounding decides close pairs",
+        ),
+        (
+            "is_few = counts <= (0 if self._distances.is_hard else FEW_MATCHES)",
+            "is_few = counts >= 0",
+            "a far embedding makes all others tie or costs minutes",
         ),
         (
             "starts[share.index :: share.count]",
@@ -97,11 +111,15 @@ MUTANTS = [
         ),
     ),
     *of("evaluation/distances.py", "evaluation/test_distances.py")(
-        ("GRID_BITS = 25", "GRID_BITS = 12", "distances of close embeddings tie"),
         (
-            "np.rint(result, out=result)",
-            "np.floor(result, out=result)",
-            "distances off by a grid step",
+            "return self._rounding * np.square(lengths) + self._lost * (lengths > 0)",
+            "return 0 * self._rounding * np.square(lengths)",
+            "rounding decides close pairs",
+        ),
+        (
+            "result -= self._center",
+            "result -= 0",
+            "embeddings far from 0 tie",
         ),
         ("a *= -2", "a *= -1", "wrong distances"),
     ),
@@ -252,13 +270,13 @@ MUTANTS = [
     ),
     *of("evaluation/verification.py", "evaluation/test_verification.py")(
         (
-            "np.mean(positives < threshold)",
-            "np.mean(positives <= threshold)",
+            "< np.array(thresholds)[:, None]).sum(1)",
+            "<= np.array(thresholds)[:, None]).sum(1)",
             "the threshold accepts one pair more",
         ),
         (
-            "accepted = int(rate * negatives)",
-            "accepted = int(rate * negatives) + 1",
+            "ranks = [int(rate * negatives) for rate in rates]",
+            "ranks = [int(rate * negatives) + 1 for rate in rates]",
             "the threshold accepts a false pair more",
         ),
     ),
@@ -286,8 +304,8 @@ MUTANTS = [
             "a neighbor fewer in the gallery",
         ),
         (
-            "np.clip(1 - near.distances / 2, 0, 1)",
-            "np.clip(1 - near.distances, 0, 1)",
+            "np.clip(1 - squares / 2, 0, 1)",
+            "np.clip(1 - squares, 0, 1)",
             "not the cosine similarity",
         ),
     ),
@@ -300,9 +318,9 @@ MUTANTS = [
     ),
     *of("evaluation/approximate.py", "evaluation/test_approximate.py")(
         (
-            "is_other & (images >= 0)",
-            "is_other | (images >= 0)",
-            "matches count as images ahead",
+            "seen = others[np.isin(images, protocol.matches(i))]",
+            "seen = others[np.isin(images, protocol.same_identity(i))]",
+            "images of one's own camera count as matches",
         ),
     ),
 ]

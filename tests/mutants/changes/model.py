@@ -213,7 +213,7 @@ MUTANTS = [
             'head("max", 2 * model.embedding_size)',
             'head("max", model.embedding_size)',
             "BDB's second embedding half as long",
-            "comparison/test_bdb.py",
+            "training/test_methods_step.py",
         ),
         (
             "batch_drop(part_map, draws.corner, config.method.drop_height)",

@@ -142,7 +142,7 @@ MUTANTS = [
             "stage_losses(outputs, target, config.method.label_smoothing)",
             "stage_losses(outputs, target, 0.1)",
             "method.label_smoothing ignored",
-            "training/test_methods_step.py",
+            "training/test_step.py::test_the_configs_smoothing_is_the_losses",
         ),
         (
             "batch_hard_triplet(e, target.main)",
@@ -189,7 +189,7 @@ MUTANTS = [
             "donate_argnums=0, out_shardings=after)",
             "out_shardings=after)",
             "twice the memory",
-            "training/test_program.py",
+            "training/test_step.py::test_the_old_states_memory_is_the_new_ones",
         ),
         (
             "run = one if length == 1 else several",
@@ -336,6 +336,16 @@ MUTANTS = [
             "self._batches(range(done, calendar.steps))",
             "self._batches(range(calendar.steps))",
             "a resumed run sees its first batches again",
+        ),
+        (
+            "config.train.log_every if accelerator else 1)",
+            "1)",
+            "one step a call on accelerators",
+        ),
+        (
+            "min(wanted, config.train.log_every, sampler.steps_per_epoch)",
+            "min(wanted, config.train.log_every)",
+            "calls of more steps than an epoch has",
         ),
         (
             "config.train.steps_per_call or (",
