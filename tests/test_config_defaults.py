@@ -58,6 +58,8 @@ OURS = {
     "data.root": "data/Market-1501-v15.09.15",
     "data.prepared": "data/prepared",
     "data.train_fraction": 0.5,
+    "data.cameras": "read",
+    "data.allow_duplicates": False,
     "data.memory_gib": 8.0,
     "data.device_gib": 4.0,
     "data.workers": 2,
