@@ -1,6 +1,6 @@
 """Evaluate a run, or saved embeddings of any model.
 
-python eval.py --config configs/NAME.py --workdir DIR
+python eval.py --workdir DIR [--evaluate.rerank ...]
 python eval.py --embeddings FILE.npz [--rerank] [--distance cosine] [--roc] [--json] ...
 """
 
@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pmm_jax.cli import main, parse, parse_run
-from pmm_jax.config import Config, RankConfig
+from pmm_jax import early  # noqa: F401  # before what takes long to import
+from pmm_jax.cli import load_config, main, parse, parse_options, take_option
+from pmm_jax.config import Config, DataConfig, RankConfig
 from pmm_jax.errors import UserError
+from pmm_jax.fields import number, path
 from pmm_jax.launch import Launch
 
 # `main` has to come before jax is imported.
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
     from pmm_jax.evaluation import Embeddings
     from pmm_jax.evaluation.streaming import Share
     from pmm_jax.evaluation.summary import Summary
+
+
+DATA_SET = ("name", "root", "train_fraction")
+"""Fields of `data` that say which images there are."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,7 @@ class ShowOptions:
     """Add 95 % bootstrap intervals over the queries."""
     camera_pairs: bool = False
     """Add Rank-1 and mAP of each pair of cameras."""
-    per_query: str = ""
+    per_query: str = path("")
     """CSV file to write: first match, average precision and mINP of each query."""
     json: bool = False
     """Print one JSON object instead of the table."""
@@ -44,19 +50,22 @@ class ShowOptions:
 class RunOptions(Config, ShowOptions, Launch):
     """What eval.py takes for a run, besides the config's own fields."""
 
-    workdir: str = "runs/latest"
-    """Folder that train.py wrote."""
+    workdir: str = path("runs/latest")
+    """Folder that train.py wrote; its config.json says how the model was trained."""
+    cross_domain: bool = False
+    """Evaluate on another data set than the run was trained on: the one that --config and --data.*
+    name."""
 
 
 @dataclass(frozen=True)
 class FileOptions(RankConfig, ShowOptions):
     """What eval.py takes for saved embeddings."""
 
-    embeddings: str = ""
+    embeddings: str = path("")
     """npz file with query_features, query_ids, query_cameras and the same for gallery_; without
     cameras where there are none; or features, ids (and cameras), where each image asks for all the
     others."""
-    chunk: int = 512
+    chunk: int = number(512, 1, 32_768)
     """Queries that are compared with a block of the gallery at once."""
 
 
@@ -69,9 +78,7 @@ def run(arguments: Sequence[str]) -> None:
         summary = _summary(*load_features(file.embeddings), file, file.chunk, file)
         show(summary, file)
         return
-    config, options = parse_run(
-        arguments, RunOptions, "Evaluate a run; or, with --embeddings FILE.npz, any model."
-    )
+    config, options, note = _run_to_evaluate(arguments)
     # Imported late: saved embeddings need none of what a run does.
     from pmm_jax.training.display import Display
     from pmm_jax.training.evaluate import embed_run, own_share
@@ -79,11 +86,58 @@ def run(arguments: Sequence[str]) -> None:
 
     join(options)
     display = Display(stderr=options.json, quiet=not is_first())
-    query, gallery = embed_run(config, Path(options.workdir), display)
+    if note:
+        display.say(note)
+    query, gallery = embed_run(config, Path(options.workdir), display, options.cross_domain)
     settings = config.evaluate
     summary = _summary(query, gallery, settings, settings.chunk, options, own_share())
     if is_first():
         show(summary, options)
+
+
+def _run_to_evaluate(arguments: Sequence[str]) -> tuple[Config, RunOptions, str]:
+    """The run's own config with what the command line changes of its evaluation, and a note.
+
+    Raises:
+        UserError: there is no run, or an option that would make another model of it.
+    """
+    description = "Evaluate a run; or, with --embeddings FILE.npz, any model."
+    path, rest = take_option(arguments, "--config")
+    asked = parse(RunOptions(), rest, description)
+    workdir, cross_domain = Path(asked.workdir), asked.cross_domain
+    from pmm_jax.training.workdir import differences, read_config
+
+    own = read_config(workdir)
+    config, note = own, ""
+    if path is not None:
+        named = load_config(path)
+        if cross_domain:
+            config = replace(own, data=_data_set_of(named.data, own.data))
+        elif named.data.name != own.data.name:
+            raise UserError(
+                f"--config {path} names {named.data.name}, and the run in {workdir} was trained on "
+                f"{own.data.name}; leave --config out, or add --cross-domain to evaluate on "
+                f"{named.data.name}"
+            )
+        elif changed := differences(own, named):
+            few = ", ".join(f"{name} {json.dumps(old)}" for name, (old, _) in changed.items())
+            note = f"note: the run in {workdir} was trained with {few}, unlike {path}"
+    config, options = parse_options(rest, RunOptions, description, config)
+    fixed = own if not cross_domain else replace(own, data=_data_set_of(config.data, own.data))
+    for name, (old, new) in differences(fixed, config).items():
+        hint = "it stays as it was trained; leave the option out"
+        if name.removeprefix("data.") in DATA_SET:
+            hint = "add --cross-domain to evaluate on another data set"
+        raise UserError(
+            f"the run in {workdir} was trained with {name} {json.dumps(old)}, not "
+            f"{json.dumps(new)}; {hint}"
+        )
+    return config, options, note
+
+
+def _data_set_of(data: DataConfig, own: DataConfig) -> DataConfig:
+    """The run's own fields, with another data set's."""
+    return replace(own, **{name: getattr(data, name) for name in DATA_SET})
 
 
 def show(summary: Summary, options: ShowOptions) -> None:

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pmm_jax import early  # noqa: F401  # before what takes long to import
 from pmm_jax.cli import main, parse_run
 from pmm_jax.config import Config
+from pmm_jax.fields import path
 from pmm_jax.launch import Launch
 
 
@@ -13,10 +15,13 @@ from pmm_jax.launch import Launch
 class Options(Config, Launch):
     """What train.py takes besides the config's own fields."""
 
-    workdir: str = "runs/latest"
+    workdir: str = path("runs/latest")
     """Folder of the run: config, metrics, checkpoints. The same one again goes on with it."""
     profile: bool = False
     """Record a jax profiler trace of a few steps under WORKDIR/profile."""
+    init_from: str = path("")
+    """Start from a whole trained model: the --workdir of another run, or a weights file.
+    Classifiers are new where the identities are others."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -26,7 +31,12 @@ def run(arguments: Sequence[str]) -> None:
     from pmm_jax.training.processes import join
 
     join(options)
-    train(config, Path(options.workdir), options.profile)
+    initial = None
+    if options.init_from:
+        from pmm_jax.training.initial import read_initial
+
+        initial = read_initial(options.init_from)
+    train(config, Path(options.workdir), options.profile, initial)
 
 
 if __name__ == "__main__":

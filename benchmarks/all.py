@@ -18,6 +18,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
+from pmm_jax.children import tied
+
 PAGE = Path("docs/performance.md")
 HEAD = """# Performance
 
@@ -94,7 +96,7 @@ def main() -> None:
         prefix = "".join(f"{name}={value} " for name, value in section.environment)
         print(f"{section.title}: {prefix}python -m {shown}", file=sys.stderr, flush=True)
         done = subprocess.run(
-            [sys.executable, "-m", *section.words],
+            tied([sys.executable, "-m", *section.words]),
             env={**os.environ, **dict(section.environment)},
             stdout=subprocess.PIPE,
             text=True,

@@ -20,6 +20,7 @@ from pmm_jax.data.layouts import market1501
 from pmm_jax.data.records import Record, file_reader
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation import Embeddings, Ranking, evaluate_embeddings
+from pmm_jax.files import user_path
 
 STRIPES = 8
 BINS = (8, 4, 4)
@@ -74,7 +75,9 @@ def _described(root: Path, records: list[Record]) -> Embeddings:
 def main() -> None:
     """Parse the command line and print Rank-1 and mAP."""
     parser = argparse.ArgumentParser(description="Accuracy of an 8-stripe HSV histogram.")
-    parser.add_argument("root", type=Path, metavar="DIR", help="folder in Market-1501's layout")
+    parser.add_argument(
+        "root", type=user_path, metavar="DIR", help="folder in Market-1501's layout"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
     try:

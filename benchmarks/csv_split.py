@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pmm_jax.errors import UserError
+from pmm_jax.files import user_path
 
 Row = tuple[str, int, int, str]
 """Path relative to the CSV file's folder, identity, camera, split."""
@@ -40,8 +41,8 @@ def main(
         rows: from DIR, FILE.csv's folder and the number of identities.
     """
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("root", type=Path, metavar="DIR")
-    parser.add_argument("file", type=Path, metavar="FILE.csv")
+    parser.add_argument("root", type=user_path, metavar="DIR")
+    parser.add_argument("file", type=user_path, metavar="FILE.csv")
     parser.add_argument("--identities", type=int, default=identities)
     options = parser.parse_args()
     try:

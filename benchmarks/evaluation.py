@@ -21,7 +21,6 @@ import sys
 import time
 import types
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -35,6 +34,7 @@ from pmm_jax.evaluation import (
     evaluate_distances,
     evaluate_embeddings,
 )
+from pmm_jax.files import user_path
 
 Row = dict[str, float]
 
@@ -42,7 +42,7 @@ Row = dict[str, float]
 def fastreid(folder: str, name: str) -> Any:
     """A module of fast-reid's evaluation, by path: its package can't be imported whole."""
     package = types.ModuleType("fastreid_evaluation")
-    package.__path__ = [str(Path(folder).resolve())]
+    package.__path__ = [str(user_path(folder).resolve())]
     sys.modules["fastreid_evaluation"] = package
     return importlib.import_module(f"fastreid_evaluation.{name}")
 

@@ -14,10 +14,11 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any, Literal, NamedTuple
 
+from pmm_jax.children import tied
 from pmm_jax.comparison.memory import forget_peak, peak
 from pmm_jax.comparison.one_step import baseline_step, our_step
 from pmm_jax.config import Config
-from pmm_jax.training.workdir import parse_config
+from pmm_jax.config_check import parse_config
 
 OURS = ("pmm_jax", "pmm_jax without CAM", "pmm_jax stage I alone")
 TORCH = ("PyTorch as released", "PyTorch through the heads")
@@ -67,15 +68,9 @@ class Peer:
     def __init__(self, name: str, config: Config, num_ids: int) -> None:
         self.name = name
         self.seconds: list[float] = []
+        words = [name, json.dumps(asdict(config)), str(num_ids)]
         self._process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "benchmarks.peers",
-                name,
-                json.dumps(asdict(config)),
-                str(num_ids),
-            ],
+            tied([sys.executable, "-m", "benchmarks.peers", *words]),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

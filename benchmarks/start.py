@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pmm_jax.children import tied
 from pmm_jax.cli import main
 from pmm_jax.errors import UserError
 
@@ -42,7 +43,7 @@ def start(words: Sequence[str], folder: Path, cache: Path) -> float:
     started = time.perf_counter()
     with errors.open("w") as written:
         run = subprocess.Popen(
-            command,
+            tied(command),
             env={**os.environ, "JAX_COMPILATION_CACHE_DIR": str(cache)},
             stdout=subprocess.DEVNULL,
             stderr=written,

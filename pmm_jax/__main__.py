@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pmm_jax import early  # noqa: F401  # before what takes long to import
 from pmm_jax.cli import main, parse, parse_run
-from pmm_jax.config import Config
+from pmm_jax.config import SEEDS, Config
 from pmm_jax.errors import UserError
+from pmm_jax.fields import number, path
+from pmm_jax.files import user_path
 
 
 def prepare(arguments: Sequence[str]) -> None:
@@ -37,7 +40,7 @@ def synthesize(arguments: Sequence[str]) -> None:
     )
     display = Display()
     with display.bar("drawing", 0) as bar:
-        count = synthesize(Path(root), settings, bar.reach, os.cpu_count() or 1)
+        count = synthesize(user_path(root), settings, bar.reach, os.cpu_count() or 1)
     display.say(f"{root}: {count:,} images")
 
 
@@ -52,7 +55,7 @@ def convert(arguments: Sequence[str]) -> None:
     from pmm_jax.api import load, load_torch
 
     source, target = arguments
-    model = load(source) if Path(source).is_dir() else load_torch(source)
+    model = load(source) if user_path(source).is_dir() else load_torch(source)
     model.save(target)
     print(f"{target}: {model.kind}, {len(model.state_dict()):,} tensors")
 
@@ -70,7 +73,7 @@ def parity(arguments: Sequence[str]) -> None:
     from pmm_jax.comparison.golden import read_golden
     from pmm_jax.comparison.parity import print_parity
 
-    golden = read_golden(Path(arguments[0]))
+    golden = read_golden(user_path(arguments[0]))
     with jax.enable_x64(True):
         agrees = print_parity(golden)
     sys.exit(not agrees)
@@ -80,13 +83,13 @@ def parity(arguments: Sequence[str]) -> None:
 class CompareOptions(Config):
     """What compare takes besides the config's own fields."""
 
-    workdir: str = "runs/compare"
+    workdir: str = path("runs/compare")
     """Folder of the comparison; with --against, a run of train.py."""
-    against: str = ""
+    against: str = path("")
     """PyTorch checkpoint of a trained PMM to compare the run in --workdir with."""
     precision: Literal["float32", "float64"] = "float32"
     """Of both sides' training."""
-    seeds: tuple[int, ...] = ()
+    seeds: tuple[int, ...] = number((), 0, SEEDS)
     """A pair for each of these in place of train.seed, so that the luck of training is counted."""
 
 
@@ -127,12 +130,12 @@ def compare(arguments: Sequence[str]) -> None:
 class AblateOptions(Config):
     """What ablate takes besides the config's own fields."""
 
-    workdir: str = "runs/ablation"
+    workdir: str = path("runs/ablation")
     """Folder of the comparison."""
     methods: tuple[str, ...] = ("pmm", "cutout", "cutmix", "a_cutmix")
     """What is compared; the first is what the others are compared with. Fields that differ come
     behind a method's name, as in "pmm --method.top-k 2"."""
-    seeds: tuple[int, ...] = (0, 1)
+    seeds: tuple[int, ...] = number((0, 1), 0, SEEDS)
     """A run of each method for each of these, in place of train.seed."""
 
 

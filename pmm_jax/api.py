@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from os import PathLike
-from pathlib import Path
 
 import jax
 import numpy as np
 
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation.embed import embed_batches
+from pmm_jax.files import user_path
 from pmm_jax.methods import METHODS, Kind
 from pmm_jax.model.pmm import Network, Tree
 from pmm_jax.model.torch_checkpoint import Tensors, load_state_dict, state_dict
@@ -146,7 +146,7 @@ class Model:
         Raises:
             UserError: another ending, or a path that can't be written.
         """
-        write_file(Path(path), self.state_dict())
+        write_file(user_path(path), self.state_dict())
 
 
 def load(workdir: str | PathLike, checkpoint: str = "latest") -> Model:
@@ -159,7 +159,7 @@ def load(workdir: str | PathLike, checkpoint: str = "latest") -> Model:
     Raises:
         UserError: there is no such run or checkpoint.
     """
-    config, network, params, stats = restore_run(Path(workdir), checkpoint)
+    config, network, params, stats = restore_run(user_path(workdir), checkpoint)
     return Model(
         METHODS[config.method.name].network, network, params, stats, config.data.image_size
     )
@@ -180,5 +180,5 @@ def load_torch(path: str | PathLike, image_size: tuple[int, int] = (384, 128)) -
         UserError: the file can't be read, or is of no network known here.
     """
     mend = "give another file"
-    loaded = load_state_dict(str(path), read_file(Path(path), mend))
+    loaded = load_state_dict(str(path), read_file(user_path(path), mend))
     return Model(loaded.kind, loaded.network, loaded.params, loaded.stats, image_size)

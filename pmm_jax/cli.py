@@ -5,41 +5,74 @@ import dataclasses
 import difflib
 import errno
 import io
+import os
 import re
-import runpy
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, NoReturn, TextIO, TypeVar
 
 import tyro
 
 from pmm_jax.compile_cache import keep_compiled_programs
 from pmm_jax.config import Config
-from pmm_jax.config_check import check, check_types
+from pmm_jax.config_check import check
 from pmm_jax.errors import Interrupted, UserError
-from pmm_jax.files import printable
+from pmm_jax.fields import check_fields, expand_paths, walk
+from pmm_jax.files import open_regular, printable
 from pmm_jax.host_memory import keep_freed_memory
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Config)
+
+LONGEST_CONFIG = 2**20
+"""Bytes of a config file."""
 
 
 def load_config(path: str) -> Config:
     """The `config` that a Python file under configs/ defines.
 
     Raises:
-        UserError: no such file, no `config` in it, or a misspelt field.
+        UserError: it can't be read or run, defines no `config`, or a field of it is misspelt or
+            has a wrong value.
     """
-    if not Path(path).is_file():
+    path = os.path.expanduser(path)
+    try:
+        with open_regular(path) as file:
+            source = file.read(LONGEST_CONFIG + 1)
+    except FileNotFoundError:
         known = sorted(str(p) for p in Path("configs").glob("*.py"))
         near = difflib.get_close_matches(path, known, 1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known) or 'none'}"
-        raise UserError(f"--config {path}: no such file; {hint}")
+        raise UserError(f"--config {path}: no such file; {hint}") from None
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"--config {path} can't be read: {reason}") from None
+    except UserError as error:
+        raise UserError(f"--config {error}") from None
+    if len(source) > LONGEST_CONFIG:
+        raise UserError(f"--config {path} has more than {LONGEST_CONFIG:,} bytes; it is no config")
+    config = _defined(path, source)
+    if not isinstance(config, Config):
+        raise UserError(f"{path}: it must define config = Config(...)")
     try:
-        config = runpy.run_path(path).get("config")
+        check_fields(config)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    return config
+
+
+def _defined(path: str, source: bytes) -> object:
+    """What a config file calls `config`."""
+    names: dict[str, Any] = {"__name__": "<config>", "__file__": path}
+    try:
+        # What it prints must not come between the lines of `eval.py --json`.
+        with contextlib.redirect_stdout(sys.stderr):
+            exec(compile(source, path, "exec"), names)
     except SyntaxError as error:
-        raise UserError(f"{path}, line {error.lineno}: not Python ({error.msg})") from None
+        line = f", line {error.lineno}" if error.lineno else ""
+        raise UserError(f"{path}{line}: not Python ({error.msg})") from None
     except TypeError as error:  # a field that no dataclass of config.py has
         name = re.search(
             r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error)
@@ -51,12 +84,10 @@ def load_config(path: str) -> Config:
         raise UserError(
             f"{path}: {name[1]} has no field {name[2]}{_nearest(name[2], fields)}"
         ) from None
-    # A config file is a program of the user's, and can fail in any way.
-    except Exception as error:
+    # A config file is a program of the user's, and can fail in any way: by sys.exit(0), too.
+    except BaseException as error:
         raise UserError(f"{path}: {type(error).__name__}: {' '.join(str(error).split())}") from None
-    if not isinstance(config, Config):
-        raise UserError(f"{path}: it must define config = Config(...)")
-    return check_types(config)
+    return names.get("config")
 
 
 def parse(default: T, arguments: Sequence[str], description: str) -> T:
@@ -68,7 +99,8 @@ def parse(default: T, arguments: Sequence[str], description: str) -> T:
         description: first lines of --help.
 
     Raises:
-        UserError: a misspelt field (with the nearest name) or a value of the wrong type.
+        UserError: a misspelt field (with the nearest name), or a value of the wrong type or out of
+            its range.
         SystemExit: after --help.
     """
     options = list(_option_names(type(default)))
@@ -79,11 +111,15 @@ def parse(default: T, arguments: Sequence[str], description: str) -> T:
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            return tyro.cli(type(default), default=default, args=arguments, description=description)
+            found = tyro.cli(
+                type(default), default=default, args=arguments, description=description
+            )
     except SystemExit as end:
         if not end.code:
             raise
         raise UserError(_first_sentence(said.getvalue())) from None
+    check_fields(found)
+    return expand_paths(found)
 
 
 def parse_run(arguments: Sequence[str], options: type[R], description: str) -> tuple[Config, R]:
@@ -97,43 +133,96 @@ def parse_run(arguments: Sequence[str], options: type[R], description: str) -> t
     Returns:
         The checked config, and the whole, options and all.
     """
-    path, rest = _take_option(arguments, "--config")
+    path, rest = take_option(arguments, "--config")
     if path is None and not {"-h", "--help"} & set(rest):
         raise UserError("--config FILE is missing, such as --config configs/demo.py")
-    config = load_config(path) if path else Config()
+    config = Config() if path is None else load_config(path)
+    description = f"{description} --config FILE names the run's config file."
+    return parse_options(rest, options, description, config)
+
+
+def parse_options(
+    arguments: Sequence[str], options: type[R], description: str, config: Config
+) -> tuple[Config, R]:
+    """As `parse_run`, with a config as the default of every field."""
     default = options(**{group: getattr(config, group) for group in _groups()})
-    run = parse(default, rest, f"{description} --config FILE names the run's config file.")
+    run = parse(default, arguments, description)
     return check(Config(**{group: getattr(run, group) for group in _groups()})), run
 
 
 def main(program: Callable[[Sequence[str]], None]) -> None:
-    """Run an entry point: a UserError becomes one line on standard error and exit code 2."""
+    """Run an entry point: a UserError becomes one line on standard error and exit code 2.
+
+    Where nobody reads standard output any more, it ends without a word, with the exit code that a
+    shell gives to a program that SIGPIPE ended.
+    """
     keep_freed_memory()
     keep_compiled_programs()
+    _interrupt_on_signals()
     try:
-        program(sys.argv[1:])
-    except UserError as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        try:
+            program(sys.argv[1:])
+        except SystemExit:  # with another code, such as after --help
+            _flush_output()
             raise
-        where = f" ({printable(str(error.filename))})" if error.filename else ""
-        print(
-            f"error: no room left on the disk{where}; free some, and the same command goes on from "
-            "the last checkpoint",
-            file=sys.stderr,
-        )
-        sys.exit(2)
+        _flush_output()
+    except UserError as error:
+        _end(f"error: {error}", 2)
+    except BrokenPipeError:
+        _discard(sys.stdout)
+        sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            _end(
+                f"error: no room left on the disk{where}; free some, and the same command goes on "
+                "from the last checkpoint",
+                2,
+            )
+        _end(f"error: {error.strerror}{where}", 2)
     except Interrupted as end:
-        print(f"{end}; the same command goes on from there", file=sys.stderr)
-        sys.exit(130)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        _end(f"{end}; the same command goes on from there", 130)
+    except KeyboardInterrupt as end:
+        _end("interrupted", 128 + (end.args[0] if end.args else signal.SIGINT))
 
 
-def _take_option(arguments: Sequence[str], name: str) -> tuple[str | None, list[str]]:
+def _interrupt_on_signals() -> None:
+    """Have SIGINT, SIGTERM and a lost terminal end the program the same way, cleaning up."""
+
+    def interrupt(number: int, _: object) -> None:
+        raise KeyboardInterrupt(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup, or a shell's background job
+            signal.signal(number, interrupt)
+
+
+def _end(line: str, code: int) -> NoReturn:
+    try:
+        print(printable(line), file=sys.stderr)
+    except OSError:
+        _discard(sys.stderr)
+    try:
+        _flush_output()
+    except OSError:
+        _discard(sys.stdout)
+    sys.exit(code)
+
+
+def _flush_output() -> None:
+    if sys.stdout:  # None where the process was started without one
+        sys.stdout.flush()
+
+
+def _discard(stream: TextIO) -> None:
+    """Have the interpreter's own last flush of a stream that can't be written succeed."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def take_option(arguments: Sequence[str], name: str) -> tuple[str | None, list[str]]:
+    """The value of an option, the last one where it is repeated, and the words without it."""
     rest, value = [], None
     words = iter(arguments)
     for word in words:
@@ -152,16 +241,13 @@ def _groups() -> dict[str, type]:
     return {f.name: f.type for f in dataclasses.fields(Config)}  # type: ignore[misc]
 
 
-def _option_names(kind: type, prefix: str = "--") -> Iterator[str]:
-    for field in dataclasses.fields(kind):
-        name = f"{prefix}{field.name}".replace("_", "-")
-        if isinstance(field.type, type) and dataclasses.is_dataclass(field.type):
-            yield from _option_names(field.type, f"{name}.")
-        else:
-            yield name
-            if field.type is bool:
-                group, _, last = name.removeprefix("--").rpartition(".")
-                yield f"--{group}.no-{last}" if group else f"--no-{last}"
+def _option_names(kind: type) -> Iterator[str]:
+    for dotted, _, kind_of_field in walk(kind):
+        name = dotted.replace("_", "-")
+        yield f"--{name}"
+        if kind_of_field is bool:
+            group, dot, last = name.rpartition(".")
+            yield f"--{group}{dot}no-{last}"
 
 
 def _nearest(name: str, names: Sequence[str]) -> str:

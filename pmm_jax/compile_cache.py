@@ -20,8 +20,9 @@ def keep_compiled_programs() -> None:
     imported; setting JAX_ENABLE_COMPILATION_CACHE=false turns the cache off.
     """
     if VARIABLE in os.environ:
+        os.environ[VARIABLE] = os.path.expanduser(os.environ[VARIABLE])
         return
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    home = os.path.expanduser(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
     folder = Path(home, "pmm_jax", f"compiled-{_machine()}")
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,11 @@ paper and release differ, the field says which one it follows.
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pmm_jax.fields import number, option, path
+
+SEEDS = 2**31 - 1
+"""Largest seed: jax takes 32 bits, one of them for the sign."""
+
 Dataset = Literal["market1501", "dukemtmc", "cuhk03_detected", "cuhk03_labeled", "msmt17", "folder"]
 
 
@@ -16,40 +21,40 @@ class DataConfig:
 
     name: Dataset = "market1501"
     """Data set; decides how files and names under root are read."""
-    root: str = "data/Market-1501-v15.09.15"
+    root: str = path("data/Market-1501-v15.09.15", scope="host")
     """Folder with the data set as published; for `folder`, a folder or a CSV file of your own."""
-    prepared: str = "data/prepared"
+    prepared: str = path("data/prepared", scope="host")
     """Folder for the prepared (tfds, array_record) form of every data set."""
-    image_size: tuple[int, int] = (384, 128)
+    image_size: tuple[int, int] = number((384, 128), 16, 2048)
     """Height and width in pixels that images are resized to (bilinear)."""
-    identities_per_batch: int = 16
+    identities_per_batch: int = number(16, 2, 4096)
     """P: identities in a batch."""
-    images_per_identity: int = 4
+    images_per_identity: int = number(4, 1, 1024)
     """K: images of each identity; drawn with replacement where an identity has fewer."""
-    train_fraction: float = 0.5
+    train_fraction: float = number(0.5, 0, 1)
     """Share of the identities used for training, where a `folder` set names no split."""
     cameras: Literal["read", "ignore"] = "read"
     """`ignore`: take all cameras as unknown, so that a query's matches count whichever camera they
     are from."""
     allow_duplicates: bool = False
     """Accept images of train that are, byte for byte, in query or gallery, too."""
-    flip_probability: float = 0.5
+    flip_probability: float = number(0.5, 0, 1)
     """Chance that an image is mirrored."""
-    crop_padding: int = 0
+    crop_padding: int = number(0, 0, 512)
     """Zero pixels padded on each side before a random crop back to size; 0 turns it off."""
-    color_jitter: float = 0.0
+    color_jitter: float = number(0.0, 0, 1)
     """Each image's brightness, contrast and saturation are multiplied by factors drawn from 1 minus
     to 1 plus this; 0 turns it off (the release has none)."""
-    erase_probability: float = 0.5
+    erase_probability: float = number(0.5, 0, 1)
     """Chance that one square of an image is set to ImageNet's mean colour (0 once normalised)."""
-    erase_size: int = 64
+    erase_size: int = number(64, 1, 2048)
     """Side in pixels of the erased square."""
-    memory_gib: float = 8.0
+    memory_gib: float = number(8.0, 0, 65536, scope="host")
     """Keep decoded training images, as uint8, where all of them take no more; else decode them
     each time."""
-    device_gib: float = 4.0
+    device_gib: float = number(4.0, 0, 65536, scope="execution")
     """Keep the training split on the accelerator, on every one, where it takes no more."""
-    workers: int = 2
+    workers: int = number(2, 1, 256, scope="host")
     """Threads that read and decode images."""
 
 
@@ -57,11 +62,11 @@ class DataConfig:
 class ModelConfig:
     """ResNet-50 with stride 1 in its last layer, a part block and three heads."""
 
-    depth: tuple[int, int, int, int] = (3, 4, 6, 3)
+    depth: tuple[int, int, int, int] = number((3, 4, 6, 3), 1, 64)
     """Bottleneck blocks in layer1..layer4; (3, 4, 6, 3) is ResNet-50."""
-    width: float = 1.0
+    width: float = number(1.0, 1 / 16, 8)
     """Multiplies every channel count of the trunk and the part block."""
-    embedding_size: int = 512
+    embedding_size: int = number(512, 1, 16384)
     """Length of each stage's embedding."""
     pooling: Literal["paper", "gem"] = "paper"
     """`paper`: stage I's head pools by the average, the others by the maximum; `gem`: every head by
@@ -70,13 +75,13 @@ class ModelConfig:
     """`paper`: BatchNorm and ReLU give the embedding, for both losses and the test; `bnneck`: the
     triplet takes it before BatchNorm, identity loss and test after it, without ReLU (Luo et al.,
     2019)."""
-    weights: str = "imagenet"
+    weights: str = path("imagenet")
     """Initial trunk: `imagenet` (torchvision's ResNet-50, by huggingface_hub), a .safetensors or
     .pth file (such a trunk, or a trained model that `convert` wrote), or `scratch` (random)."""
     zero_last_scale: bool = False
     """Start each residual block's last BatchNorm scale at 0, the part block's too, so that the
     block starts as the identity: helps training from scratch."""
-    remat: bool = False
+    remat: bool = option(False, scope="execution")
     """Keep only each residual block's input for the backward pass and compute its inside again:
     less memory, about a third more time."""
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
@@ -102,9 +107,9 @@ class MethodConfig:
     mixing, `baseline` stage I alone."""
     stages: Literal[1, 2, 3] = 3
     """Stages of all methods but `bdb` and `baseline`."""
-    top_k: int = 3
+    top_k: int = number(3, 1, 16384)
     """K: highest-ranked blocks that are replaced (paper: 3 Market, 6 Duke, 8 CUHK03)."""
-    block: tuple[int, int] = (3, 2)
+    block: tuple[int, int] = number((3, 2), 1, 128)
     """Height and width of a block in cells of the feature map."""
     negatives: Literal["shard", "batch"] = "shard"
     """Where an image's negative comes from: the images on its own device, so that no feature map
@@ -116,11 +121,11 @@ class MethodConfig:
     cumulative: bool = False
     """Stage III starts from stage II's mixed map (the paper's words) instead of the clean map
     (the release)."""
-    label_smoothing: float = 0.1
+    label_smoothing: float = number(0.1, 0, 1)
     """Epsilon of the label-smoothed cross entropy."""
-    drop_height: float = 0.33
+    drop_height: float = number(0.33, 0, 1)
     """`bdb`: share of the map's rows that are dropped."""
-    guide: str = "own"
+    guide: str = path("own")
     """`a_cutmix`: the trunk whose activations say where an image is salient. `own` is the one in
     training, `imagenet` torchvision's ResNet-50; or a file that holds a network."""
 
@@ -129,29 +134,29 @@ class MethodConfig:
 class OptimConfig:
     """Adam with L2 added to the gradient."""
 
-    peak_lr: float = 1e-3
+    peak_lr: float = number(1e-3, 0, 100)
     """Highest learning rate."""
     schedule: Literal["step", "cosine"] = "step"
     """`step`: the release's stairs by epoch; `cosine`: linear warm-up, then cosine to 0."""
-    warmup_epochs: float = 49
+    warmup_epochs: float = number(49, 0, 100_000)
     """Epochs of warm-up. `step` climbs a tenth of peak_lr every warmup_stair epochs."""
-    warmup_stair: int = 5
+    warmup_stair: int = number(5, 1, 100_000)
     """Epochs between two stairs of the `step` warm-up."""
-    decay_epochs: tuple[int, int] = (200, 300)
+    decay_epochs: tuple[int, int] = number((200, 300), 1, 100_000)
     """First epochs (counted from 1) at which `step` divides the rate by 10, and again by 10."""
-    weight_decay: float = 5e-4
+    weight_decay: float = number(5e-4, 0, 100)
     """L2 coefficient, added to the gradient of every parameter."""
-    decoupled_decay: float = 0.0
+    decoupled_decay: float = number(0.0, 0, 100)
     """AdamW's decay in place of it: a step takes learning rate x this of every kernel, nothing of
     biases and BatchNorm."""
-    average_decay: float = 0.0
+    average_decay: float = number(0.0, 0, 0.999999)
     """Test the weights' moving average, of which a step keeps this share (0.999, say), in place of
     the last weights; 0 turns it off."""
-    shard_moments: bool = False
+    shard_moments: bool = option(False, scope="execution")
     """Split Adam's moments over the devices (ZeRO, stage 1): less memory, one more transfer."""
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[float, float] = number((0.9, 0.999), 0, 0.999999)
     """Adam's decay of the first and second moment."""
-    eps: float = 1e-8
+    eps: float = number(1e-8, 1e-16, 1)
     """Adam's epsilon."""
 
 
@@ -159,20 +164,20 @@ class OptimConfig:
 class TrainConfig:
     """Length of the run, and what is written when."""
 
-    epochs: int = 400
+    epochs: int = number(400, 1, 100_000)
     """An epoch shows every identity once, with K images."""
-    seed: int = 0
+    seed: int = number(0, 0, SEEDS)
     """Seed of the initial weights, batches, augmentation and negatives."""
-    log_every: int = 10
+    log_every: int = number(10, 1, 1_000_000)
     """Steps between two training lines of metrics.jsonl; the host waits for the device there."""
-    steps_per_call: int = 0
+    steps_per_call: int = number(0, 0, 10_000, scope="execution")
     """Steps that go to the device in one call, at most log_every; 0 chooses: 1 on a CPU, log_every
     on accelerators."""
-    evaluate_every: int = 50
+    evaluate_every: int = number(50, 0, 100_000)
     """Epochs between two evaluations; the last epoch is always evaluated, 0 leaves only that."""
-    checkpoint_every: int = 10
+    checkpoint_every: int = number(10, 1, 100_000, scope="execution")
     """Epochs between two checkpoints; the last epoch is always saved."""
-    profile_steps: int = 5
+    profile_steps: int = number(5, 1, 1000, scope="execution")
     """Steps that --profile records, after the first ten."""
 
 
@@ -180,36 +185,36 @@ class TrainConfig:
 class RankConfig:
     """How a gallery is ranked from embeddings."""
 
-    distance: Literal["euclidean", "cosine"] = "euclidean"
+    distance: Literal["euclidean", "cosine"] = option("euclidean", scope="test")
     """Euclidean, which ranks as squared Euclidean does, or cosine."""
-    cameras: bool = True
+    cameras: bool = option(True, scope="test")
     """Remove gallery images of both identity and camera of the query; off for sets without
     cameras."""
-    multi_query: Literal["none", "average", "max"] = "none"
+    multi_query: Literal["none", "average", "max"] = option("none", scope="test")
     """Pool the query images of one identity and camera into one query."""
-    single_shot: int = 0
+    single_shot: int = number(0, 0, 10_000, scope="test")
     """CUHK03's classic protocol: so many random draws of one gallery image of each identity."""
-    expand_queries: int = 0
+    expand_queries: int = number(0, 0, 10_000, scope="test")
     """Query expansion by so many neighbours; needs cosine distance."""
-    augment_gallery: int = 0
+    augment_gallery: int = number(0, 0, 10_000, scope="test")
     """Database-side augmentation by so many neighbours; needs cosine distance."""
-    alpha: float = 3.0
+    alpha: float = number(3.0, 0, 100, scope="test")
     """Power of the similarity that weighs a neighbour in both; 0 for a plain average."""
-    rerank: bool = False
+    rerank: bool = option(False, scope="test")
     """Re-rank by k-reciprocal neighbours (Zhong et al., 2017)."""
-    k1: int = 20
+    k1: int = number(20, 1, 10_000, scope="test")
     """Re-ranking: neighbours that may be reciprocal."""
-    k2: int = 6
+    k2: int = number(6, 1, 10_000, scope="test")
     """Re-ranking: neighbours whose sets are averaged."""
-    weight: float = 0.3
+    weight: float = number(0.3, 0, 1, scope="test")
     """Re-ranking: share of the original distance."""
-    index: str = ""
+    index: str = option("", scope="test")
     """Rank by an approximate FAISS index of this kind, such as IVF1024,Flat; empty for exact."""
-    probes: int = 16
+    probes: int = number(16, 1, 1_000_000, scope="test")
     """Index: clusters looked into for each query."""
-    depth: int = 1000
+    depth: int = number(1000, 1, 1_000_000, scope="test")
     """Index: images found for each query; a match beyond counts as never found."""
-    seed: int = 0
+    seed: int = number(0, 0, SEEDS, scope="test")
     """Of single-shot draws and bootstrap intervals."""
 
 
@@ -217,13 +222,13 @@ class RankConfig:
 class EvaluateConfig(RankConfig):
     """How query and gallery are embedded and ranked."""
 
-    batch_size: int = 128
+    batch_size: int = number(128, 1, 16_384, scope="execution")
     """Images embedded at once."""
-    checkpoint: Literal["latest", "best"] = "latest"
+    checkpoint: Literal["latest", "best"] = option("latest", scope="execution")
     """Which checkpoint eval.py reads; best is by mAP, on the same query and gallery."""
-    flip_average: bool = False
+    flip_average: bool = option(False, scope="test")
     """Average each image's embedding with its mirror image's, for twice the embedding time."""
-    chunk: int = 512
+    chunk: int = number(512, 1, 32_768, scope="execution")
     """Queries that are compared with a block of the gallery at once."""
 
 

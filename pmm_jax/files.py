@@ -19,6 +19,11 @@ _KINDS = (
 )
 
 
+def user_path(path: str | os.PathLike) -> Path:
+    """A path as its user wrote it, with `~` at its start as the home folder."""
+    return Path(os.path.expanduser(path))
+
+
 def open_regular(path: str | os.PathLike) -> io.BufferedReader:
     """A regular file, open for reading; never waits, as opening a named pipe would.
 

@@ -1,6 +1,5 @@
 """Any image that a user may hand over, as the uint8 array that a network takes."""
 
-import os
 from collections.abc import Iterator, Sequence
 from os import PathLike
 
@@ -10,7 +9,7 @@ from PIL import Image
 from pmm_jax.data.decode import decode, to_rgb
 from pmm_jax.data.images import decoding, read_image
 from pmm_jax.errors import UserError
-from pmm_jax.files import printable
+from pmm_jax.files import printable, user_path
 
 AnyImage = str | PathLike | Image.Image | np.ndarray
 """A path, a PIL image, or an (H, W, 3) uint8 RGB array of any size."""
@@ -65,9 +64,9 @@ def pixels(image: AnyImage, image_size: tuple[int, int], name: str = "the image"
         UserError: it can't be read, is no image, has no pixels, or has another type or shape.
     """
     if isinstance(image, str | PathLike):
-        path = os.path.expanduser(image)
         try:
-            return decode(read_image(path), image_size, f"image {printable(str(image))}")
+            encoded = read_image(user_path(image))
+            return decode(encoded, image_size, f"image {printable(str(image))}")
         except (OSError, ValueError) as error:  # a NUL in the path is a ValueError
             reason = getattr(error, "strerror", None) or error
             raise UserError(f"can't read image {printable(str(image))}: {reason}") from error

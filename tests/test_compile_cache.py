@@ -29,6 +29,16 @@ def test_what_the_environment_names_is_left_alone(monkeypatch: pytest.MonkeyPatc
     assert os.environ[VARIABLE] == "elsewhere"
 
 
+def test_home_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", "~/cache")
+    keep_compiled_programs()
+    assert Path(os.environ[VARIABLE]).parent == tmp_path / "home" / "cache" / "pmm_jax"
+    monkeypatch.setenv(VARIABLE, "~/compiled")
+    keep_compiled_programs()
+    assert os.environ[VARIABLE] == str(tmp_path / "home" / "compiled")
+
+
 def test_where_no_folder_can_be_made_nothing_is_kept(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file")
     keep_compiled_programs()

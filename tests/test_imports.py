@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "pmm_jax"
 
 LAYERS = [
-    {"errors", "host_memory", "compile_cache"},
-    {"files"},
+    {"early", "errors", "host_memory", "compile_cache", "children"},
+    {"files", "fields"},
     {"npz", "file_lock"},
     {"config", "launch", "methods"},
     {"config_check"},

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from pmm_jax.ablation.one import RESULT
 from pmm_jax.ablation.result import Result, read_result
 from pmm_jax.ablation.table import write_figure, write_tables
 from pmm_jax.ablation.variants import Variant
+from pmm_jax.children import run_to_end
 from pmm_jax.config import Config
 from pmm_jax.data.prepare import prepare
 from pmm_jax.errors import UserError
@@ -92,17 +92,10 @@ def _run(config: Config, folder: Path) -> str | None:
     paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
     with (folder / ERRORS).open("w", encoding="utf-8") as errors:
-        process = subprocess.Popen(command, stderr=errors, env=environment)
-        try:
-            code = process.wait()
-        except BaseException:
-            # Ctrl-C reaches both; another signal reaches this process alone.
-            process.terminate()
-            process.wait()
-            raise
+        code = run_to_end(command, stderr=errors, env=environment)
     if code == 0:
         return None
-    lines = (folder / ERRORS).read_text(encoding="utf-8").strip().splitlines()
+    lines = (folder / ERRORS).read_text(encoding="utf-8", errors="replace").strip().splitlines()
     if code == STOPPED:
         raise KeyboardInterrupt
     return lines[-1].removeprefix("error: ") if lines else f"it ended with code {code}"

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pmm_jax.cli import main
-from pmm_jax.config_check import check
-from pmm_jax.training.workdir import parse_config
+from pmm_jax.config_check import parse_config
 
 RESULT = "result.npz"
 """What a finished run leaves: `hits` and `average_precision` (Q,), `overlap`, `seconds`."""
@@ -17,7 +16,7 @@ RESULT = "result.npz"
 def run(arguments: Sequence[str]) -> None:
     """Train, evaluate, measure the overlap, leave the result."""
     text, folder = arguments
-    config, workdir = check(parse_config(text)), Path(folder)
+    config, workdir = parse_config(text), Path(folder)
     from pmm_jax.ablation.overlap import run_overlap
     from pmm_jax.training.loop import train
     from pmm_jax.training.run_weights import restore_run

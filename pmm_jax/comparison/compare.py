@@ -30,7 +30,7 @@ from pmm_jax.model.weights_file import read_file, write_file
 from pmm_jax.torch_baseline.evaluate import embed, rank
 from pmm_jax.torch_baseline.model import PMM
 from pmm_jax.training.display import Display
-from pmm_jax.training.evaluate import FREE, embed_split, make_embed
+from pmm_jax.training.evaluate import embed_split, make_embed
 from pmm_jax.training.interrupt import stop_on_signal
 from pmm_jax.training.loop import check_test, training_data
 from pmm_jax.training.run_weights import restore_run
@@ -175,8 +175,8 @@ def against(config: Config, workdir: Path, checkpoint: Path, display: Display) -
     if theirs.kind != "pmm":
         raise UserError(f"{checkpoint} holds {theirs.kind}; --against takes a PMM checkpoint")
     _check_heads(theirs.model, str(checkpoint))
-    check_claim(workdir, config, free=FREE)
     prepare(config.data, display.say, True, config.evaluate.cameras)
+    check_claim(workdir, config, data=open_split(config.data, "query").fingerprint)
     _, network, params, stats = restore_run(workdir, config.evaluate.checkpoint, display.say)
     model = PMM(theirs.model, config.method, theirs.num_ids)
     model.load_state_dict(torch_weights(theirs.params, theirs.stats))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pmm_jax.children import tied
 from pmm_jax.comparison.one_step import baseline_step, our_step
 from pmm_jax.config import Config
 from pmm_jax.errors import UserError
@@ -23,7 +24,7 @@ def peak_memory(side: str, workdir: Path, num_ids: int, precision: str) -> int:
     """
     arguments = [side, str(workdir), str(num_ids), precision]
     done = subprocess.run(
-        [sys.executable, "-m", "pmm_jax.comparison.memory", *arguments],
+        tied([sys.executable, "-m", "pmm_jax.comparison.memory", *arguments]),
         capture_output=True,
         text=True,
     )

@@ -25,8 +25,8 @@ class PairCheckpoints:
         self._ours.__enter__()
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        self._ours.__exit__(*exception)
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        self._ours.__exit__(kind, *rest)
 
     def restore(self) -> int:
         """Put both sides where they were; the steps already taken.
@@ -34,7 +34,7 @@ class PairCheckpoints:
         Raises:
             UserError: the baseline's half of the checkpoint can't be read.
         """
-        done = self._ours.latest or 0
+        done = self._ours.newest_sound(print)
         if done:
             self._pair.state = self._ours.restore(done, self._pair.state)
             try:

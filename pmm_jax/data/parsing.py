@@ -28,7 +28,7 @@ def read_utf8(file: Path) -> str:
 def int64(digits: str) -> int | None:
     """The number that decimal digits with an optional minus stand for; None beyond an int64."""
     # Python refuses to convert thousands of digits, so their count is looked at first.
-    if len(digits.lstrip("-0")) > len(str(INT64_MAX)):
+    if len(digits) > 4000 or len(digits.lstrip("-0")) > len(str(INT64_MAX)):
         return None
     number = int(digits)
     return number if abs(number) <= INT64_MAX else None

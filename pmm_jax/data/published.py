@@ -67,9 +67,9 @@ WHERE: dict[str, str] = {
         "list_train.txt, train and test lie in data.root"
     ),
     "folder": (
-        "point data.root at a folder of your own images (bounding_box_train, query, "
-        "bounding_box_test; or train, query, gallery with a folder an identity; or just a folder "
-        "an identity), or at a CSV file with columns path, id, camera, split"
+        "point data.root at a folder of your own images (a folder an identity; or train, query and "
+        "gallery with a folder an identity in each; docs/data.md has other forms), or at a CSV "
+        "file with columns path, id, camera, split"
     ),
 }
 """How to get each data set and where to put it."""

@@ -3,7 +3,10 @@
 `pip install faiss-cpu` (or faiss-gpu) brings it; nothing else here needs it.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +21,8 @@ SEED = 1234
 """Of the index's clustering, so that one gallery gives one index."""
 ADDED = 1 << 16
 """Gallery images added to an index at once, which bounds the memory of their copy."""
+TRIED = 1 << 16
+"""A larger gallery has images enough for any index, as far as a quick check can tell."""
 
 
 def find(query: np.ndarray, gallery: np.ndarray, k: int, index: str, probes: int) -> np.ndarray:
@@ -36,25 +41,75 @@ def find(query: np.ndarray, gallery: np.ndarray, k: int, index: str, probes: int
     Raises:
         UserError: FAISS is not installed, or can't make such an index.
     """
+    with _refusing(index):
+        made = _untrained(index, gallery.shape[1])
+        ivf = _clusters(made, index)
+        if ivf is not None:
+            ivf.nprobe, ivf.cp.seed = probes, SEED
+        if not made.is_trained:
+            made.train(np.ascontiguousarray(gallery))
+        for start in range(0, len(gallery), ADDED):
+            made.add(np.ascontiguousarray(gallery[start : start + ADDED]))
+    return made.search(np.ascontiguousarray(query), k)[1]
+
+
+def check_index(index: str, images: int, length: int | None) -> None:
+    """Refuse an index that a gallery of so many images doesn't allow.
+
+    Args:
+        index: as of `find`.
+        images: in the gallery.
+        length: of an embedding, where it is known; made-up ones of that length then train the
+            index as briefly as it can be.
+
+    Raises:
+        UserError: as of `find`.
+    """
+    with _refusing(index):
+        _faiss()
+        if length is None:
+            return
+        made = _untrained(index, length)
+        ivf = _clusters(made, index)
+        if ivf is not None:
+            ivf.cp.niter = 1
+            if ivf.nlist > images:
+                raise UserError(
+                    f"an index {index} has {ivf.nlist} clusters, and the gallery {images} images; "
+                    "use fewer clusters, or leave out index"
+                )
+        if not made.is_trained and images <= TRIED:
+            rng = np.random.default_rng(SEED)
+            made.train(rng.standard_normal((images, length), np.float32))
+
+
+def _faiss() -> Any:
     try:
         import faiss
     except ImportError:
         raise UserError(
             "an approximate index needs FAISS; pip install faiss-cpu, or leave out --index"
         ) from None
+    return faiss
+
+
+def _untrained(index: str, length: int) -> Any:
+    return _faiss().index_factory(length, index)
+
+
+def _clusters(made: Any, index: str) -> Any:
+    """The IVF index within, None where there is none."""
+    has_any = index.startswith("IVF") or ",IVF" in index
+    return _faiss().extract_index_ivf(made) if has_any else None
+
+
+@contextmanager
+def _refusing(index: str) -> Iterator[None]:
     try:
-        made = faiss.index_factory(gallery.shape[1], index)
-        if index.startswith("IVF") or ",IVF" in index:
-            ivf = faiss.extract_index_ivf(made)
-            ivf.nprobe, ivf.cp.seed = probes, SEED
-        if not made.is_trained:
-            made.train(np.ascontiguousarray(gallery))
-        for start in range(0, len(gallery), ADDED):
-            made.add(np.ascontiguousarray(gallery[start : start + ADDED]))
+        yield
     except RuntimeError as error:  # FAISS's own, with its C++ source line ahead
         reason = " ".join(str(error).split()).rpartition(": ")[2]
         raise UserError(f"FAISS can't make an index {index!r} of this gallery: {reason}") from error
-    return made.search(np.ascontiguousarray(query), k)[1]
 
 
 def recall(found: np.ndarray, nearest: np.ndarray) -> float:

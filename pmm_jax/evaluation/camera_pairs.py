@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from pmm_jax.evaluation.embeddings import Embeddings, evaluate_embeddings
-from pmm_jax.evaluation.variants import take
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +39,7 @@ def camera_pairs(query: Embeddings, gallery: Embeddings, chunk: int = 512) -> Ca
     queries = np.zeros(shape, np.int64)
     rank1, mAP = np.full(shape, np.nan), np.full(shape, np.nan)
     for column, camera in enumerate(looked_in):
-        part = take(gallery, gallery.cameras == camera)
+        part = gallery.take(gallery.cameras == camera)
         if not np.isin(query.identities[query.cameras != camera], part.identities).any():
             continue
         ranking = evaluate_embeddings(query, part, chunk)

@@ -1,7 +1,7 @@
 """The ranking from embeddings."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -24,6 +24,23 @@ class Embeddings:
     """(N,) integers; in a gallery -1 is junk and 0 a distractor."""
     cameras: np.ndarray
     """(N,) integers."""
+    paths: np.ndarray | None = None
+    """(N,) strings, where the images are known by name: one path is one image, in query and gallery
+    alike."""
+    identity_names: Mapping[int, str] = field(default_factory=dict)
+    """Names of identities that the user knows by more than a number."""
+    camera_names: Mapping[int, str] = field(default_factory=dict)
+    """Names of cameras, likewise."""
+
+    def take(self, rows: np.ndarray) -> "Embeddings":
+        """Some of the images: indices, or a mask."""
+        return replace(
+            self,
+            features=self.features[rows],
+            identities=self.identities[rows],
+            cameras=self.cameras[rows],
+            paths=None if self.paths is None else self.paths[rows],
+        )
 
 
 def evaluate_embeddings(
@@ -106,9 +123,22 @@ def checked(name: str, images: Embeddings) -> Embeddings:
         UserError: arrays that don't fit each other, NaN or infinity.
     """
     features = feature_matrix(f"{name} features", images.features)
-    count, unit = len(features), f"{name} image"
-    return Embeddings(
-        features,
-        integer_labels(f"{name} identities", images.identities, count, unit),
-        integer_labels(f"{name} cameras", images.cameras, count, unit),
+    return labeled(name, replace(images, features=features))
+
+
+def labeled(name: str, images: Embeddings) -> Embeddings:
+    """The same with int64 labels.
+
+    Args:
+        name: of the set, for messages.
+        images: what to check; of the features only their number counts.
+
+    Raises:
+        UserError: labels that don't fit the features.
+    """
+    count, unit = len(images.features), f"{name} image"
+    return replace(
+        images,
+        identities=integer_labels(f"{name} identities", images.identities, count, unit),
+        cameras=integer_labels(f"{name} cameras", images.cameras, count, unit),
     )

@@ -64,9 +64,21 @@ def augment_gallery(gallery: np.ndarray, k: int, alpha: float) -> np.ndarray:
     return unit_length("augmented gallery", _neighbour_sums(gallery, gallery, k + 1, alpha))
 
 
+def check_neighbours(k: int, images: int) -> None:
+    """Refuse to look for more neighbours, the image itself among them, than a gallery has images.
+
+    Raises:
+        UserError: k is too large.
+    """
+    if k > images:
+        raise UserError(
+            f"{k} neighbours of an image are wanted among {images} gallery images; lower "
+            "expand_queries or augment_gallery"
+        )
+
+
 def _neighbour_sums(one: np.ndarray, other: np.ndarray, k: int, alpha: float) -> np.ndarray:
-    if k > len(other):
-        raise UserError(f"{k} neighbours of an image are wanted among {len(other)} gallery images")
+    check_neighbours(k, len(other))
     near = nearest(one, other, k)
     # Of unit vectors, |a - b|^2 = 2 - 2 cos.
     similarity = np.clip(1 - near.distances / 2, 0, 1) ** np.float32(alpha)

@@ -8,6 +8,7 @@ from pmm_jax.errors import UserError
 from pmm_jax.evaluation.checks import feature_matrix, integer_labels
 from pmm_jax.evaluation.embeddings import Embeddings
 from pmm_jax.evaluation.variants import without_cameras
+from pmm_jax.files import user_path
 from pmm_jax.npz import array_names, read_npz
 
 KIND = (
@@ -35,7 +36,7 @@ def load_features(path: str | Path) -> tuple[Embeddings, Embeddings]:
         UserError: no such file, not an npz file, or an array that is missing, misshapen, of the
             wrong type or not finite.
     """
-    path = Path(path)
+    path = user_path(path)
     names = array_names(path, KIND)
     if "features" in names:
         images, has_cameras = _read(path, "", names)

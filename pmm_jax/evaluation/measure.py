@@ -1,19 +1,60 @@
 """An evaluation as its settings say: from plain embeddings to a ranking."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from pmm_jax.config import RankConfig
 from pmm_jax.config_check import check_ranking
-from pmm_jax.evaluation.approximate import evaluate_approximately
-from pmm_jax.evaluation.embeddings import Embeddings, checked, evaluate_embeddings
-from pmm_jax.evaluation.expansion import augment_gallery, expand_queries, unit_length
+from pmm_jax.evaluation.approximate import check_index, evaluate_approximately
+from pmm_jax.evaluation.embeddings import Embeddings, checked, evaluate_embeddings, labeled
+from pmm_jax.evaluation.expansion import (
+    augment_gallery,
+    check_neighbours,
+    expand_queries,
+    unit_length,
+)
 from pmm_jax.evaluation.protocol import JUNK, Protocol
 from pmm_jax.evaluation.ranking import Ranking, rank_rows
-from pmm_jax.evaluation.reranking import reranked_rows
+from pmm_jax.evaluation.reranking import check_neighbour_sets, reranked_rows
 from pmm_jax.evaluation.streaming import Share
-from pmm_jax.evaluation.variants import multi_query, single_shot, take, without_cameras
+from pmm_jax.evaluation.variants import multi_query, single_shot, without_cameras
+
+
+def check_protocol(
+    query_ids: npt.ArrayLike,
+    query_cameras: npt.ArrayLike,
+    gallery_ids: npt.ArrayLike,
+    gallery_cameras: npt.ArrayLike,
+    settings: RankConfig,
+    *,
+    query_paths: Sequence[str] | None = None,
+    gallery_paths: Sequence[str] | None = None,
+    length: int | None = None,
+) -> None:
+    """Refuse, before any image is embedded, whatever ranking these images would refuse.
+
+    Args:
+        query_ids: (Q,) integers.
+        query_cameras: (Q,) integers.
+        gallery_ids: (G,) integers.
+        gallery_cameras: (G,) integers.
+        settings: how the gallery will be ranked.
+        query_paths: (Q,) of the images, which tell where a query is in the gallery, too.
+        gallery_paths: (G,) likewise.
+        length: of an embedding; without it an index is not tried.
+
+    Raises:
+        UserError: as `settled` and `ranking`, but for what the embeddings themselves decide.
+    """
+    query = _labels_alone(query_ids, query_cameras, query_paths)
+    gallery = _labels_alone(gallery_ids, gallery_cameras, gallery_paths)
+    query, gallery = _selected(query, gallery, settings)
+    _check_possible(query, gallery, settings)
+    if settings.index:
+        check_index(settings.index, len(gallery.identities), length)
 
 
 def settled(
@@ -24,15 +65,11 @@ def settled(
     Raises:
         UserError: embeddings or settings that don't allow it.
     """
-    check_ranking(settings)
-    if not settings.cameras:
-        query, gallery = without_cameras(query, gallery)
-    query, gallery = checked("query", query), checked("gallery", gallery)
-    if settings.multi_query != "none":
-        query = multi_query(query, gallery, settings.multi_query)
-    if (gallery.identities == JUNK).any():
-        gallery = take(gallery, gallery.identities != JUNK)
-    if settings.distance == "cosine" and len(gallery.features):
+    is_one = query is gallery
+    query = checked("query", query)
+    query, gallery = _selected(query, query if is_one else checked("gallery", gallery), settings)
+    _check_possible(query, gallery, settings)
+    if settings.distance == "cosine":
         query = _with(query, unit_length("query", query.features))
         gallery = _with(gallery, unit_length("gallery", gallery.features))
     # Both look for neighbours among the embeddings as they were.
@@ -83,5 +120,42 @@ def ranking(
     return rank_rows(protocol, rows, 50)
 
 
+def _labels_alone(
+    identities: npt.ArrayLike, cameras: npt.ArrayLike, paths: Sequence[str] | None
+) -> Embeddings:
+    ids = np.asarray(identities)
+    features = np.zeros((len(ids), 1), np.float32)
+    known = None if paths is None else np.asarray(paths)
+    return Embeddings(features, ids, np.asarray(cameras), known)
+
+
+def _selected(
+    query: Embeddings, gallery: Embeddings, settings: RankConfig
+) -> tuple[Embeddings, Embeddings]:
+    """Which images are compared: what the labels decide, and pooling by them."""
+    check_ranking(settings)
+    is_one = query is gallery
+    query = labeled("query", query)
+    gallery = query if is_one else labeled("gallery", gallery)
+    if not settings.cameras:
+        query, gallery = without_cameras(query, gallery)
+    if settings.multi_query != "none":
+        query = multi_query(query, gallery, settings.multi_query)
+    if (gallery.identities == JUNK).any():
+        gallery = gallery.take(gallery.identities != JUNK)
+    return query, gallery
+
+
+def _check_possible(query: Embeddings, gallery: Embeddings, settings: RankConfig) -> None:
+    """Refuse what these many images with these labels don't allow."""
+    counts = len(query.identities), len(gallery.identities)
+    Protocol(query.identities, gallery.identities, query.cameras, gallery.cameras, counts)
+    # An image is its own nearest neighbour.
+    for neighbours in (settings.expand_queries, settings.augment_gallery + 1):
+        check_neighbours(neighbours, counts[1])
+    if settings.rerank:
+        check_neighbour_sets(settings.k1, settings.k2, sum(counts))
+
+
 def _with(images: Embeddings, features: np.ndarray) -> Embeddings:
-    return Embeddings(features, images.identities, images.cameras)
+    return replace(images, features=features)

@@ -48,12 +48,7 @@ def reranked_rows(
     Raises:
         UserError: k1 or k2 outside the images, or a weight outside 0 to 1.
     """
-    count = len(query) + len(gallery)
-    if not 1 <= k2 <= k1 < count:
-        raise UserError(
-            f"re-ranking with k1 = {k1} and k2 = {k2} needs 1 <= k2 <= k1 < {count}, the number of "
-            "query and gallery images"
-        )
+    check_neighbour_sets(k1, k2, len(query) + len(gallery))
     if not 0 <= weight <= 1:
         raise UserError(f"the weight of the original distance is {weight}; it must be 0 to 1")
     query, gallery = within_float32(query, gallery)
@@ -70,6 +65,19 @@ def reranked_rows(
         row *= weight / near.farthest[i]
         row += (1 - weight) * jaccard_distances(sets[[i]], by_member)
         yield row
+
+
+def check_neighbour_sets(k1: int, k2: int, images: int) -> None:
+    """Refuse neighbours that so many query and gallery images don't have.
+
+    Raises:
+        UserError: k1 or k2 doesn't fit.
+    """
+    if not 1 <= k2 <= k1 < images:
+        raise UserError(
+            f"re-ranking with k1 = {k1} and k2 = {k2} needs 1 <= k2 <= k1 < {images}, the number "
+            "of query and gallery images"
+        )
 
 
 def reciprocal(indices: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Protocols besides Market-1501's: several images a query, a single shot, no cameras."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -15,34 +16,27 @@ NOBODY = np.iinfo(np.int64).min
 """A camera that no gallery image has."""
 
 
-def take(images: Embeddings, rows: np.ndarray) -> Embeddings:
-    """Some of the images: indices, or a mask."""
-    return Embeddings(images.features[rows], images.identities[rows], images.cameras[rows])
-
-
 def without_cameras(query: Embeddings, gallery: Embeddings) -> tuple[Embeddings, Embeddings]:
     """The same with unknown cameras, so that no match is removed but the query image itself.
 
-    An unknown camera is negative and belongs to one image, in query and gallery alike, as the data
-    sets have it (data/split.py). Where query and gallery are one object, their images are the same.
+    Whatever the cameras were, each image gets one of its own. A query image is in the gallery, too,
+    where the two are one object, or where both have paths and it has the same path there.
     """
-    if has_no_cameras(query) and has_no_cameras(gallery):
-        return query, gallery
+    count = len(query.identities)
     if query is gallery:
-        alone = _with_cameras(query, -1 - np.arange(len(query.features)))
+        alone = replace(query, cameras=-1 - np.arange(count))
         return alone, alone
-    numbers = -1 - np.arange(len(query.features) + len(gallery.features))
-    own, others = np.split(numbers, [len(query.features)])
-    return _with_cameras(query, own), _with_cameras(gallery, others)
+    numbers = np.arange(count + len(gallery.identities))
+    if query.paths is not None and gallery.paths is not None:
+        both = np.concatenate([query.paths, gallery.paths])
+        numbers = np.unique(both, return_inverse=True)[1].ravel()
+    own, others = np.split(-1 - numbers, [count])
+    return replace(query, cameras=own), replace(gallery, cameras=others)
 
 
 def has_no_cameras(images: Embeddings) -> bool:
     """Whether no image's camera is known."""
     return bool((np.asarray(images.cameras) < 0).all())
-
-
-def _with_cameras(images: Embeddings, cameras: np.ndarray) -> Embeddings:
-    return Embeddings(images.features, images.identities, cameras)
 
 
 def multi_query(query: Embeddings, gallery: Embeddings, pooling: Pooling) -> Embeddings:
@@ -55,7 +49,7 @@ def multi_query(query: Embeddings, gallery: Embeddings, pooling: Pooling) -> Emb
         pooling: mean or largest value of each dimension.
 
     Returns:
-        In order of identity, then camera.
+        In order of identity, then camera; the path is that of the first image.
 
     Raises:
         UserError: images of an unknown camera that are in the gallery too, and would find
@@ -75,7 +69,13 @@ def multi_query(query: Embeddings, gallery: Embeddings, pooling: Pooling) -> Emb
     features = pool.reduceat(query.features[order], starts)
     if pooling == "average":
         features /= np.diff(starts, append=len(order))[:, None]
-    return Embeddings(features.astype(np.float32, copy=False), groups[:, 0], groups[:, 1])
+    return replace(
+        query,
+        features=features.astype(np.float32, copy=False),
+        identities=groups[:, 0],
+        cameras=groups[:, 1],
+        paths=None if query.paths is None else query.paths[order[starts]],
+    )
 
 
 def single_shot(
@@ -119,10 +119,10 @@ def single_shot(
         for camera in np.unique(asking):
             mine = np.flatnonzero(asking == camera)
             candidates = np.flatnonzero(gallery.cameras != camera)
-            chosen = take(gallery, _one_of_each(gallery, candidates, strangers, rng))
+            chosen = gallery.take(_one_of_each(gallery, candidates, strangers, rng))
             if not np.isin(query.identities[mine], chosen.identities).any():
                 continue
-            ranking = evaluate_embeddings(take(query, mine), chosen, chunk, max_rank=max_rank)
+            ranking = evaluate_embeddings(query.take(mine), chosen, chunk, max_rank=max_rank)
             firsts[draw, mine] = ranking.first_match
             precisions[draw, mine] = ranking.average_precision
         if progress is not None:

@@ -6,12 +6,7 @@ The rectangle is as wide as the map, as in the published configuration.
 import jax
 import jax.numpy as jnp
 
-from pmm_jax.config_check import feature_map_size
-
-
-def dropped_rows(height: int, share: float) -> int:
-    """Rows of a map of `height` cells that are dropped, at least one."""
-    return max(1, round(share * height))
+from pmm_jax.config_check import dropped_rows, feature_map_size
 
 
 def draw_corner(key: jax.Array, image_size: tuple[int, int], share: float) -> jax.Array:

@@ -1,9 +1,26 @@
-"""What a run shows while it works: a progress bar, and lines above it."""
+"""What a run shows while it works: a progress bar, and lines above it.
 
+A run doesn't need anybody who looks on: where its output is closed (`| head`, a lost terminal, a
+full disk behind a redirection), it goes on without.
+"""
+
+import contextlib
+import os
 import time
+from collections.abc import Iterator
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+class _Console(Console):
+    """Rich's own would end the program where its reader has."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        with contextlib.suppress(OSError, ValueError):
+            # Python flushes the file once more when it ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
 
 
 class Display:
@@ -12,12 +29,21 @@ class Display:
     LINE_SECONDS = 30.0
 
     def __init__(self, stderr: bool = False, quiet: bool = False) -> None:
-        self.console = Console(stderr=stderr, quiet=quiet)
+        self.console = _Console(stderr=stderr, quiet=quiet)
         self._last_line = -self.LINE_SECONDS
 
     def say(self, text: str) -> None:
         """A line of its own, above the bar."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        with self.unheard():
+            self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    @contextlib.contextmanager
+    def unheard(self) -> Iterator[None]:
+        """Go on in silence where the output can't be written."""
+        try:
+            yield
+        except (OSError, ValueError):  # a ValueError where the file was closed
+            self.console.on_broken_pipe()
 
     def bar(self, what: str, total: int, done: int = 0) -> "Bar":
         """A context manager that shows how far `what` has come."""
@@ -51,24 +77,29 @@ class Bar:
         self._task = self._progress.add_task(what, total=total, completed=done, note="")
 
     def __enter__(self) -> "Bar":
-        self._progress.start()
+        with self._display.unheard():
+            self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        with self._display.unheard():
+            self._progress.stop()
 
     def reach(self, done: int, total: int) -> None:
         """`done` of `total` are finished."""
         self._total = total
-        self._progress.update(self._task, total=total)
+        with self._display.unheard():
+            self._progress.update(self._task, total=total)
         self.advance(done - self._done)
 
     def advance(self, count: int = 1, note: str | None = None) -> None:
         """`count` more are done; `note` is shown until the next one."""
         self._done += count
-        self._progress.advance(self._task, count)
+        with self._display.unheard():
+            self._progress.advance(self._task, count)
         if note is not None:
-            self._progress.update(self._task, note=note)
+            with self._display.unheard():
+                self._progress.update(self._task, note=note)
             if self._display.line_is_due():
                 spent = time.monotonic() - self._started_at
                 left = spent / max(self._done - self._start, 1) * (self._total - self._done)

@@ -1,37 +1,33 @@
 """The test of a model: embed query and gallery, rank, as the data set's protocol says."""
 
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pmm_jax.config import Config, RankConfig
+from pmm_jax.config import Config
 from pmm_jax.data.augment import normalise
 from pmm_jax.data.loading import ordered_batches
 from pmm_jax.data.prepare import prepare
-from pmm_jax.data.split import open_split
+from pmm_jax.data.split import Split, open_split
+from pmm_jax.errors import UserError
 from pmm_jax.evaluation import Embeddings, Ranking
 from pmm_jax.evaluation.embed import embed_batches
-from pmm_jax.evaluation.measure import ranking, settled
+from pmm_jax.evaluation.measure import check_protocol, ranking, settled
 from pmm_jax.evaluation.streaming import Share
 from pmm_jax.model.explain import match_heats, stage_heats
-from pmm_jax.model.pmm import Network, Tree, embed
+from pmm_jax.model.initial import initialise
+from pmm_jax.model.pmm import Network, Tree, build, embed
 from pmm_jax.training.display import Display
 from pmm_jax.training.processes import check_same, together, total
 from pmm_jax.training.run_weights import restore_run
 from pmm_jax.training.sharding import data_mesh, local_rows, place, split_batch, whole
-from pmm_jax.training.workdir import check_claim, read_config, shared_fields
+from pmm_jax.training.workdir import data_fingerprint, shared_fields
 
 Embed = Callable[[Tree, Tree, jax.Array], jax.Array]
 """params, stats and images (B, H, W, 3) uint8 to embeddings (B, D)."""
-
-FREE = frozenset(
-    {"data.root", "evaluate.flip_average"} | {f"evaluate.{f.name}" for f in fields(RankConfig)}
-)
-"""Fields in which an evaluation may differ from its run: the images may have moved."""
 
 
 def make_embed(
@@ -86,7 +82,8 @@ def embed_split(
     batches = ordered_batches(split, config.data, size, local_rows(mesh, size))
     with display.bar(f"embedding {name}", len(split)) as bar:
         features = embed_batches(run, batches, bar.advance)
-    return Embeddings(features, split.identities, split.cameras)
+    paths = np.asarray(split.filenames)
+    return Embeddings(features, split.identities, split.cameras, paths, split.names)
 
 
 def embed_both(
@@ -106,26 +103,74 @@ def evaluate(
     return ranking(*settled(query, gallery, settings), settings, settings.chunk, share=own_share())
 
 
+def check_test(config: Config) -> Split:
+    """Find out before any work what would end it at the evaluation.
+
+    Returns:
+        The query split.
+
+    Raises:
+        UserError: no query or gallery, a batch that the devices can't share, or a ranking that
+            these images don't allow.
+    """
+    query, gallery = (open_split(config.data, name) for name in ("query", "gallery"))
+    check_protocol(
+        query.identities,
+        query.cameras,
+        gallery.identities,
+        gallery.cameras,
+        config.evaluate,
+        query_paths=query.filenames,
+        gallery_paths=gallery.filenames,
+        length=_embedding_length(config) if config.evaluate.index else None,
+    )
+    data_mesh(config.evaluate.batch_size)
+    return query
+
+
+def _embedding_length(config: Config) -> int:
+    network = build(config, 1)
+
+    def run() -> jax.Array:
+        images = jnp.zeros((1, *config.data.image_size, 3))
+        return embed(network, *initialise(network, 0), images)
+
+    return jax.eval_shape(run).shape[1]
+
+
 def own_share() -> Share:
     """Blocks of queries that this process ranks, where several evaluate together."""
     return Share(jax.process_index(), jax.process_count(), total)
 
 
-def embed_run(config: Config, workdir: Path, display: Display) -> tuple[Embeddings, Embeddings]:
+def embed_run(
+    config: Config, workdir: Path, display: Display, cross_domain: bool = False
+) -> tuple[Embeddings, Embeddings]:
     """Query and gallery as the checkpoint of a workdir embeds them that evaluate.checkpoint names.
 
+    Args:
+        config: the run's own, with the evaluation's data and settings.
+        workdir: of the run.
+        display: told what is done.
+        cross_domain: allow other images than those that the run was trained on.
+
     Raises:
-        UserError: there is no such run or checkpoint, or it is of another config.
+        UserError: there is no such run or checkpoint, or the images are not the run's.
     """
 
-    def check() -> None:
-        read_config(workdir)  # there must be a run
-        check_claim(workdir, config, free=FREE)
+    def check() -> str:
         prepare(config.data, display.say, True, config.evaluate.cameras)
+        split = check_test(config)
+        own = data_fingerprint(workdir)
+        if own and own != split.fingerprint and not cross_domain:
+            raise UserError(
+                f"the images of {config.data.root} are not those that the run in {workdir} was "
+                "trained on; bring them back, or evaluate on another set with --cross-domain"
+            )
+        return split.fingerprint
 
-    together(check)
+    check_same("images", together(check))
     check_same("configs", shared_fields(config))
-    check_same("images", open_split(config.data, "query").fingerprint)
     _, network, params, stats = restore_run(workdir, config.evaluate.checkpoint, display.say)
     mesh = data_mesh(config.evaluate.batch_size)
     params, stats = place((params, stats), whole(mesh))

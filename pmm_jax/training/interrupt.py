@@ -1,13 +1,15 @@
-"""Ctrl-C and SIGTERM, which a run answers by saving first."""
+"""Ctrl-C, SIGTERM and a lost terminal, which a run answers by saving first."""
 
 import contextlib
 import signal
 from collections.abc import Callable, Iterator
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 @contextlib.contextmanager
 def stop_on_signal() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C and SIGTERM let the run save first; the function yielded says if one came."""
+    """The signals let the run save first; the function yielded says if one came."""
     came: list[int] = []
 
     def note(number: int, _: object) -> None:
@@ -15,7 +17,9 @@ def stop_on_signal() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         came.append(number)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    # One that is ignored stays so: nohup runs a command that way.
+    heard = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, note) for number in heard}
     try:
         yield lambda: bool(came)
     finally:

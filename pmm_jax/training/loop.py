@@ -1,6 +1,8 @@
 """The story of a run: batches, step, log, evaluate, save."""
 
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,24 +12,33 @@ from pmm_jax.config import Config
 from pmm_jax.data.prepare import prepare
 from pmm_jax.data.sampler import IdentitySampler
 from pmm_jax.data.split import Split, open_split
-from pmm_jax.errors import Interrupted
+from pmm_jax.errors import Interrupted, UserError
 from pmm_jax.evaluation import Ranking
 from pmm_jax.evaluation.table import ranking_json, ranking_table
 from pmm_jax.host_memory import give_back, give_back_after, run_in_calling_thread
 from pmm_jax.model.guide import read_guide
 from pmm_jax.model.initial import initialise
-from pmm_jax.model.pmm import Network, build
+from pmm_jax.model.pmm import Network, Tree, build
 from pmm_jax.model.pretrained import load_resnet50
 from pmm_jax.training.calendar import Calendar
 from pmm_jax.training.checkpoint import Checkpoints
 from pmm_jax.training.display import Display
-from pmm_jax.training.evaluate import evaluate, make_embed
+from pmm_jax.training.evaluate import check_test, evaluate, make_embed
 from pmm_jax.training.feed import Feed
+from pmm_jax.training.initial import Initial
 from pmm_jax.training.interrupt import stop_on_signal
 from pmm_jax.training.optimizer import adam, learning_rate
-from pmm_jax.training.processes import any_of, check_same, is_first, one_for_all, together
+from pmm_jax.training.processes import (
+    any_of,
+    check_same,
+    from_first,
+    is_first,
+    one_for_all,
+    together,
+)
 from pmm_jax.training.profiling import Tracer
-from pmm_jax.training.run_log import BEFORE, MetricsFile, read_metrics
+from pmm_jax.training.run_log import BEFORE, MetricsFile, finite, log_line, read_metrics
+from pmm_jax.training.seal import sealed_steps
 from pmm_jax.training.sharding import data_mesh, place, state_sharding, whole
 from pmm_jax.training.state import TrainState, new_state
 from pmm_jax.training.step import make_step
@@ -35,7 +46,9 @@ from pmm_jax.training.window import Window
 from pmm_jax.training.workdir import claim, run_lock, shared_fields
 
 
-def train(config: Config, workdir: Path, profile: bool = False) -> Ranking:
+def train(
+    config: Config, workdir: Path, profile: bool = False, initial: Initial | None = None
+) -> Ranking:
     """Train what the config names, going on from the workdir's last checkpoint if it has one.
 
     Where nothing has asked jax for its devices yet, it runs programs for the CPU in the calling
@@ -45,14 +58,21 @@ def train(config: Config, workdir: Path, profile: bool = False) -> Ranking:
         config: checked.
         workdir: holds all of the run; made if need be.
         profile: record a jax profiler trace of a few steps under workdir/profile.
+        initial: weights of a trained model to start from; a run that goes on doesn't need them.
 
     Returns:
-        Of the last evaluation.
+        Metrics of the last evaluation.
+
+    Raises:
+        UserError: anything about the data, the config or the disk that can't work; what could end
+            the run at its last step is checked before the first.
+        Interrupted: a signal stopped the run; its state was saved.
     """
     run_in_calling_thread()
     display = Display(quiet=not is_first())
 
     def checked() -> tuple[Split, IdentitySampler]:
+        check_weights(config, fresh=not sealed_steps(workdir) and initial is None)
         prepare(config.data, display.say, True, config.evaluate.cameras)
         data = training_data(config)
         check_test(config)
@@ -63,14 +83,19 @@ def train(config: Config, workdir: Path, profile: bool = False) -> Ranking:
     check_same("images", split.fingerprint)
     with ExitStack() as stack:
 
-        def own() -> None:
+        def own() -> Callable[[], None]:
             # The lock comes first: a claim that is refused or overtaken must write nothing.
-            if is_first():
-                stack.enter_context(run_lock(workdir, display.say))
-                claim(workdir, config, data=split.fingerprint)
+            if not is_first():
+                return lambda: None
+            still_there = stack.enter_context(run_lock(workdir, display.say))
+            digest = initial.digest if initial else None
+            claim(workdir, config, data=split.fingerprint, initial=digest)
+            return still_there
 
-        together(own)
-        return _run(config, workdir, split, sampler, display, profile and is_first())
+        still_there = together(own)
+        return _run(
+            config, workdir, split, sampler, display, profile and is_first(), initial, still_there
+        )
 
 
 def _run(
@@ -80,6 +105,8 @@ def _run(
     sampler: IdentitySampler,
     display: Display,
     profile: bool,
+    initial: Initial | None,
+    still_there: Callable[[], None],
 ) -> Ranking:
     """From the last checkpoint, or the start, to the last evaluation."""
     calendar = Calendar(config.train, sampler.steps_per_epoch)
@@ -90,10 +117,20 @@ def _run(
     feed = Feed(config, split, sampler, mesh, display)
     embed_images = make_embed(network, config.evaluate.flip_average, mesh)
 
-    with Checkpoints(workdir) as checkpoints, stop_on_signal() as stopping, one_for_all():
-        done = checkpoints.latest or 0
-        check_same("checkpoints (the workdir must lie on a disk that all see)", str(done))
-        state = start(network, config, transform, fresh=not done)
+    with (
+        Checkpoints(workdir) as checkpoints,
+        stop_on_signal() as stopping,
+        one_for_all(),
+        ExitStack() as stack,
+    ):
+        done = from_first(lambda: checkpoints.newest_sound(display.say))
+        check_same(
+            "checkpoints (the workdir must lie on a disk that all see)", str(checkpoints.latest)
+        )
+        trained = None
+        if initial is not None:
+            trained = partial(initial.put_into, data=split.fingerprint, say=display.say)
+        state = start(network, config, transform, fresh=not done, trained=trained)
         state = place(state, state_sharding(mesh, state, config.optim.shard_moments))
         guide = read_guide(config.method.guide) if _has_guide(config) else None
         guide = place(guide, whole(mesh))
@@ -104,16 +141,40 @@ def _run(
             for length in {1, feed.length}
         }
         give_back()
+        text, evaluated = "", True
         if done:
             state = checkpoints.restore(done, state)
             display.say(f"going on after step {done} of {calendar.steps}")
+            seal = checkpoints.seal(done)
+            text, evaluated = seal.log, seal.evaluation is not None
+            if seal.evaluation is not None:
+                text += log_line(done, calendar.epoch(done), seal.evaluation)
         elif read_metrics(workdir):
             display.say(
                 f"{workdir} has no checkpoint: training starts again from its first step, and the "
                 f"lines logged before move to {BEFORE}"
             )
         chunks = feed.chunks(calendar, done)
-        log = MetricsFile(workdir, done, writes=is_first())
+        log = stack.enter_context(
+            closing(MetricsFile(workdir, done, text, display.say, writes=is_first()))
+        )
+
+        def test(number: int) -> Ranking:
+            """Evaluate a step that was saved: a figure that can't be had costs no weights."""
+            ranking = evaluate(embed_images, config, state.tested, state.stats, display)
+            result, epoch = finite(ranking_json(ranking)), calendar.epoch(number)
+            still_there()
+            checkpoints.add_evaluation(number, result)
+            log.write(number, epoch, result, "test")
+            display.say(f"epoch {epoch}: Rank-1 {ranking.rank1:.1%}  mAP {ranking.mAP:.1%}")
+            return ranking
+
+        if done == calendar.steps:
+            display.say("the run is finished; evaluating its last checkpoint")
+        if calendar.evaluates(done) and not evaluated:  # a kill came between
+            ranking = test(done)
+        elif done == calendar.steps:
+            ranking = evaluate(embed_images, config, state.tested, state.stats, display)
         window = Window(sampler.batch_size)
         to_come = range(done + 1, calendar.steps + 1)
         tracer = Tracer(workdir / "profile", to_come, config.train.profile_steps, profile)
@@ -130,6 +191,7 @@ def _run(
                 if calendar.logs(number):
                     means, pace = window.close(number)
                     rate = float(schedule(np.int32(number - 1)))
+                    still_there()
                     log.write(number, epoch, {**means, "learning_rate": rate}, "train")
                     log.write_events(number, pace._asdict(), "speed")
                     note = (
@@ -139,25 +201,18 @@ def _run(
                 bar.advance(len(numbers), note)
                 give_back_after(number - done)
 
-                result = None
-                if calendar.evaluates(number):
-                    ranking = evaluate(embed_images, config, state.tested, state.stats, display)
-                    result = ranking_json(ranking)
-                    log.write(number, epoch, result, "test")
-                    display.say(f"epoch {epoch}: Rank-1 {ranking.rank1:.1%}  mAP {ranking.mAP:.1%}")
-                    window.restart()
                 # Only where a line was written: its window of averages would be lost.
                 stop = calendar.logs(number) and any_of(stopping())
                 if calendar.saves(number) or stop:
-                    checkpoints.save(number, state, result)
+                    still_there()
+                    checkpoints.save(number, state, log.text)
                 if stop:
                     raise Interrupted(number, calendar.steps)
-        log.close()
+                if calendar.evaluates(number):
+                    ranking = test(number)
+                    window.restart()
         if done < calendar.steps:
             display.say(f"waited for data {window.data_wait:.1%} of the training time")
-        if done == calendar.steps:
-            display.say("the run is finished; evaluating its last checkpoint")
-            ranking = evaluate(embed_images, config, state.tested, state.stats, display)
         display.say(ranking_table(ranking))
         return ranking
 
@@ -175,15 +230,29 @@ def training_data(config: Config) -> tuple[Split, IdentitySampler]:
     return split, sampler
 
 
-def check_test(config: Config) -> None:
-    """Find out before the training what would end it at its first evaluation.
+def check_weights(config: Config, fresh: bool) -> None:
+    """Find out before the data is prepared which weights can't be had.
+
+    Args:
+        config: names an initial trunk and a guide.
+        fresh: whether the run starts, and needs its initial trunk.
 
     Raises:
-        UserError: no query or gallery, or a batch that the devices can't share.
+        UserError: a file that isn't there, or ImageNet's weights for another network than theirs.
     """
-    for name in ("query", "gallery"):
-        open_split(config.data, name)
-    data_mesh(config.evaluate.batch_size)
+    model, named = config.model, []
+    if fresh and model.weights == "imagenet" and (model.width, model.depth) != (1, (3, 4, 6, 3)):
+        raise UserError(
+            "model.weights imagenet needs model.width 1 and model.depth 3 4 6 3; use those, or "
+            "--model.weights scratch"
+        )
+    if fresh and model.weights not in ("imagenet", "scratch"):
+        named.append(("model.weights", model.weights))
+    if _has_guide(config) and config.method.guide != "imagenet":
+        named.append(("method.guide", config.method.guide))
+    for field, name in named:
+        if not Path(name).is_file():
+            raise UserError(f"{field} {name} is no file; check its name")
 
 
 def _has_guide(config: Config) -> bool:
@@ -191,14 +260,26 @@ def _has_guide(config: Config) -> bool:
 
 
 def start(
-    network: Network, config: Config, transform: optax.GradientTransformation, fresh: bool = True
+    network: Network,
+    config: Config,
+    transform: optax.GradientTransformation,
+    fresh: bool = True,
+    trained: Callable[[Tree, Tree], tuple[Tree, Tree]] | None = None,
 ) -> TrainState:
     """The state before the first step: random, with the trunk that model.weights names.
 
-    Where not `fresh`, the trunk's weights are left random: a checkpoint will replace them.
+    Args:
+        network, config, transform: of the run.
+        fresh: off where a checkpoint will replace the weights, which are left random then.
+        trained: puts a trained model's values into parameters and statistics.
+
+    Raises:
+        UserError: weights that can't be read, or of another network.
     """
     params, stats = initialise(network, config.train.seed, config.model.zero_last_scale)
-    if fresh and config.model.weights != "scratch":
+    if fresh and trained is not None:
+        params, stats = trained(params, stats)
+    elif fresh and config.model.weights != "scratch":
         params["trunk"], stats["trunk"] = load_resnet50(
             config.model.weights, params["trunk"], stats["trunk"]
         )

@@ -111,6 +111,16 @@ def together(action: Callable[[], T]) -> T:
     return results[0]
 
 
+def from_first(action: Callable[[], int]) -> int:
+    """What the first process finds, told to all of them.
+
+    Raises:
+        UserError: the action's own, or the first process had one.
+    """
+    found = together(lambda: action() if is_first() else 0)
+    return int(total(np.array(found)))
+
+
 @contextmanager
 def one_for_all() -> Iterator[None]:
     """Where several processes share a run, an error in one ends it at once, and so the others.

@@ -1,53 +1,81 @@
 """What a run writes about itself: metrics.jsonl and TensorBoard events."""
 
 import json
+import math
+import os
 import sys
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pmm_jax.files import read_regular, write_atomic
+
 METRICS = "metrics.jsonl"
 BEFORE = "metrics-before.jsonl"
+DAMAGED = "metrics-damaged.jsonl"
+FLUSH_SECONDS = 10.0
+"""How far TensorBoard may be behind: a flush waits for the disk."""
 
 
 class MetricsFile:
     """metrics.jsonl: one JSON object a line, with `step` and `epoch`.
 
     It holds results only, no times, so that two runs of one seed write the same file. Speed goes
-    to TensorBoard and to the progress bar.
+    to TensorBoard and to the progress bar. A number that is not finite is written as null: JSON
+    has no other word for it.
     """
 
-    def __init__(self, workdir: Path, resumed_step: int, writes: bool = True) -> None:
-        """Where several processes share a run, only one of them `writes`."""
+    def __init__(
+        self,
+        workdir: Path,
+        resumed_step: int,
+        text: str = "",
+        say: Callable[[str], None] = lambda line: None,
+        writes: bool = True,
+    ) -> None:
+        """Go on after a step.
+
+        Args:
+            workdir: of the run.
+            resumed_step: 0 at the start.
+            text: the file as the step's checkpoint knows it.
+            say: told where the file was not as it should be.
+            writes: off in all but one of the processes that share a run.
+        """
+        self.text = text
         self._writes = writes
         if not writes:
             return
         self._path = workdir / METRICS
+        found = read_regular(self._path) if self._path.exists() else b""
+        expected = text.encode()
         if not resumed_step and read_metrics(workdir):
             # Its checkpoints are gone, or it stopped before the first: what it logged is kept.
-            with (workdir / BEFORE).open("a", encoding="utf-8") as file:
-                file.write(self._path.read_text(encoding="utf-8"))
-            self._path.unlink()
-        kept = [line for line in read_metrics(workdir) if line["step"] <= resumed_step]
+            _append(workdir / BEFORE, found)
+        elif not (found.startswith(expected) or expected.startswith(found)):
+            _append(workdir / DAMAGED, found)
+            say(
+                f"warning: {self._path} is not as it was written; restored from the checkpoint, "
+                f"and what was there kept in {DAMAGED}"
+            )
         # Lines past the checkpoint will be written again, by the same steps.
-        temporary = self._path.with_suffix(".tmp")
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        temporary.replace(self._path)
-        self._events = _summary_writer()(str(workdir), purge_step=resumed_step + 1)
+        write_atomic(self._path, expected)
+        self._events = _Events(workdir, resumed_step)
 
-    def write(self, step: int, epoch: int, values: dict[str, float], group: str) -> None:
+    def write(self, step: int, epoch: int, values: Mapping[str, float | None], group: str) -> None:
         """Add a line; `group` is its TensorBoard heading."""
-        if not self._writes:
-            return
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, "epoch": epoch, **values}) + "\n")
-        self.write_events(step, values, group)
+        line = log_line(step, epoch, finite(values))
+        self.text += line
+        if self._writes:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(line)
+            self.write_events(step, {k: v for k, v in values.items() if v is not None}, group)
 
     def write_events(self, step: int, values: dict[str, float], group: str) -> None:
         """TensorBoard alone."""
-        if not self._writes:
-            return
-        for name, value in values.items():
-            self._events.add_scalar(f"{group}/{name}", value, step)
+        if self._writes:
+            self._events.write(step, {f"{group}/{name}": value for name, value in values.items()})
 
     def close(self) -> None:
         """Flush everything."""
@@ -55,34 +83,86 @@ class MetricsFile:
             self._events.close()
 
 
-def _summary_writer() -> Any:
-    """tensorboardX's SummaryWriter, which would import torch (seconds, 300 MB) where it is found.
+class _Events:
+    """TensorBoard's file of scalars.
 
-    Scalars need none of it, and a run must not depend on whether torch is installed.
+    SummaryWriter would write in a thread of its own, which a full disk ends with a traceback, and
+    then waits for it for ever.
     """
-    if "torch" in sys.modules:
-        from tensorboardX import SummaryWriter
 
-        return SummaryWriter
-    sys.modules["torch"] = None  # type: ignore[assignment]  # `import torch` raises ImportError
+    def __init__(self, workdir: Path, resumed_step: int) -> None:
+        writer, self._scalar, self._event = _tensorboard()
+        self._writer = writer(os.path.join(workdir, "events"))
+        # TensorBoard forgets what an earlier process wrote of later steps.
+        start = self._event.SessionLog(status=self._event.SessionLog.START)
+        event = self._event.Event(step=resumed_step + 1, session_log=start, wall_time=time.time())
+        self._writer.write_event(event)
+        self._writer.flush()
+        self._flushed = time.monotonic()
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            summary = self._scalar(name, value)
+            event = self._event.Event(step=step, summary=summary, wall_time=time.time())
+            self._writer.write_event(event)
+        if time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self._writer.flush()
+            self._flushed = time.monotonic()
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def _tensorboard() -> tuple[Any, Any, Any]:
+    """tensorboardX's writer, its scalar and its event messages.
+
+    Its import would import torch (seconds, 300 MB) where that is found. Scalars need none of it,
+    and a run must not depend on whether torch is installed.
+    """
+    hidden = "torch" not in sys.modules
+    if hidden:
+        sys.modules["torch"] = None  # type: ignore[assignment]  # `import torch` raises ImportError
     try:
-        from tensorboardX import SummaryWriter
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto import event_pb2
+        from tensorboardX.summary import scalar
     finally:
-        del sys.modules["torch"]
-    return SummaryWriter
+        if hidden:
+            del sys.modules["torch"]
+    return EventsWriter, scalar, event_pb2
+
+
+def finite(values: Mapping[str, float | None]) -> dict[str, float | None]:
+    """The values, with None (null) for what JSON has no word for."""
+    return {
+        name: value if value is not None and math.isfinite(value) else None
+        for name, value in values.items()
+    }
+
+
+def log_line(step: int, epoch: int, values: dict[str, float | None]) -> str:
+    """A line of metrics.jsonl."""
+    return json.dumps({"step": step, "epoch": epoch, **values}, allow_nan=False) + "\n"
+
+
+def _append(path: Path, data: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(data)
 
 
 def read_metrics(workdir: Path) -> list[dict[str, float]]:
-    """All lines of a run so far; a line cut short by a crash is left out."""
+    """All lines of a run so far; one that a crash cut short, or that is damaged, is left out."""
     return read_lines(workdir / METRICS)
 
 
 def read_lines(path: Path) -> list[dict]:
-    """The lines of a JSONL file, up to one cut short; none where there is no file."""
+    """The lines of a JSONL file that are objects with a step; none where there is no file."""
     lines = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+    for line in read_regular(path).splitlines() if path.is_file() else []:
         try:
-            lines.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict) and isinstance(value.get("step"), int):
+            lines.append(value)
     return lines

@@ -27,14 +27,20 @@ def restore_run(
     """
     config = read_config(workdir)
     with Checkpoints(workdir, read_only=True) as checkpoints:
-        step = _choose(checkpoints, workdir, checkpoint)
-        check_same("checkpoints", str(step))
-        network = build(config, checkpoints.identities(step))
-        params, stats = checkpoints.restore_weights(
-            step, initialise(network, seed=0), config.optim.average_decay > 0
-        )
-    report(f"{checkpoint} checkpoint, step {step}")
-    return config, network, params, stats
+        while True:
+            step = _choose(checkpoints, workdir, checkpoint)
+            check_same("checkpoints", str(step))
+            try:
+                network = build(config, checkpoints.identities(step))
+                params, stats = checkpoints.restore_weights(
+                    step, initialise(network, seed=0), config.optim.average_decay > 0
+                )
+            except UserError:
+                if checkpoints.holds(step):
+                    raise
+                continue  # its run is training, and has newer ones by now
+            report(f"{checkpoint} checkpoint, step {step}")
+            return config, network, params, stats
 
 
 def _choose(checkpoints: Checkpoints, workdir: Path, checkpoint: str) -> int:

@@ -1,46 +1,39 @@
 """A workdir belongs to one run: config.json says which, and a lock that one process does it."""
 
 import dataclasses
+import itertools
 import json
-from collections.abc import Callable, Iterator, Set
+import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pmm_jax.config import (
-    Config,
-    DataConfig,
-    EvaluateConfig,
-    MethodConfig,
-    ModelConfig,
-    OptimConfig,
-    TrainConfig,
-)
+from pmm_jax.config import Config
+from pmm_jax.config_check import parse_config
 from pmm_jax.errors import UserError
+from pmm_jax.fields import names_in
 from pmm_jax.file_lock import file_lock
+from pmm_jax.files import read_regular, write_atomic
 from pmm_jax.training.run_log import read_metrics
+from pmm_jax.training.seal import checked, read_seal, sealed_steps, with_checksum
+
+CONFIG = "config.json"
 
 # These change how a run is done and watched, not what it computes.
-_FREE = {
-    "data.prepared",
-    "data.memory_gib",
-    "data.workers",
-    "data.device_gib",
-    "train.checkpoint_every",
-    "train.profile_steps",
-    "train.steps_per_call",
-    "evaluate.batch_size",
-    "evaluate.checkpoint",
-    "evaluate.chunk",
-    "optim.shard_moments",
-    "model.remat",
-}
+_FREE = names_in(Config, "execution", "host", "test")
 
 # Where a host finds its images and how it reads them: processes of one run may differ in these.
-_OF_A_HOST = {"data.root", "data.prepared", "data.memory_gib", "data.workers"}
+_OF_A_HOST = names_in(Config, "host")
 
 
-def claim(workdir: Path, config: Config, task: str = "train", data: str | None = None) -> None:
+def claim(
+    workdir: Path,
+    config: Config,
+    task: str = "train",
+    data: str | None = None,
+    initial: str | None = None,
+) -> None:
     """Make the workdir this run's, or check that it is.
 
     Args:
@@ -48,18 +41,21 @@ def claim(workdir: Path, config: Config, task: str = "train", data: str | None =
         config: of the run.
         task: the command, with what it is told besides the config.
         data: fingerprint of the prepared data.
+        initial: digest of the model that the run starts from.
 
     Raises:
         UserError: it holds another run; the first differing field is named.
     """
-    check_claim(workdir, config, task, data)
-    path = workdir / "config.json"
-    groups = dataclasses.asdict(config) | {"run": {"task": task, "data": data}}
+    theirs = check_claim(workdir, config, task, data, initial)
+    run = {
+        "task": task,
+        "data": data or theirs.get("data"),
+        "initial": initial or theirs.get("initial"),
+    }
+    groups = with_checksum(dataclasses.asdict(config) | {"run": run})
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        partial = workdir / "config.json.partial"
-        partial.write_text(json.dumps(groups, indent=2) + "\n", encoding="utf-8")
-        partial.replace(path)  # a full disk must not cost the run its config
+        write_atomic(workdir / CONFIG, (json.dumps(groups, indent=2) + "\n").encode())
     except OSError as error:
         raise _cant_write(workdir, error) from error
 
@@ -69,47 +65,75 @@ def check_claim(
     config: Config,
     task: str = "train",
     data: str | None = None,
-    free: Set[str] = frozenset(),
-) -> None:
+    initial: str | None = None,
+) -> dict[str, Any]:
     """Check that a workdir holds this run or none; nothing is written.
 
     A workdir with neither a logged step nor a checkpoint is anybody's: its run failed on the way.
 
     Args:
-        workdir, config, task, data: as for `claim`; without `data` any will do.
-        free: dotted fields that may differ, besides those that don't change what is computed.
+        workdir, config, task: as for `claim`.
+        data, initial: likewise; without them any will do.
+
+    Returns:
+        What config.json says of the run besides its config; empty where there is none.
 
     Raises:
         UserError: it holds another run; the first differing field is named.
     """
-    path = workdir / "config.json"
-    begun = read_metrics(workdir) or any((workdir / "checkpoints").glob("*"))
-    if not path.is_file() or not begun:
-        return
-    try:
-        groups = json.loads(path.read_text(encoding="utf-8"))
-        run = groups.pop("run", {})
-        theirs, their_task, their_data = _flat(groups), run.get("task", "train"), run.get("data")
-    except (json.JSONDecodeError, AttributeError, TypeError):
-        raise UserError(f"{path} is not a run's config; use another --workdir") from None
+    if not read_metrics(workdir) and not sealed_steps(workdir):
+        return {}
+    theirs, run = _read(workdir)
+    their_task = run.get("task", "train")
     if their_task != task:
         raise UserError(
             f"{workdir} holds a run of {their_task}, not of {task}; use another --workdir"
         )
-    ours = _flat(dataclasses.asdict(config))
-    # A field that is younger than the run had its default, as read_config takes it.
-    theirs = _flat(dataclasses.asdict(Config())) | theirs
-    for name in sorted((set(ours) | set(theirs)) - _FREE - free):
-        if ours.get(name) != theirs.get(name):
-            raise UserError(
-                f"{workdir} holds a run with {name} {theirs.get(name)}, not "
-                f"{ours.get(name)}; use another --workdir"
-            )
-    if data and their_data and data != their_data:
+    for name, (old, new) in differences(theirs, config).items():
+        _check_field(workdir, name, old, new, theirs)
+    if data and run.get("data") and data != run["data"]:
         raise UserError(
             f"the images of {config.data.root} are not those that the run in {workdir} began "
-            "with; bring them back, or use another --workdir"
+            f"with; bring them back, or start from its weights: --init-from {workdir} and another "
+            "--workdir"
         )
+    if initial and initial != run.get("initial"):
+        raise UserError(
+            f"the run in {workdir} did not start from that --init-from; leave it out to go on, or "
+            "use another --workdir"
+        )
+    return run
+
+
+def differences(theirs: Config, ours: Config) -> dict[str, tuple[Any, Any]]:
+    """Fields in which two configs compute something else, with both values."""
+    old, new = (_flat(dataclasses.asdict(config)) for config in (theirs, ours))
+    return {
+        name: (old[name], new[name]) for name in sorted(set(old) - _FREE) if old[name] != new[name]
+    }
+
+
+def _check_field(workdir: Path, name: str, old: Any, new: Any, theirs: Config) -> None:
+    hint = f"use another --workdir; --init-from {workdir} starts from this run's weights"
+    if name == "train.epochs" and new > old:
+        if theirs.optim.schedule == "step":
+            return  # the same rates, and more of them
+        hint = (
+            "a cosine schedule ends at rate 0, so this run can't be made longer; "
+            f"--init-from {workdir} with another --workdir trains on from its weights"
+        )
+    raise UserError(
+        f"{workdir} holds a run with {name} {json.dumps(old)}, not {json.dumps(new)}; {hint}"
+    )
+
+
+def data_fingerprint(workdir: Path) -> str | None:
+    """Fingerprint of the images that a workdir's run was trained on; None where it is unknown.
+
+    Raises:
+        UserError: there is no run.
+    """
+    return _read(workdir)[1].get("data")
 
 
 def shared_fields(config: Config) -> str:
@@ -119,12 +143,15 @@ def shared_fields(config: Config) -> str:
 
 
 @contextmanager
-def run_lock(workdir: Path, say: Callable[[str], None]) -> Iterator[None]:
+def run_lock(workdir: Path, say: Callable[[str], None]) -> Iterator[Callable[[], None]]:
     """Let one process at a time train in a workdir, which is made if need be.
 
     Args:
         workdir: of the run.
         say: told where the file system has no locks.
+
+    Yields:
+        A function that raises a UserError where the workdir is no longer the one that was locked.
 
     Raises:
         UserError: another process is training there, or it can't be written.
@@ -133,6 +160,7 @@ def run_lock(workdir: Path, say: Callable[[str], None]) -> Iterator[None]:
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         lock.touch()
+        held = lock.stat()
     except OSError as error:
         raise _cant_write(workdir, error) from error
 
@@ -141,8 +169,20 @@ def run_lock(workdir: Path, say: Callable[[str], None]) -> Iterator[None]:
             f"another process is training in {workdir}; wait for it, or use another --workdir"
         )
 
+    def still_there() -> None:
+        # Another folder of that name would take this run's files as well.
+        try:
+            gone = not os.path.samestat(lock.stat(), held)
+        except OSError:
+            gone = True
+        if gone:
+            raise UserError(
+                f"--workdir {workdir} was removed or renamed while its run was training; where it "
+                "was renamed, the same command goes on with the new name"
+            )
+
     with file_lock(lock, busy, say):
-        yield
+        yield still_there
 
 
 def _cant_write(workdir: Path, error: OSError) -> UserError:
@@ -155,40 +195,38 @@ def read_config(workdir: Path) -> Config:
     Raises:
         UserError: there is no run, or one of another version of this project.
     """
-    path = workdir / "config.json"
+    return _read(workdir)[0]
+
+
+def _read(workdir: Path) -> tuple[Config, dict[str, Any]]:
+    """The config in config.json, and what it says of the run besides.
+
+    Where the file is gone or damaged, the newest checkpoint's copy of it.
+    """
+    path = workdir / CONFIG
     try:
-        return parse_config(path.read_text(encoding="utf-8"))
+        texts = [read_regular(path)]
     except FileNotFoundError:
-        raise UserError(f"{workdir} holds no run; train one first, or check the folder") from None
+        texts = []
     except OSError as error:
         raise UserError(f"can't read {path}: {error.strerror}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path} is not a run's config, or one of another version ({error})"
-        ) from error
-
-
-def parse_config(text: str) -> Config:
-    """The config that json.dumps(dataclasses.asdict(config)) wrote.
-
-    Raises:
-        ValueError, KeyError, TypeError: it is none.
-    """
-    groups = json.loads(text)
-    return Config(
-        data=DataConfig(**_tuples(groups["data"])),
-        model=ModelConfig(**_tuples(groups["model"])),
-        method=MethodConfig(**_tuples(groups["method"])),
-        optim=OptimConfig(**_tuples(groups["optim"])),
-        train=TrainConfig(**_tuples(groups["train"])),
-        evaluate=EvaluateConfig(**_tuples(groups["evaluate"])),
+    steps = sorted(sealed_steps(workdir), reverse=True)
+    seals = (read_seal(workdir, step) for step in steps)
+    for text in itertools.chain(texts, (seal.config.encode() for seal in seals if seal)):
+        groups = checked(text)
+        if groups is not None:
+            run = groups.pop("run", {})
+            try:
+                config = parse_config(json.dumps(groups).encode())
+            except UserError as error:
+                raise UserError(f"{path}: {error}") from error
+            return config, {name: value for name, value in run.items() if value}
+    if not texts and not steps:
+        raise UserError(f"{workdir} holds no run; train one first, or check the folder")
+    raise UserError(
+        f"{path} is {'not as it was written' if texts else 'gone'}, and no checkpoint has a copy; "
+        "restore it, or use another --workdir"
     )
-
-
-def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
-    }
 
 
 def _flat(groups: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,10 @@
 """A comparison as a user runs it, on a tiny network."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +19,7 @@ from pmm_jax.config import Config
 from pmm_jax.errors import UserError
 from pmm_jax.training.display import Display
 from pmm_jax.training.run_log import read_metrics
+from tests.cli.entry import written
 
 pytestmark = pytest.mark.slow
 
@@ -67,3 +73,26 @@ def test_a_stop_ends_the_comparison(
     with pytest.raises(KeyboardInterrupt):
         ablate(read_variants(tiny, ["pmm", "none"]), (0,), tmp_path, Display())
     assert asked == ["pmm"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_comparison_that_is_ended_goes_on(
+    tiny: Config, tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = written(replace(tiny, train=replace(tiny.train, epochs=1000, evaluate_every=0)))
+    command = [sys.executable, "-m", "pmm_jax", "ablate", "--config", path, "--workdir", "all"]
+    command += ["--methods", "pmm", "--seeds", "0"]
+    metrics = tmp_path / "all" / "pmm-seed0" / "metrics.jsonl"
+    steps = 0
+    for _ in range(2):
+        with subprocess.Popen(
+            command, stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(project)}
+        ) as process:
+            while not metrics.exists() or len(read_metrics(metrics.parent)) < steps + 10:
+                assert process.poll() is None, process.stderr and process.stderr.read()
+                time.sleep(0.1)
+            process.send_signal(number)
+            assert process.wait(60) == (130 if number == signal.SIGTERM else -number)
+        steps = len(read_metrics(metrics.parent))
+    assert [line["step"] for line in read_metrics(metrics.parent)] == list(range(1, steps + 1))

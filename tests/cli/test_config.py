@@ -1,10 +1,13 @@
 """Config fields and files that are wrong: one line, exit code 2, never a traceback."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from tests.cli.entry import Program, config_file
+from pmm_jax.cli import load_config
+from pmm_jax.config import Config
+from tests.cli.entry import IMPORTS, Program, config_file
 
 
 @pytest.mark.parametrize(
@@ -88,7 +91,7 @@ def test_a_wrong_value_in_a_file(refused: Program, body: str, word: str) -> None
 
 def test_a_config_is_asked_for(refused: Program) -> None:
     assert "--config FILE is missing" in refused("train.py")
-    assert "--config FILE is missing" in refused("eval.py", "--workdir", "x")
+    assert "x holds no run" in refused("eval.py", "--workdir", "x")
     assert "--config FILE is missing" in refused("pmm_jax", "prepare")
 
 
@@ -112,6 +115,22 @@ def test_an_unknown_config_file(refused: Program) -> None:
             "class A:\n    def __init__(self): ...\nA(x=3)\n",
             ["unexpected keyword argument 'x'"],
         ),
+        ("raise SystemExit(0)\n", ["SystemExit: 0"]),
+        ("import sys\nsys.exit()\n", ["SystemExit"]),
+        ("exit(3)\n", ["SystemExit: 3"]),
+        ("raise KeyboardInterrupt\n", ["KeyboardInterrupt"]),
+        ("raise GeneratorExit\n", ["GeneratorExit"]),
+        ("def f(): f()\nf()\n", ["RecursionError"]),
+        ("raise ValueError('two\\nlines \\x1b[31m')\n", [r"ValueError: two lines \x1b[31m"]),
+        ("config = 3\n", ["must define config = Config(...)"]),
+        ("from pmm_jax.config import Config\nconfig = Config\n", ["must define config"]),
+        ("from pmm_jax.config import Config\nconfig = Config(data=3)\n", ["data is 3"]),
+        ("from pmm_jax.config import *\nconfig = Config(DataConfig(root=b'x'))\n", ["b'x'"]),
+        (
+            "from pmm_jax.config import *\nconfig = Config(DataConfig('folder', 'a\\0b'))\n",
+            ["root"],
+        ),
+        ("x = 1\0\n", ["run.py"]),
     ],
 )
 def test_a_file_that_is_no_config(refused: Program, content: str, words: list[str]) -> None:
@@ -121,6 +140,55 @@ def test_a_file_that_is_no_config(refused: Program, content: str, words: list[st
         assert word in line
 
 
+def test_a_file_that_is_no_text_or_no_file(refused: Program) -> None:
+    Path("binary.py").write_bytes(bytes(range(256)))
+    assert "binary.py" in refused("train.py", "--config", "binary.py")
+    Path("latin.py").write_bytes("name = 'Zürich'".encode("latin-1"))
+    line = refused("train.py", "--config", "latin.py")
+    assert "latin.py" in line
+    assert "not Python" in line
+    Path("large.py").write_bytes(b"#" * 2**21)
+    assert "large.py has more than 1,048,576 bytes" in refused("train.py", "--config", "large.py")
+    Path("folder.py").mkdir()
+    assert "folder.py is a folder" in refused("train.py", "--config", "folder.py")
+    os.mkfifo("pipe.py")
+    assert "pipe.py is a named pipe" in refused("train.py", "--config", "pipe.py")
+    assert "/dev/zero is a device" in refused("train.py", "--config", "/dev/zero")
+    assert "no such file" in refused("train.py", "--config", "")
+    assert "can't be read" in refused("train.py", "--config", "a\0b")
+    line = refused("train.py", "--config", f"{config_file()}/x.py")
+    assert "Not a directory" in line
+
+
+def test_what_a_file_prints_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("run.py").write_text(f"{IMPORTS}print('hello')\nconfig = Config()\n")
+    assert load_config("run.py") == Config()
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "hello\n")
+
+
+def test_a_wrong_value_in_a_file_names_the_file(refused: Program) -> None:
+    line = refused("train.py", "--config", config_file("Config(train=TrainConfig(epochs=0))"))
+    assert "run.py: train.epochs is 0; it must lie between 1 and" in line
+
+
+def test_options_outside_the_config_have_ranges_too(refused: Program) -> None:
+    path = config_file()
+    assert "process is -2" in refused("train.py", "--config", path, "--process=-2")
+    assert "processes is 99999" in refused("eval.py", "--config", path, "--processes", "99999")
+    assert "chunk is 0" in refused("eval.py", "--embeddings", "x.npz", "--chunk", "0")
+    assert "alpha is inf" in refused("eval.py", "--embeddings", "x.npz", "--alpha", "inf")
+    assert "seeds is (0, -1)" in refused(
+        "pmm_jax", "ablate", "--config", path, "--seeds", "0", "-1"
+    )
+    assert "cameras is 10" in refused("pmm_jax", "synthesize", "x", "--cameras", "10")
+    assert "workdir is empty" in refused("train.py", "--config", path, "--workdir=")
+
+
+def test_a_switch_of_an_entry_points_own_can_be_turned_off(refused: Program) -> None:
+    assert "none.npz" in refused("eval.py", "--embeddings", "none.npz", "--no-json", "--no-roc")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -128,17 +196,28 @@ def test_a_file_that_is_no_config(refused: Program, content: str, words: list[st
         (["--data.image-size", "384", "100"], ["width 100", "96 or 128"]),
         (["--data.image-size", "384", "20"], ["width 20", "use 32 "]),
         (["--method.block", "5", "2"], ["height 384", "block height 5", "320 or 400"]),
-        (["--method.block", "0", "2"], ["block height", "at least 1"]),
+        (
+            ["--method.block", "0", "2"],
+            ["method.block is (0, 2)", "each must lie between"],
+        ),
         (["--method.top-k", "33"], ["method.top_k 33", "between 1 and 32", "24x8"]),
-        (["--method.top-k", "0"], ["method.top_k 0", "between 1 and 32"]),
+        (["--method.top-k", "0"], ["method.top_k is 0", "between 1 and"]),
         (["--data.erase-size", "129"], ["data.erase_size 129", "at most 128"]),
-        (["--optim.eps", "0"], ["optim.eps is 0.0", "above 0"]),
+        (["--optim.eps", "0"], ["optim.eps is 0.0", "between 1e-16 and 1"]),
         (["--optim.decay-epochs", "300", "200"], ["300 and 200", "ascend"]),
-        (["--data.image-size", "96", "8", "--method.name", "baseline"], ["(96, 8)", "16 x 16"]),
-        (["--train.epochs", "0"], ["train.epochs is 0", "at least 1"]),
+        (
+            ["--data.image-size", "96", "8", "--method.name", "baseline"],
+            ["(96, 8)", "between 16 and"],
+        ),
+        (["--train.epochs", "0"], ["train.epochs is 0", "between 1 and"]),
         (["--optim.peak-lr", "nan"], ["optim.peak_lr is nan"]),
         (["--data.flip-probability", "1.5"], ["data.flip_probability is 1.5", "between 0 and 1"]),
-        (["--data.identities-per-batch", "1"], ["data.identities_per_batch is 1", "at least 2"]),
+        (["--data.identities-per-batch", "1"], ["data.identities_per_batch is 1", "between 2 and"]),
+        (
+            ["--data.identities-per-batch", "4096", "--data.images-per-identity", "8"],
+            ["32,768 images of 384x128", "at most 14,563", "data.identities_per_batch"],
+        ),
+        (["--evaluate.batch-size", "16000"], ["16,000 images", "evaluate.batch_size"]),
     ],
 )
 def test_numbers_that_do_not_fit(refused: Program, arguments: list[str], words: list[str]) -> None:

@@ -39,6 +39,19 @@ def test_a_corrupt_image_is_named(refused: Program, people: Path) -> None:
     assert f"query/{image.name}: can't be decoded" in line
 
 
+@pytest.mark.parametrize("name", ["x\x1b[2J.jpg", "x\nerror: all is lost.jpg", "\udcff.jpg"])
+def test_names_of_files_can_not_forge_a_line(refused: Program, name: str) -> None:
+    Path("set/ann").mkdir(parents=True)
+    Path("set/bob").mkdir()
+    Path("set/ann", name).touch()
+    Path("set/bob/1.jpg").touch()
+    config = ["--config", config_file(), "--data.name", "folder", "--data.train-fraction", "1"]
+    line = refused("pmm_jax", "prepare", *config, "--data.root", "set")
+    assert "\x1b" not in line
+    assert "\n" not in line
+    assert "\\" in line
+
+
 def test_people_seen_by_one_camera_only(refused: Program, people: Path) -> None:
     shutil.copytree(people, "set")
     for image in Path("set/bounding_box_test").glob("*_c2*"):
@@ -60,11 +73,10 @@ def test_weights_that_are_not_there(refused: Program, tiny: Config) -> None:
     assert "none.safetensors" in line
 
 
-@pytest.mark.parametrize("name", ["train.py", "eval.py"])
-def test_a_workdir_of_another_config(refused: Program, tiny: Config, name: str) -> None:
+def test_a_workdir_of_another_config(refused: Program, tiny: Config) -> None:
     claim(Path("run"), replace(tiny, train=replace(tiny.train, seed=5)))
     Path("run/metrics.jsonl").write_text('{"step": 1, "epoch": 1, "loss": 9.0}\n')
-    line = refused(name, "--config", written(tiny), "--workdir", "run")
+    line = refused("train.py", "--config", written(tiny), "--workdir", "run")
     assert "run holds a run with train.seed 5, not 0" in line
 
 
@@ -101,3 +113,21 @@ def test_embeddings_that_are_not_there(refused: Program) -> None:
     refused("eval.py", "--embeddings")
     Path("text.npz").write_text("hello")
     assert "text.npz is not an npz file" in refused("eval.py", "--embeddings=text.npz")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--model.weights", "none.pth"], "model.weights none.pth is no file"),
+        (["--model.weights", "imagenet"], "needs model.width 1 and model.depth 3 4 6 3"),
+        (
+            ["--method.name", "a_cutmix", "--method.guide", "none.pth"],
+            "method.guide none.pth is no file",
+        ),
+    ],
+)
+def test_weights_are_looked_for_before_the_data(
+    refused: Program, tiny: Config, arguments: list[str], words: str
+) -> None:
+    line = refused("train.py", "--config", written(tiny), "--data.root", "nowhere", *arguments)
+    assert words in line

@@ -113,3 +113,100 @@ def test_missing_columns_and_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "set.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match=r"set\.csv:1 is not UTF-8"):
         folder.scan(tmp_path / "set.csv", 0.5)
+
+
+LONG = "8901410321111851072012345"
+
+
+def test_identities_and_cameras_of_any_length_are_names(tmp_path: Path) -> None:
+    """Beyond 64 bits they would overflow, or collide."""
+    lines = [f"a.jpg,{LONG}0,{LONG}2,query", f"b.jpg,{LONG}0,{LONG}1,gallery"]
+    found = folder.scan(write_table(tmp_path, *lines, f"c.jpg,{'9' * 5000},7,train"), 0.5)
+    assert rows(found, "query") == [("a.jpg", f"{LONG}0", 2)]
+    assert rows(found, "gallery") == [("b.jpg", f"{LONG}0", 1)]
+    assert found.camera_names == {0: "7", 1: f"{LONG}1", 2: f"{LONG}2"}
+    assert "9" * 5000 in found.names.values()
+
+
+@pytest.mark.parametrize(
+    ("cameras", "numbers"),
+    [
+        (["3", "12", "0"], [3, 12, 0]),
+        (["cam3", "cam12", "cam1"], [3, 12, 1]),
+        (["c003", "c012", "c001"], [3, 12, 1]),
+        (["3", "cam12", "roof"], [0, 1, 2]),
+        (["9223372036854775807", "1", "2"], [2**63 - 1, 1, 2]),
+        (["9223372036854775808", "1", "2"], [2, 0, 1]),
+        (["18446744073709551615", "1", "2"], [1, 0, 2]),
+    ],
+)
+def test_numbers_of_cameras(tmp_path: Path, cameras: list[str], numbers: list[int]) -> None:
+    splits = ("train", "query", "gallery")
+    lines = [f"{s}.jpg,a,{c},{s}" for s, c in zip(splits, cameras, strict=True)]
+    found = folder.scan(write_table(tmp_path, *lines), 0.5)
+    assert [record.camera for record in found.records()] == numbers
+    assert [found.camera_names[number] for number in numbers] == cameras
+
+
+def test_camera_minus_one_is_unknown(tmp_path: Path) -> None:
+    lines = ["a.jpg,x,-1,query", "b.jpg,x,-1,gallery"]
+    found = folder.scan(write_table(tmp_path, *lines), 0.5)
+    assert [record.camera for record in found.records()] == [-1, -2]
+
+
+def test_cameras_may_be_ignored(tmp_path: Path) -> None:
+    lines = ["a.jpg,x,4,query", "a.jpg,x,4,gallery", "b.jpg,x,,gallery"]
+    found = folder.scan(write_table(tmp_path, *lines), 0.5, cameras=False)
+    assert [record.camera for record in found.records()] == [-1, -1, -2]
+    assert not found.problems
+    assert not found.camera_names
+
+
+def test_backslashes_are_slashes_where_the_table_was_written_on_windows(tmp_path: Path) -> None:
+    write(tmp_path, "d/a.jpg", "odd\\b.jpg")
+    lines = ["d\\a.jpg,x,1,query", "odd\\b.jpg,x,2,gallery", "..\\c.jpg,x,1,gallery"]
+    found = folder.scan(write_table(tmp_path, *lines, "C:\\d.jpg,x,1,gallery"), 0.5)
+    assert rows(found, "query") == [("d/a.jpg", "x", 1)]
+    assert rows(found, "gallery") == [("odd\\b.jpg", "x", 2)]
+    assert set(fatal(found)) == {"../c.jpg", "set.csv:5"}
+    assert fatal(found)["set.csv:5"] == "path begins with a Windows drive"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"b\0.jpg,a,1,train", r"set\.csv:2: line holds a NUL"),
+        (b"\xe9.jpg,a,1,train", r"set\.csv:2 is not UTF-8"),
+        (b"b.jpg," + b"9" * 200_000 + b",1,train", r"set\.csv:2 is not CSV .*field limit"),
+        (b'"b.jpg,a,1,train\nc.jpg,b,2,train', r"set\.csv:3: line lacks its path or id"),
+        (b"b.jpg,a,1," + b"x" * 5000, r"set\.csv:2: split is none .*xxx\.\.\.xxx"),
+        (b"", r"found no images"),
+    ],
+)
+def test_hostile_lines_are_refused_by_number(tmp_path: Path, line: bytes, said: str) -> None:
+    table = tmp_path / "set.csv"
+    table.write_bytes(b"path,id,camera,split\n" + line + b"\n")
+    with pytest.raises(UserError, match=said) as raised:
+        folder.scan(table, 0.5)
+    assert len(str(raised.value)) < 500
+
+
+def test_a_path_that_no_system_opens_is_no_traceback(tmp_path: Path) -> None:
+    lines = [f"{'x' * 5000}.jpg,a,1,query", f"{'x/' * 5000}y.jpg,a,1,gallery", "z\\z.jpg,a,,train"]
+    found = folder.scan(write_table(tmp_path, *lines), 0.5)
+    assert len(list(found.records())) == 3
+
+
+@pytest.mark.parametrize(("mark", "shown"), [(";", "';'"), ("\t", r"'\\t'")])
+def test_other_marks_than_commas_are_named(tmp_path: Path, mark: str, shown: str) -> None:
+    with pytest.raises(UserError, match=f"separated by commas, not by {shown}"):
+        folder.scan(write_table(tmp_path, header=f"path{mark}id{mark}split"), 0.5)
+
+
+def test_a_table_elsewhere_is_told_where_it_could_lie(tmp_path: Path) -> None:
+    write(tmp_path, "set/a.jpg", "set/b.jpg")
+    lines = ["../set/a.jpg,a,1,query", f"{tmp_path}/set/b.jpg,a,2,gallery"]
+    found = folder.scan(write_table(tmp_path / "lists", *lines), 0.5)
+    assert {problem.path for problem in found.problems} == {"../set/a.jpg", "../set/b.jpg"}
+    (hint,) = {problem.hint for problem in found.problems}
+    assert f"a CSV file in {tmp_path}, which holds them all" in hint

@@ -10,7 +10,7 @@ from PIL import Image
 from pmm_jax.config import DataConfig
 from pmm_jax.data import layouts
 from pmm_jax.data.prepare import prepare
-from pmm_jax.data.records import Record, Scan
+from pmm_jax.data.records import NOT_AN_IMAGE, OTHER_FORMAT, Record, Scan
 from pmm_jax.data.split import open_split
 from pmm_jax.errors import UserError
 
@@ -210,6 +210,67 @@ def test_msmt17_missing_parts_are_named(tmp_path: Path) -> None:
     (write_msmt17(tmp_path) / "list_val.txt").unlink()
     with pytest.raises(UserError, match=r"no list_val\.txt"):
         layouts.msmt17(tmp_path)
+
+
+# Numbers and names that are not what they should be
+
+
+@pytest.mark.parametrize(
+    "name", [f"{'9' * 20}_c1s1_000001_00.jpg", f"0001_c{'9' * 5000}s1_000001_00.jpg"]
+)
+def test_numbers_beyond_64_bits_are_fatal(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, MARKET)
+    listdir = os.listdir
+    monkeypatch.setattr(layouts.os, "listdir", lambda path: [*listdir(path), name])
+    found = layouts.market1501(tmp_path)
+    assert reasons(found, fatal=True)[f"query/{name}"] == layouts.TOO_LONG
+
+
+def test_msmt17_lists_with_odd_numbers_and_bytes(tmp_path: Path) -> None:
+    write_msmt17(tmp_path)
+    query = tmp_path / "list_query.txt"
+    line = query.read_text().split()[0]
+    query.write_text(f"{line} 0\n{line} {'9' * 5000}\n{line} \u00b2\n")
+    found = layouts.msmt17(tmp_path)
+    assert reasons(found, fatal=True) == {"list_query.txt:2": layouts.TOO_LONG}
+    assert list(reasons(found)) == ["list_query.txt:3"]
+    query.write_bytes(f"{line} 0\n0000/0000_000_01_\0.jpg 0\n".encode())
+    assert "NUL" in next(iter(reasons(layouts.msmt17(tmp_path), fatal=True).values()))
+    query.write_bytes(b"\n\xff\n")
+    with pytest.raises(UserError, match=r"list_query\.txt:2 is not UTF-8"):
+        layouts.msmt17(tmp_path)
+
+
+def test_a_folder_without_a_fitting_name_says_what_it_holds(tmp_path: Path) -> None:
+    names = [f"000{i}_c1_{i}.png" for i in range(5)]
+    write(tmp_path, MARKET | {"bounding_box_train": names})
+    with pytest.raises(UserError) as raised:
+        layouts.market1501(tmp_path)
+    message = str(raised.value)
+    assert "5 x name is not like 0002_c1s1_000451_03.jpg" in message
+    assert "bounding_box_train/0000_c1_0.png" in message
+    assert message.endswith("data.name folder reads names like 0002_c1_anything.jpg")
+
+
+def test_an_empty_folder_and_one_in_capitals_are_named(tmp_path: Path) -> None:
+    write(tmp_path, MARKET | {"query": []})
+    with pytest.raises(UserError, match="query, which is empty"):
+        layouts.market1501(tmp_path)
+    (tmp_path / "query").rename(tmp_path / "Query")
+    with pytest.raises(UserError, match="no folder query; rename Query to query"):
+        layouts.market1501(tmp_path)
+
+
+def test_images_of_other_formats_are_told_from_other_files(tmp_path: Path) -> None:
+    write(tmp_path, MARKET)
+    write(tmp_path, {"query": ["0001_c1s1_001051_00.tif", "._0001.tif", "a.txt"]})
+    assert reasons(layouts.market1501(tmp_path)) == {
+        "query/0001_c1s1_001051_00.tif": OTHER_FORMAT,
+        "query/._0001.tif": NOT_AN_IMAGE,
+        "query/a.txt": NOT_AN_IMAGE,
+    }
 
 
 @pytest.mark.real_data

@@ -63,7 +63,7 @@ def test_re_ranking_and_single_shot_differ_from_the_plain_ranking() -> None:
         ("--intervals are of one gallery", {"single_shot": 2}, {"intervals": True}),
         ("needs 1 <= k2 <= k1", {"rerank": True, "k1": 1000}, {}),
         ("needs 1 <= k2 <= k1", {"k2": 30}, {}),
-        ("weight of re-ranking is 2", {"weight": 2.0}, {}),
+        ("weight is 2", {"weight": 2.0}, {}),
         ("depth is 0", {"index": "Flat", "depth": 0}, {}),
         ("probes is 0", {"index": "Flat", "probes": 0}, {}),
         ("expand_queries is -1", {"expand_queries": -1}, {}),

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -68,11 +70,24 @@ def test_multi_query_of_unknown_cameras_pools_by_identity() -> None:
         multi_query(query, query, "average")
 
 
-def test_cameras_unknown_already_stay_as_they_are() -> None:
+def test_one_path_is_one_image_in_query_and_gallery() -> None:
     images = people(0, 30)
-    unknown = Embeddings(images.features, images.identities, -5 - np.arange(30))
-    part = Embeddings(images.features[:9], images.identities[:9], unknown.cameras[:9])
-    assert without_cameras(part, unknown) == (part, unknown)
+    images = replace(images, paths=np.array([f"{i}.jpg" for i in range(30)]))
+    query, gallery = without_cameras(images.take(np.arange(9)), images.take(np.arange(3, 30)))
+    is_one = query.cameras[:, None] == gallery.cameras
+    assert np.argwhere(is_one).tolist() == [[i, i - 3] for i in range(3, 9)]
+
+
+@pytest.mark.parametrize(
+    "cameras", [np.full(30, -1), np.full(30, 7), np.arange(30) % 3 - 2, -1 - np.arange(30)]
+)
+def test_without_cameras_their_numbers_count_for_nothing(cameras: np.ndarray) -> None:
+    query, gallery = people(0, 30), people(1, 30)
+    expected = evaluate_embeddings(*without_cameras(query, gallery))
+    found = evaluate_embeddings(
+        *without_cameras(replace(query, cameras=cameras), replace(gallery, cameras=cameras))
+    )
+    np.testing.assert_array_equal(found.average_precision, expected.average_precision)
 
 
 def test_single_shot_draws_identity_0_too_where_somebody_asks_for_it() -> None:

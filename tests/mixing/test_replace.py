@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from pmm_jax.config import Config, DataConfig, MethodConfig
+from pmm_jax.config_check import dropped_rows
 from pmm_jax.mixing import Draws, draw_mixing, replace_blocks
-from pmm_jax.mixing.batch_drop import batch_drop, draw_corner, dropped_rows
+from pmm_jax.mixing.batch_drop import batch_drop, draw_corner
 
 N, H, W, C = 4, 6, 4, 3
 BLOCK, TOP_K = (3, 2), 2

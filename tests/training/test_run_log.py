@@ -1,31 +1,118 @@
 """What a run writes about itself."""
 
+import json
+import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pmm_jax.training.run_log import BEFORE, MetricsFile, read_lines, read_metrics
+from pmm_jax.training.run_log import (
+    BEFORE,
+    DAMAGED,
+    METRICS,
+    MetricsFile,
+    read_lines,
+    read_metrics,
+)
+
+
+def logged(folder: Path, losses: list[float]) -> str:
+    """The text of a fresh file with a line for each loss."""
+    log = MetricsFile(folder, 0)
+    for step, loss in enumerate(losses, 1):
+        log.write(step, 1, {"loss": loss}, "train")
+    log.close()
+    return log.text
+
+
+def steps(folder: Path) -> list[float]:
+    return [line["step"] for line in read_metrics(folder)]
 
 
 def test_lines_past_the_checkpoint_are_written_again(tmp_path: Path) -> None:
-    log = MetricsFile(tmp_path, 0)
-    for step in (1, 2, 3):
-        log.write(step, 1, {"loss": float(step)}, "train")
+    lines = logged(tmp_path, [1.0, 2.0, 3.0]).splitlines(keepends=True)
+    said: list[str] = []
+    log = MetricsFile(tmp_path, 2, "".join(lines[:2]), said.append)
+    assert steps(tmp_path) == [1, 2]
+    log.write(3, 1, {"loss": 3.0}, "train")
     log.close()
-    MetricsFile(tmp_path, 2).close()
-    assert [line["step"] for line in read_metrics(tmp_path)] == [1, 2]
+    assert (tmp_path / METRICS).read_text() == log.text == "".join(lines)
+    assert said == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: b"null" + text[4:],
+        lambda text: text.replace(b"1.0", b"1.5"),
+        lambda text: b"\xff" + text,
+        lambda text: text.splitlines(keepends=True)[1],
+    ],
+    ids=["no object", "another number", "not UTF-8", "a line less"],
+)
+def test_what_is_not_as_written_is_kept_and_mended(
+    tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    text, said = logged(tmp_path, [1.0, 2.0]), list[str]()
+    damaged = damage(text.encode())
+    (tmp_path / METRICS).write_bytes(damaged)
+    MetricsFile(tmp_path, 2, text, said.append).close()
+    assert (tmp_path / METRICS).read_text() == text
+    assert (tmp_path / DAMAGED).read_bytes() == damaged
+    assert len(said) == 1
+    assert DAMAGED in said[0]
+
+
+@pytest.mark.parametrize("keep", [0, 10, None])
+def test_what_was_cut_short_or_removed_is_written_again(tmp_path: Path, keep: int | None) -> None:
+    text, said = logged(tmp_path, [1.0, 2.0]), list[str]()
+    (tmp_path / METRICS).write_text(text[:keep]) if keep else (tmp_path / METRICS).unlink()
+    MetricsFile(tmp_path, 2, text, said.append).close()
+    assert (tmp_path / METRICS).read_text() == text
+    assert said == []
+
+
+def test_damaged_lines_cost_a_reader_themselves_alone(tmp_path: Path) -> None:
+    path = tmp_path / METRICS
+    path.write_bytes(b'{"step": 1}\nnull\n\xff\xfe\n[1]\n{"step": 2, "ep\n{"step": 3}\n{"step": 4')
+    assert steps(tmp_path) == [1, 3]
+
+
+def test_numbers_that_json_has_no_word_for_are_null(tmp_path: Path) -> None:
+    text = logged(tmp_path, [float("inf"), float("nan"), 1.0])
+    assert [json.loads(line)["loss"] for line in text.splitlines()] == [None, None, 1.0]
+    assert "Infinity" not in text
+    assert "NaN" not in text
 
 
 def test_a_start_from_nothing_keeps_what_was_logged_before(tmp_path: Path) -> None:
     for loss in (1.0, 2.0):
-        log = MetricsFile(tmp_path, 0)
-        log.write(1, 1, {"loss": loss}, "train")
-        log.close()
+        logged(tmp_path, [loss])
     MetricsFile(tmp_path, 0).close()
     assert read_metrics(tmp_path) == []
     assert [line["loss"] for line in read_lines(tmp_path / BEFORE)] == [1.0, 2.0]
+
+
+def event_pb2() -> Any:
+    from pmm_jax.training.run_log import _tensorboard
+
+    return _tensorboard()[2].Event
+
+
+def test_tensorboard_reads_the_events(tmp_path: Path) -> None:
+    logged(tmp_path, [1.0, 0.5])
+    (file,) = tmp_path.glob("events.out.tfevents.*")
+    data, found = file.read_bytes(), []
+    while data:  # TFRecord: length, its checksum, the event, its checksum
+        (length,) = struct.unpack("<Q", data[:8])
+        event = event_pb2().FromString(data[12 : 12 + length])
+        found += [(event.step, v.tag, v.simple_value) for v in event.summary.value]
+        data = data[16 + length :]
+    assert found == [(1, "train/loss", 1.0), (2, "train/loss", 0.5)]
 
 
 def test_writing_events_leaves_torch_alone(tmp_path: Path) -> None:

@@ -100,6 +100,7 @@ def _fault(where: str, row: dict[str, str]) -> Problem | None:
 
 def _path(folder: Path, path: str) -> str:
     """The path from the CSV file's folder on, with forward slashes."""
+    path = os.path.expanduser(path)
     # A backslash can be part of a name here; most often the table was written on Windows.
     if "\\" in path and not os.path.isfile(folder / path):
         path = path.replace("\\", "/")

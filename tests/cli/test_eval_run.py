@@ -1,0 +1,82 @@
+"""eval.py takes the run's own config from its workdir; options change its evaluation alone."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from eval import _run_to_evaluate as run_to_evaluate
+from pmm_jax.config import Config, DataConfig, EvaluateConfig, ModelConfig
+from pmm_jax.errors import UserError
+from pmm_jax.training.workdir import claim
+
+OWN = Config(
+    data=DataConfig(name="folder", root="people", image_size=(192, 64)),
+    model=ModelConfig(width=0.25),
+    evaluate=EvaluateConfig(rerank=True),
+)
+
+
+@pytest.fixture
+def workdir(tmp_path: Path) -> str:
+    claim(tmp_path / "run", OWN)
+    return str(tmp_path / "run")
+
+
+def config_file(folder: Path, body: str) -> str:
+    file = folder / "config.py"
+    file.write_text(f"from pmm_jax.config import *\nconfig = Config({body})\n")
+    return str(file)
+
+
+def test_the_workdir_is_enough(workdir: str) -> None:
+    config, options, note = run_to_evaluate(["--workdir", workdir])
+    assert config == OWN
+    assert options.workdir == workdir
+    assert note == ""
+
+
+def test_options_change_the_evaluation_and_where_the_images_lie(workdir: str) -> None:
+    words = ["--evaluate.no-rerank", "--evaluate.distance=cosine", "--data.root", "moved"]
+    config, _, _ = run_to_evaluate(["--workdir", workdir, *words, "--data.workers", "7"])
+    assert config.evaluate == replace(OWN.evaluate, rerank=False, distance="cosine")
+    assert config.data == replace(OWN.data, root="moved", workers=7)
+    assert config.model == OWN.model
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--model.width", "0.5"], r"trained with model\.width 0\.25, not 0\.5; it stays"),
+        (["--data.image-size", "384", "64"], r"image_size \[192, 64\], not \[384, 64\]"),
+        (["--data.name", "market1501"], r"not \"market1501\"; add --cross-domain"),
+        (["--cross-domain", "--model.width", "0.5"], r"model\.width 0\.25, not 0\.5"),
+        (["--model.wdith", "0.5"], r"did you mean --model\.width"),
+    ],
+)
+def test_what_was_trained_stays(workdir: str, words: list[str], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        run_to_evaluate(["--workdir", workdir, *words])
+
+
+def test_a_config_file_is_allowed_and_changes_nothing(workdir: str, tmp_path: Path) -> None:
+    """The options that the training had besides it may be forgotten."""
+    path = config_file(tmp_path, 'data=DataConfig(name="folder", image_size=(192, 64))')
+    config, _, note = run_to_evaluate(["--config", path, "--workdir", workdir])
+    assert config == OWN
+    assert "trained with model.width 0.25" in note
+    assert "image_size" not in note
+
+
+def test_a_config_file_of_another_set_asks_for_a_word(workdir: str, tmp_path: Path) -> None:
+    path = config_file(tmp_path, 'data=DataConfig(name="market1501", root="m")')
+    with pytest.raises(UserError, match=r"names market1501, .* trained on folder"):
+        run_to_evaluate(["--config", path, "--workdir", workdir])
+    config, _, _ = run_to_evaluate(["--config", path, "--workdir", workdir, "--cross-domain"])
+    assert config == replace(OWN, data=replace(OWN.data, name="market1501", root="m"))
+
+
+def test_another_set_may_be_named_by_options(workdir: str) -> None:
+    words = ["--cross-domain", "--data.name", "market1501", "--data.root", "m"]
+    config, _, _ = run_to_evaluate(["--workdir", workdir, *words])
+    assert config == replace(OWN, data=replace(OWN.data, name="market1501", root="m"))
