@@ -52,7 +52,7 @@ class Model:
             (N, D) float32, not normalised: 1536 for the paper's network.
 
         Raises:
-            UserError: an image that can't be read, is no image, or has another type or shape.
+            UserError: an image that can't be read, has no pixels, or has another type or shape.
         """
         check_images("embed", images, batch_size)
         batches = pixel_batches(images, self.image_size, batch_size)

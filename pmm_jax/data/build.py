@@ -210,7 +210,7 @@ def _write(
         files={file.name: size_and_checksum(file) for file in sorted(records.iterdir())},
         names=found.names,
         camera_names=found.camera_names,
-        notes=[[printable(note.path), note.reason] for note in notes],
+        notes=[[note.path, note.reason, note.hint, note.detail] for note in notes],
         splits={
             split: Columns(
                 identities=[record.identity for record in found.splits[split]],

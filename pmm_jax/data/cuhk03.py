@@ -5,10 +5,15 @@ authors distribute it (Li et al., CVPR 2014) beside the protocol's two configura
 """
 
 import io
+import json
+import os
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -73,31 +78,42 @@ def read_config(file: Path) -> dict[str, list[Record]]:
 
     The camera is the view within the pair, 1 or 2, as in the CUHK03-NP folders.
     """
-    from scipy.io import loadmat
-
+    # scipy crashes on some damaged files, which must not end this process.
+    command = [sys.executable, "-P", "-c", _LOADMAT, os.path.abspath(file)]
     try:
-        return _records(loadmat(file, squeeze_me=True))
-    # On a damaged file scipy raises many types (MatReadError, zlib.error, TypeError, ...).
-    except Exception as error:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        return _records(json.loads(done.stdout))
+    except (subprocess.SubprocessError, LookupError, TypeError, ValueError) as error:
         raise UserError(
-            f"{printable(str(file))} is no CUHK03 new-protocol file ({one_line(error)}); get it "
-            "from https://github.com/zhunzhong07/person-re-ranking (evaluation/data/CUHK03)"
+            f"{printable(str(file))} is no CUHK03 new-protocol file, or is damaged; get it from "
+            "https://github.com/zhunzhong07/person-re-ranking (evaluation/data/CUHK03)"
         ) from error
 
 
-def _records(config: dict[str, np.ndarray]) -> dict[str, list[Record]]:
+_LOADMAT = """
+import json, sys
+import numpy as np
+from scipy.io import loadmat
+mat = loadmat(sys.argv[1], squeeze_me=True)
+names = ("filelist", "labels", "train_idx", "query_idx", "gallery_idx")
+json.dump({name: np.ravel(mat[name]).tolist() for name in names}, sys.stdout)
+"""
+"""Program that prints the columns of a MATLAB v5 file as JSON."""
+
+
+def _records(config: dict[str, list[Any]]) -> dict[str, list[Record]]:
     names, labels = config["filelist"], config["labels"]
     splits: dict[str, list[Record]] = {}
     for split in SPLITS:
         splits[split] = []
-        for row in np.atleast_1d(config[f"{split}_idx"]).astype(int) - 1:
-            if row < 0:  # Python would count from the end
-                raise ValueError(f"{split}_idx holds {row + 1}, and counts from 1")
-            name = str(names[row])
+        for index in map(int, config[f"{split}_idx"]):
+            if index < 1:  # Python would count from the end
+                raise ValueError(f"{split}_idx holds {index}, and counts from 1")
+            name = names[index - 1]
             match = KEY.fullmatch(name)
             if match is None:
                 raise ValueError(f"it lists {name!r}, which is not like 1_001_1_01.png")
-            splits[split].append(Record(name, int(labels[row]), int(match["view"])))
+            splits[split].append(Record(name, int(labels[index - 1]), int(match["view"])))
     return splits
 
 

@@ -1,5 +1,6 @@
 """Encoded images to uint8 arrays at the network's size, on the host."""
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,6 +9,7 @@ from PIL import Image
 
 from pmm_jax.data.images import open_image
 from pmm_jax.data.split import Split
+from pmm_jax.errors import UserError
 
 
 def decode(encoded: bytes, image_size: tuple[int, int], name: str = "the image") -> np.ndarray:
@@ -54,6 +56,22 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+def empty_images(shape: tuple[int, ...], limit: str) -> np.ndarray:
+    """Uint8 array for decoded images.
+
+    Raises:
+      UserError: the host has no memory for it; the field that allowed it is named.
+    """
+    try:
+        return np.empty(shape, np.uint8)
+    except MemoryError as error:
+        size = math.prod(shape) / 2**30
+        raise UserError(
+            f"this machine has no {size:.1f} GiB for the decoded training images; set {limit} "
+            "below that, and they are decoded each time"
+        ) from error
+
+
 def decode_split(
     split: Split,
     image_size: tuple[int, int],
@@ -70,8 +88,11 @@ def decode_split(
 
     Returns:
       (N, H, W, 3) uint8, in the split's order: N * H * W * 3 bytes.
+
+    Raises:
+      UserError: as `decode_record`, or there is no memory for all of them.
     """
-    images = np.empty((len(split), *image_size, 3), np.uint8)
+    images = empty_images((len(split), *image_size, 3), "data.device_gib")
 
     def fill(chunk: range) -> int:
         for index in chunk:

@@ -62,7 +62,7 @@ class Index:
     names: dict[int, str]
     """Name of each identity, where the data set names them by more than a number."""
     notes: list[list[str]]
-    """Path and reason of each image in which `prepare` found something odd."""
+    """Path, reason, hint and detail of each image in which `prepare` found something odd."""
     splits: dict[str, Columns]
     camera_names: dict[int, str] = field(default_factory=dict)
     """Name of each camera, where the data set names them by more than a number."""

@@ -7,7 +7,7 @@ import grain
 import numpy as np
 
 from pmm_jax.config import DataConfig
-from pmm_jax.data.decode import decode_record
+from pmm_jax.data.decode import decode_record, empty_images
 from pmm_jax.data.sampler import IdentitySampler
 from pmm_jax.data.split import Split
 
@@ -29,6 +29,9 @@ def image_reader(split: Split, data: DataConfig) -> ReadImages:
 
     Where the split takes no more than data.memory_gib, each image is decoded when it is first asked
     for, and then kept: the first batch waits for its own images alone.
+
+    Raises:
+      UserError: data.memory_gib allows more than there is.
     """
 
     def fresh(positions: np.ndarray) -> np.ndarray:
@@ -40,7 +43,7 @@ def image_reader(split: Split, data: DataConfig) -> ReadImages:
     shape = (len(split), *data.image_size, 3)
     if np.prod(shape, dtype=np.int64) > data.memory_gib * 2**30:
         return fresh
-    kept = np.empty(shape, np.uint8)
+    kept = empty_images(shape, "data.memory_gib")
     is_kept = np.zeros(len(split), bool)
 
     def read(positions: np.ndarray) -> np.ndarray:

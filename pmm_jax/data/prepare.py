@@ -78,7 +78,7 @@ def prepare(
         say(f"{config.name}: prepared in {target}, source unchanged")
         check_matches(config, found, same_camera_rule)
         if not brief:
-            kept = [Problem(path, reason, fatal=False) for path, reason in index.notes]
+            kept = [Problem(path, reason, False, *rest) for path, reason, *rest in index.notes]
             odd = found.problems + kept + unmatched(found, same_camera_rule)
             report_notes(odd, _notes(target), say)
     else:

@@ -59,8 +59,14 @@ def test_people_seen_by_one_camera_only(refused: Program, people: Path) -> None:
         image.unlink()
     for image in Path("set/query").glob("*_c2*"):
         image.unlink()
-    line = refused("train.py", "--config", config_file(), "--data.root", "set")
-    assert "no query of set has a match in another camera" in line
+    arguments = ["--config", config_file(), "--data.root", "set"]
+    for program in (["train.py"], ["pmm_jax", "prepare"], ["pmm_jax", "compare"]):
+        line = refused(*program, *arguments)
+        assert "no query of set has a match in another camera" in line
+    # Where such matches count, what comes next is refused.
+    arguments += ["--evaluate.no-cameras", "--data.identities-per-batch", "100"]
+    for program in (["train.py"], ["pmm_jax", "compare"]):
+        assert "a batch needs 100 identities" in refused(*program, *arguments)
 
 
 def test_too_few_people_for_a_batch(refused: Program, tiny: Config) -> None:

@@ -173,6 +173,16 @@ def test_damaged_images_are_one_line_or_none(tmp_path: Path) -> None:
     assert not any("\n" in line for line in said)
 
 
+def test_a_damaged_configuration_ends_no_process(tmp_path: Path) -> None:
+    """This flip, in the first array's class, kills scipy's reader: a segmentation fault."""
+    file = write_mat(tmp_path) / cuhk03.CONFIGS[0]
+    damaged = bytearray(file.read_bytes())
+    damaged[144] ^= 4
+    file.write_bytes(damaged)
+    with pytest.raises(UserError, match="is no CUHK03 new-protocol file, or is damaged"):
+        cuhk03.scan(tmp_path, "detected")
+
+
 @pytest.mark.parametrize("row", [0, -1, 8, 2**31])
 def test_an_index_out_of_the_list_is_refused(tmp_path: Path, row: int) -> None:
     file = write_mat(tmp_path) / cuhk03.CONFIGS[0]

@@ -26,7 +26,7 @@ SMALL = Index(
     records="folder/1.0.0",
     files={"a.json": [3, 2**32 - 1]},
     names={0: "Åsa", 7: "Bo"},
-    notes=[["a.jpg", "odd"]],
+    notes=[["a.jpg", "odd", "", ""]],
     splits={"train": Columns([7, 0], [-1, 10**18], ["a.jpg", "b.jpg"], [0, 5])},
 )
 

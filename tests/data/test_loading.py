@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from pmm_jax.config import DataConfig
+from pmm_jax.data.decode import decode_split
 from pmm_jax.data.loading import image_reader, ordered_batches, train_batches
 from pmm_jax.data.sampler import IdentitySampler
 from pmm_jax.data.split import Split
@@ -73,6 +74,18 @@ def test_a_large_split_is_decoded_each_time() -> None:
         for _ in range(2):
             np.testing.assert_array_equal(read(positions), expected(positions))
         assert reads(files) == times
+
+
+def test_too_little_memory_for_what_was_allowed_is_one_line() -> None:
+    huge = split(20)
+    wide = replace(DATA, image_size=(2**22, 2**22), memory_gib=2.0**40)
+    for read, field in (
+        (lambda: image_reader(huge, wide), "data.memory_gib"),
+        (lambda: decode_split(huge, wide.image_size, 1), "data.device_gib"),
+    ):
+        with pytest.raises(UserError, match=f"no 983040.0 GiB .*; set {field} below that"):
+            read()
+    assert reads(huge) == []
 
 
 @pytest.mark.parametrize("workers", [1, 3])

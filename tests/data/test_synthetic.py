@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+import os
 import re
+import resource
+import signal
 from collections import Counter, defaultdict
 from dataclasses import replace
 from itertools import combinations
@@ -147,6 +150,29 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path, content: str | No
     with pytest.raises(UserError, match=r"another folder|empty or new folder"):
         synthesize(tmp_path, SMALL)
     assert digest(tmp_path) == before
+
+
+def test_a_marker_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "synthetic.json")
+    with pytest.raises(UserError, match="holds no made-up set"):
+        synthesize(tmp_path, SMALL)
+
+
+def test_a_disk_that_takes_no_more_is_one_line(tmp_path: Path) -> None:
+    """The system refuses the first image, which is larger than the marker."""
+    root = tmp_path / "set"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    answer = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))
+    try:
+        with pytest.raises(UserError) as caught:
+            synthesize(root, SMALL)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, answer)
+    assert str(caught.value).startswith(f"can't write {root} (")
+    assert "File too large" in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_file_is_refused(tmp_path: Path) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
 import multiprocessing
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -24,6 +24,7 @@ from pmm_jax.data.synthetic.shots import (
 )
 from pmm_jax.data.synthetic.streams import Stream, stream
 from pmm_jax.errors import UserError
+from pmm_jax.files import printable, read_regular, write_atomic
 
 MARKER = "synthetic.json"
 TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
@@ -65,19 +66,25 @@ def synthesize(
         for folder in (TRAIN, QUERY, GALLERY):
             (root / folder).mkdir(parents=True, exist_ok=True)
         _mark(root, {**state, "finished": False})
+        with _mapper(workers) as mapper:
+            for done, _ in enumerate(mapper(partial(_draw, root), planned), start=1):
+                if progress is not None:
+                    progress(done, len(planned))
+        _mark(root, {**state, "finished": True})
     except OSError as error:
-        raise UserError(f"can't write {root} ({error.strerror}); name another folder") from error
-    with _mapper(workers) as mapper:
-        for done, _ in enumerate(mapper(partial(_draw, root), planned), start=1):
-            if progress is not None:
-                progress(done, len(planned))
-    _mark(root, {**state, "finished": True})
+        raise UserError(
+            f"can't write {printable(str(root))} ({error.strerror or error}); free room, or name "
+            "another folder"
+        ) from error
     return len(planned)
 
 
 def _draw(root: Path, planned: Planned) -> None:
     path, quality, draw = planned
-    draw().save(root / path, quality=quality)
+    # In memory first: PIL overlooks that a disk took only a part of what it wrote.
+    encoded = io.BytesIO()
+    draw().save(encoded, "JPEG", quality=quality)
+    (root / path).write_bytes(encoded.getvalue())
 
 
 @contextmanager
@@ -147,8 +154,8 @@ def _finished(root: Path, state: dict[str, Any]) -> bool:
     if not any(root.iterdir()):
         return False
     try:
-        found = json.loads((root / MARKER).read_text())
-    except (OSError, ValueError):
+        found = json.loads(read_regular(root / MARKER))
+    except (OSError, ValueError, UserError):
         raise UserError(
             f"{root} is not empty and holds no made-up set ({MARKER} is missing or unreadable);"
             " name an empty or new folder"
@@ -162,7 +169,4 @@ def _finished(root: Path, state: dict[str, Any]) -> bool:
 
 
 def _mark(root: Path, state: dict[str, Any]) -> None:
-    # Written aside and renamed: a marker is whole or absent, however the run ends.
-    aside = root / f"{MARKER}.tmp"
-    aside.write_text(json.dumps(state, indent=1) + "\n")
-    os.replace(aside, root / MARKER)
+    write_atomic(root / MARKER, (json.dumps(state, indent=1) + "\n").encode())
