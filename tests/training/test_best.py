@@ -23,7 +23,7 @@ def made_up(mAP: float) -> Ranking:
 
 
 def run(config: Config, workdir: Path, figures: list[float], patch: pytest.MonkeyPatch) -> None:
-    """A run of 6 steps, 2 an epoch, with an evaluation after each epoch."""
+    """A run of 2 steps an epoch, with an evaluation after each epoch."""
     left: Iterator[float] = iter(figures)
 
     def step(state: Any, *_: Any) -> Any:
@@ -31,11 +31,13 @@ def run(config: Config, workdir: Path, figures: list[float], patch: pytest.Monke
 
     patch.setattr(loop, "make_step", lambda *_: step)
     patch.setattr(loop, "evaluate", lambda *_, **__: made_up(next(left)))
-    loop.train(replace(config, train=replace(config.train, evaluate_every=1)), workdir)
+    train = replace(config.train, evaluate_every=1, epochs=len(figures))
+    loop.train(replace(config, train=train), workdir)
 
 
 @pytest.mark.parametrize(
-    ("figures", "best"), [([0.2, 0.9, 0.5], 4), ([0.9, 0.2, 0.5], 2), ([0.2, 0.5, 0.9], 6)]
+    ("figures", "best"),
+    [([0.2, 0.9, 0.5], 4), ([0.9, 0.2, 0.5, 0.3, 0.4, 0.1], 2), ([0.2, 0.5, 0.9], 6)],
 )
 def test_the_best_by_map_and_the_latest_are_kept(
     tiny: Config,
@@ -46,4 +48,5 @@ def test_the_best_by_map_and_the_latest_are_kept(
 ) -> None:
     run(tiny, tmp_path, figures, monkeypatch)
     with Checkpoints(tmp_path, read_only=True) as checkpoints:
-        assert (checkpoints.latest, checkpoints.best) == (6, best)
+        assert (checkpoints.latest, checkpoints.best) == (2 * len(figures), best)
+        assert checkpoints.identities(best) == 9  # its files are there
