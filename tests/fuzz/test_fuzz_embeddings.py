@@ -91,7 +91,7 @@ def test_a_sound_file(sides: Sides) -> None:
         np.savez("f.npz", allow_pickle=False, **sides.arrays)
         found, expected = outcome(evaluated), plain(sides.arrays)
     if isinstance(found, str):
-        assert expected is None or "-1" in found, found
+        assert expected is None, found
     else:
         assert expected is not None
         assert (found["rank1"], found["mAP"]) == pytest.approx(expected, abs=1e-9)
