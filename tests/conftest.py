@@ -1,11 +1,15 @@
 """What all tests share: strict flags, the slow tests' switch, a tiny data set and its config."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 # Ahead of jax's import; child processes inherit it.
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
+# Entry points are imported here, too, and Ctrl-C is pytest's.
+sys.modules["pmm_jax.early"] = ModuleType("pmm_jax.early")
 
 import hypothesis
 import jax

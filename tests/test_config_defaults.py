@@ -60,8 +60,6 @@ OURS = {
     "data.cameras": "read",
     "data.allow_duplicates": False,
     "data.train_fraction": 0.5,
-    "data.cameras": "read",
-    "data.allow_duplicates": False,
     "data.memory_gib": 8.0,
     "data.device_gib": 4.0,
     "data.workers": 2,

@@ -2,7 +2,6 @@
 
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -16,7 +15,6 @@ def inside_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proj
     # A process of its own is for these; this one has many threads, and signals of pytest's.
     monkeypatch.setattr("pmm_jax.cli.keep_freed_memory", lambda: False)
     monkeypatch.setattr("pmm_jax.cli._interrupt_on_signals", lambda: None)
-    monkeypatch.setitem(sys.modules, "pmm_jax.early", ModuleType("pmm_jax.early"))
 
 
 @pytest.fixture
