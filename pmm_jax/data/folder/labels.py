@@ -167,7 +167,8 @@ def _level_of_cameras(where: Path, files: list[File]) -> int:
 
 def _viper(files: list[File]) -> list[Entry]:
     """Entries of VIPeR, whose cameras have one image of each identity; of other sets none."""
-    cameras = {file.folders[0].lower() for file in files}
+    if {file.folders[0].lower() for file in files} != VIPER_CAMERAS:
+        return []
     matches = [VIPER.match(file.name) for file in files]
     entries = [
         Entry(file.path, match["identity"], file.folders[0].lower())
@@ -175,7 +176,7 @@ def _viper(files: list[File]) -> list[Entry]:
         if match
     ]
     once = len({(entry.identity, entry.camera) for entry in entries}) == len(files)
-    return entries if once and cameras == VIPER_CAMERAS else []
+    return entries if once else []
 
 
 def check_names(source: Path, entries: Iterable[Entry]) -> None:
