@@ -8,8 +8,6 @@ from types import ModuleType
 
 # Ahead of jax's import; child processes inherit it.
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
-# Entry points are imported here, too, and Ctrl-C is pytest's.
-sys.modules["pmm_jax.early"] = ModuleType("pmm_jax.early")
 
 import hypothesis
 import jax
@@ -25,6 +23,9 @@ from pmm_jax.config import (
     TrainConfig,
 )
 from pmm_jax.data.synthetic import SyntheticSettings, synthesize
+
+# Entry points are imported here, too, and Ctrl-C is pytest's.
+sys.modules["pmm_jax.early"] = ModuleType("pmm_jax.early")
 
 PEOPLE = SyntheticSettings(
     train_identities=9,
