@@ -169,11 +169,12 @@ def load_torch(path: str | PathLike, image_size: tuple[int, int] = (384, 128)) -
     """The model in a PyTorch file: of the PMM release, BDB, this project, or a bare ResNet-50.
 
     The file is read without executing anything in it, and every name in it is accounted for. A
-    torchvision or timm ResNet-50 becomes a trunk with stride 1 in its last layer, as all trunks
-    here, whose map's mean (2048) is the embedding.
+    ResNet-50 of torchvision, timm or another re-ID codebase becomes a trunk with stride 1 in its
+    last layer, as all trunks here, whose map's mean (2048) is the embedding; its classifier or neck
+    is left out, and the log says so.
 
     Args:
-        path: .pth.tar, .pth, .pt (need torch) or .safetensors.
+        path: a PyTorch (needs torch) or safetensors file, whatever its name.
         image_size: height and width in pixels that the model was trained on; the file doesn't say.
 
     Raises:

@@ -26,8 +26,8 @@ _COUNTERS = ("num_batches_tracked", "n_averaged")
 """BatchNorm's and AveragedModel's, which nothing here counts."""
 
 _HEAD = re.compile(
-    r"(fc|classifiers?|cls|heads?|logits|softmax|bottleneck|bnneck|neck|feat|embedding|projector|predictor"
-    r"|global_pool|gem|pixel_mean|pixel_std)([_\d]\w*)?"
+    r"(fc|classifiers?|cls|heads?|logits|bottleneck|bnneck|neck|feat|embedding|projector|predictor"
+    r"|global_pool|gem|pixel_mean|pixel_std)([_\d]\w*)?|softmax"
 )
 """Modules that stand behind a trunk, or normalize its input, in public codebases."""
 

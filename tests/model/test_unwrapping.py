@@ -78,6 +78,7 @@ CODEBASES = {
         "module.base.",
         ["module.bottleneck.0.weight", "module.classifier.bias"],
     ),
+    "BDB's IDE": ("backbone.", ["softmax.weight", "softmax.bias"]),
     "torchvision": ("", ["fc.weight", "fc.bias"]),
 }
 
