@@ -5,8 +5,10 @@ import dataclasses
 import difflib
 import errno
 import io
+import os
 import re
 import runpy
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -110,7 +112,15 @@ def main(program: Callable[[Sequence[str]], None]) -> None:
     keep_freed_memory()
     keep_compiled_programs()
     try:
-        program(sys.argv[1:])
+        try:
+            program(sys.argv[1:])
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has gone, as head does: end as quietly as a signal would. What is
+        # left in the buffer has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
