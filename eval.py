@@ -17,6 +17,7 @@ from pmm_jax.cli import load_config, main, parse, parse_options, take_option
 from pmm_jax.config import Config, DataConfig, RankConfig
 from pmm_jax.errors import UserError
 from pmm_jax.fields import number, path
+from pmm_jax.files import write_atomic
 from pmm_jax.launch import Launch
 
 # `main` has to come before jax is imported.
@@ -41,7 +42,7 @@ class ShowOptions:
     camera_pairs: bool = False
     """Add Rank-1 and mAP of each pair of cameras."""
     per_query: str = path("")
-    """CSV file to write: first match, average precision and mINP of each query."""
+    """CSV file to write: each query's image, what it found first, average precision and mINP."""
     json: bool = False
     """Print one JSON object instead of the table."""
 
@@ -148,7 +149,8 @@ def show(summary: Summary, options: ShowOptions) -> None:
     """
     if options.per_query:
         try:
-            Path(options.per_query).write_text(summary.queries_csv(), encoding="utf-8")
+            table = summary.queries_csv().encode(errors="backslashreplace")
+            write_atomic(Path(options.per_query), table)
         except OSError as error:
             reason = error.strerror or error
             raise UserError(f"--per-query {options.per_query}: {reason}") from error
@@ -175,6 +177,7 @@ def _summary(
         roc=options.roc and first,
         intervals=options.intervals and first,
         camera_pairs=options.camera_pairs and first,
+        per_query=bool(options.per_query),
         share=share,
     )
 

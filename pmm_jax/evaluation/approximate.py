@@ -126,6 +126,7 @@ def evaluate_approximately(
     probes: int = 16,
     depth: int = 1000,
     max_rank: int = 50,
+    first_images: bool = False,
 ) -> Ranking:
     """Rank what an index finds, as `evaluate_embeddings` ranks everything.
 
@@ -141,9 +142,11 @@ def evaluate_approximately(
         probes: as of `find`.
         depth: images found for each query.
         max_rank: length of the CMC, at least 10.
+        first_images: tell which images come first, too.
 
     Raises:
-        UserError: as of `evaluate_embeddings` and `find`.
+        UserError: as of `evaluate_embeddings` and `find`, or embeddings that float32 would hardly
+            tell apart.
     """
     query, gallery = checked("query", query), checked("gallery", gallery)
     shape = len(query.features), len(gallery.features)
@@ -159,9 +162,13 @@ def evaluate_approximately(
         )
     found = find(*distances.prepared(), min(depth, len(kept)), index, probes)
     found = np.where(found < 0, -1, kept[found])
-    figures = Figures(protocol)
-    for i in np.flatnonzero(protocol.counts).tolist():
-        images = found[i][found[i] >= 0]
+    figures = Figures(protocol, first_images)
+    for i, images in enumerate(found):
+        images = images[images >= 0]
+        if first_images:
+            figures.add_found(i, images)
+        if not protocol.counts[i]:
+            continue
         others = np.cumsum(protocol.gallery_ids[images] != protocol.query_ids[i])
         seen = others[np.isin(images, protocol.matches(i))]
         missed = np.full(protocol.counts[i] - len(seen), NEVER)

@@ -26,6 +26,8 @@ class CameraPairs:
 def camera_pairs(query: Embeddings, gallery: Embeddings, chunk: int = 512) -> CameraPairs:
     """Rank one gallery camera's images at a time, and part the queries by camera.
 
+    Negative cameras are unknown, and left out.
+
     Args:
         query: Q images.
         gallery: G images.
@@ -34,7 +36,7 @@ def camera_pairs(query: Embeddings, gallery: Embeddings, chunk: int = 512) -> Ca
     Raises:
         UserError: as of `evaluate_embeddings`.
     """
-    asking, looked_in = np.unique(query.cameras), np.unique(gallery.cameras)
+    asking, looked_in = (np.unique(s.cameras[s.cameras >= 0]) for s in (query, gallery))
     shape = len(asking), len(looked_in)
     queries = np.zeros(shape, np.int64)
     rank1, mAP = np.full(shape, np.nan), np.full(shape, np.nan)

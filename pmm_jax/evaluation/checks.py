@@ -19,6 +19,9 @@ def integer_labels(name: str, values: npt.ArrayLike, count: int, unit: str) -> n
         )
     if array.dtype.kind not in "iu":
         raise UserError(f"{name} holds {array.dtype}; it must hold integers")
+    if array.dtype == np.uint64 and count and array.max() > np.iinfo(np.int64).max:
+        row = int(np.argmax(array))
+        raise UserError(f"{name} holds {array[row]} in row {row}; it must be below 2^63")
     return array.astype(np.int64)
 
 
@@ -36,7 +39,8 @@ def feature_matrix(name: str, values: npt.ArrayLike) -> np.ndarray:
     if array.dtype.kind != "f":
         raise UserError(f"{name} holds {array.dtype}; it must hold float32 or float64")
     with np.errstate(over="ignore"):  # becomes inf, which is refused by name below
-        array = array.astype(np.float32 if array.itemsize <= 4 else np.float64, copy=False)
+        kind = np.float32 if array.itemsize <= 4 else np.float64
+        array = np.ascontiguousarray(array, kind)
     finite = np.isfinite(array).all(axis=1)
     if not finite.all():
         row = int(np.argmin(finite))

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from pmm_jax.errors import UserError
-from pmm_jax.evaluation.checks import feature_matrix, integer_labels
+from pmm_jax.evaluation.checks import feature_matrix
 from pmm_jax.evaluation.embeddings import Embeddings
 from pmm_jax.evaluation.variants import without_cameras
 from pmm_jax.files import user_path
@@ -16,6 +16,8 @@ KIND = (
     "and, where there are cameras, query_cameras and gallery_cameras; or features, ids and cameras "
     "of images that each ask for all the others"
 )
+LARGEST_WHOLE = 2.0**53
+"""Above it, float64 holds no longer every integer."""
 
 
 def load_features(path: str | Path) -> tuple[Embeddings, Embeddings]:
@@ -23,14 +25,14 @@ def load_features(path: str | Path) -> tuple[Embeddings, Embeddings]:
 
     Args:
         path: npz file with `query_features` (Q, D) floating point, `query_ids` and `query_cameras`
-            (Q,) integers, and `gallery_features` (G, D), `gallery_ids` and `gallery_cameras`
-            alike. Without both arrays of cameras no gallery image is removed. Or `features`, `ids`
-            and `cameras`, where query and gallery are one: every image asks for all others that
-            aren't of its identity and camera, or for all others where there are no cameras.
-            Pickled objects are never loaded.
+            (Q,) integers or names, optionally `query_paths` (Q,) strings; and `gallery_features`
+            (G, D) and so on alike. Without both arrays of cameras no gallery image is removed. Or
+            `features`, `ids`, `cameras` and `paths`, where query and gallery are one: every image
+            asks for all others that aren't of its identity and camera, or for all others where
+            there are no cameras. Pickled objects are never loaded.
 
     Returns:
-        Query and gallery, with float32 features and int64 labels.
+        Query and gallery, with float32 or float64 features and int64 labels.
 
     Raises:
         UserError: no such file, not an npz file, or an array that is missing, misshapen, of the
@@ -38,32 +40,119 @@ def load_features(path: str | Path) -> tuple[Embeddings, Embeddings]:
     """
     path = user_path(path)
     names = array_names(path, KIND)
-    if "features" in names:
-        images, has_cameras = _read(path, "", names)
-        return (images, images) if has_cameras else without_cameras(images, images)
-    query, query_has = _read(path, "query_", names)
-    gallery, gallery_has = _read(path, "gallery_", names)
-    if query.features.shape[1] != gallery.features.shape[1]:
-        raise UserError(
-            f"{path}: query_features has length {query.features.shape[1]} and gallery_features "
-            f"{gallery.features.shape[1]}; embed both with the same model"
-        )
-    if query_has != gallery_has:
-        lacks = "gallery_cameras" if query_has else "query_cameras"
+    sides = [""] if "features" in names else ["query_", "gallery_"]
+    found = [side for side in sides if f"{side}cameras" in names]
+    if found and found != sides:
+        lacks = "gallery_cameras" if found == ["query_"] else "query_cameras"
         raise UserError(f"{path} lacks {lacks}; give the cameras of both sides, or of neither")
-    return (query, gallery) if query_has else without_cameras(query, gallery)
-
-
-def _read(path: Path, side: str, names: frozenset[str]) -> tuple[Embeddings, bool]:
-    """The embeddings of one side, and whether the file knows their cameras."""
-    wanted = [f"{side}features", f"{side}ids"]
-    has_cameras = f"{side}cameras" in names
-    if has_cameras:
-        wanted.append(f"{side}cameras")
+    kinds = ["features", "ids", *(["cameras"] if found else [])]
+    wanted = [f"{side}{kind}" for side in sides for kind in kinds]
+    wanted += [f"{side}paths" for side in sides if f"{side}paths" in names]
     arrays = read_npz(path, wanted, KIND)
-    features = feature_matrix(f"{path}: {side}features", arrays[f"{side}features"])
-    count, unit = len(features), f"row of {side}features"
-    labels = [integer_labels(f"{path}: {n}", arrays[n], count, unit) for n in wanted[1:]]
-    if not has_cameras:
-        labels.append(np.zeros(count, np.int64))
-    return Embeddings(features, labels[0], labels[1]), has_cameras
+    features = [feature_matrix(f"{path}: {s}features", arrays[f"{s}features"]) for s in sides]
+    if len({matrix.shape[1] for matrix in features}) > 1:
+        raise UserError(
+            f"{path}: query_features has length {features[0].shape[1]} and gallery_features "
+            f"{features[1].shape[1]}; embed both with the same model"
+        )
+    labels = {}
+    for kind in kinds[1:]:
+        columns = [
+            _one_each(f"{path}: {side}{kind}", arrays[f"{side}{kind}"], len(matrix), side)
+            for side, matrix in zip(sides, features, strict=True)
+        ]
+        labels[kind] = _numbered([f"{path}: {side}{kind}" for side in sides], columns)
+    images = []
+    for i, (side, matrix) in enumerate(zip(sides, features, strict=True)):
+        identities, identity_names = labels["ids"][0][i], labels["ids"][1]
+        cameras, camera_names = np.zeros(len(matrix), np.int64), dict[int, str]()
+        if found:
+            cameras, camera_names = labels["cameras"][0][i], labels["cameras"][1]
+        paths = _paths(path, f"{side}paths", arrays, len(matrix), side)
+        images.append(Embeddings(matrix, identities, cameras, paths, identity_names, camera_names))
+    query, gallery = images[0], images[-1]
+    return (query, gallery) if found else without_cameras(query, gallery)
+
+
+def _one_each(name: str, array: np.ndarray, count: int, side: str) -> np.ndarray:
+    """The array, one value to each image.
+
+    Raises:
+        UserError: another shape.
+    """
+    if array.shape != (count,):
+        raise UserError(
+            f"{name} has shape {array.shape}; it must be ({count},), one to each row of "
+            f"{side}features"
+        )
+    return array
+
+
+def _numbered(
+    names: list[str], columns: list[np.ndarray]
+) -> tuple[list[np.ndarray], dict[int, str]]:
+    """Labels as int64, and the names of those that aren't numbers.
+
+    Integers stay as they are, and so do whole numbers that are stored as floating point. Names,
+    and integers beyond int64, are numbered from 1 on, in query and gallery alike, but for "-1" and
+    "0", which mean what the numbers do.
+
+    Args:
+        names: of the arrays, for messages.
+        columns: of one kind, of each side.
+
+    Raises:
+        UserError: labels that are neither, or one side of each kind.
+    """
+    columns = [_plain(name, column) for name, column in zip(names, columns, strict=True)]
+    if len({column.dtype.kind == "U" for column in columns}) > 1:
+        other = names[1].rpartition(": ")[2]
+        raise UserError(f"{names[0]} and {other} must both hold numbers, or both names")
+    if all(column.dtype.kind != "U" and _fits_int64(column) for column in columns):
+        return [column.astype(np.int64) for column in columns], {}
+    columns = [column.astype(str) for column in columns]
+    known, numbers = np.unique(np.concatenate(columns), return_inverse=True)
+    reserved = {"-1": -1, "0": 0}
+    codes = np.array([reserved.get(name, i) for i, name in enumerate(known.tolist(), 1)])
+    numbers = codes[numbers.ravel()]
+    labels = dict(zip(codes.tolist(), known.tolist(), strict=True))
+    return np.split(numbers, np.cumsum([len(column) for column in columns[:-1]])), labels
+
+
+def _plain(name: str, column: np.ndarray) -> np.ndarray:
+    """The labels as integers or strings.
+
+    Raises:
+        UserError: they are neither.
+    """
+    if column.dtype.kind in "iu" or (column.dtype.kind == "U" and len(column)):
+        return column
+    if column.dtype.kind == "S":
+        try:
+            return np.char.decode(column, "utf-8")
+        except UnicodeDecodeError as error:
+            raise UserError(f"{name} holds bytes that are not UTF-8; save str") from error
+    if column.dtype.kind == "f":
+        is_whole = (np.abs(column) <= LARGEST_WHOLE) & (column == np.rint(column))
+        if is_whole.all():
+            return column.astype(np.int64)
+        row = int(np.argmin(is_whole))
+        raise UserError(
+            f"{name} holds {column[row]} in row {row}; it must hold integers, or names as str"
+        )
+    raise UserError(f"{name} holds {column.dtype}; it must hold integers, or names as str")
+
+
+def _fits_int64(column: np.ndarray) -> bool:
+    return column.dtype.kind == "i" or not len(column) or int(column.max()) < 2**63
+
+
+def _paths(
+    path: Path, name: str, arrays: dict[str, np.ndarray], count: int, side: str
+) -> np.ndarray | None:
+    if name not in arrays:
+        return None
+    found = _plain(f"{path}: {name}", _one_each(f"{path}: {name}", arrays[name], count, side))
+    if found.dtype.kind != "U":
+        raise UserError(f"{path}: {name} holds {found.dtype}; it must hold str")
+    return found

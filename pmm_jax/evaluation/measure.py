@@ -88,6 +88,7 @@ def ranking(
     chunk: int = 512,
     progress: Callable[[int, int], None] | None = None,
     share: Share | None = None,
+    first_images: bool = False,
 ) -> Ranking:
     """Rank a gallery that `settled` gave, as the settings say.
 
@@ -98,6 +99,8 @@ def ranking(
         chunk: as of `evaluate_embeddings`.
         progress: called with (pieces of work done, all of them).
         share: as of `evaluate_embeddings`; what has no shares is done by every process.
+        first_images: tell which images come first, too; with single_shot there is no one gallery
+            that could tell.
 
     Raises:
         UserError: as `evaluate_embeddings`, or settings that exclude each other.
@@ -105,19 +108,26 @@ def ranking(
     check_ranking(settings)
     if settings.index:
         return evaluate_approximately(
-            query, gallery, settings.index, settings.probes, settings.depth
+            query,
+            gallery,
+            settings.index,
+            settings.probes,
+            settings.depth,
+            first_images=first_images,
         )
     if settings.single_shot:
         draws, seed = settings.single_shot, settings.seed
         return single_shot(query, gallery, draws, seed, chunk, progress)
     if not settings.rerank:
-        return evaluate_embeddings(query, gallery, chunk, progress, share=share)
+        return evaluate_embeddings(
+            query, gallery, chunk, progress, share=share, first_images=first_images
+        )
     shape = len(query.features), len(gallery.features)
     protocol = Protocol(query.identities, gallery.identities, query.cameras, gallery.cameras, shape)
     rows = reranked_rows(
         query.features, gallery.features, settings.k1, settings.k2, settings.weight, progress
     )
-    return rank_rows(protocol, rows, 50)
+    return rank_rows(protocol, rows, 50, first_images)
 
 
 def _labels_alone(

@@ -42,6 +42,9 @@ class Ranking:
     """(Q,) float64: each query's matches / rank of the last, NaN where it has no match."""
     first_match: np.ndarray
     """(Q,) float64: rank of each query's first match, from 1, NaN where it has none."""
+    first_images: np.ndarray | None = None
+    """(Q, 2) int64, where they were asked for: gallery index of each query's first match, and of
+    its first image of another identity; -1 where there is none."""
 
     @property
     def hits(self) -> np.ndarray:
@@ -119,19 +122,29 @@ class Row(NamedTuple):
     """Exact distances of gallery images, where there are errors."""
 
 
-def rank_rows(protocol: Protocol, rows: Iterable[np.ndarray], max_rank: int) -> Ranking:
+def rank_rows(
+    protocol: Protocol, rows: Iterable[np.ndarray], max_rank: int, first_images: bool = False
+) -> Ranking:
     """The ranking from one row of exact distances, (G,) floating point, for each query in turn.
+
+    Args:
+        protocol: of these queries and gallery.
+        rows: one for each query.
+        max_rank: length of the CMC, at least 10.
+        first_images: tell which images come first, too.
 
     Raises:
         UserError: NaN or infinity in a row.
     """
-    figures, counter = Figures(protocol), _Counter(protocol)
+    figures, counter = Figures(protocol, first_images), _Counter(protocol)
     for query, row in enumerate(rows):
         # A sum is faster than looking at every value, and finite only where all of them are.
         with np.errstate(over="ignore"):
             total = row.sum()
         if not np.isfinite(total) and not np.isfinite(row).all():
             raise UserError(not_finite("distances", query, row))
+        if first_images:
+            figures.add_first_images(query, Row(row))
         if not protocol.counts[query]:
             continue
         if protocol.counts[query] <= COUNTED_MATCHES:
@@ -144,10 +157,11 @@ def rank_rows(protocol: Protocol, rows: Iterable[np.ndarray], max_rank: int) -> 
 class Figures:
     """Figures of each query, as queries become known in any order."""
 
-    def __init__(self, protocol: Protocol) -> None:
-        """No query is known yet."""
-        self._protocol = protocol
-        self._values = np.zeros((protocol.queries, 4))
+    def __init__(self, protocol: Protocol, first_images: bool = False) -> None:
+        """No query is known yet; `first_images` says whether the first images will be."""
+        self._protocol, self._has_first_images = protocol, first_images
+        # The last two are 1 + the first images, so that a sum over processes keeps them.
+        self._values = np.zeros((protocol.queries, 6))
 
     def add(self, queries: np.ndarray, ahead: np.ndarray) -> None:
         """Queries whose images are ranked.
@@ -178,6 +192,22 @@ class Figures:
         matches, others = self._protocol.matches(query), self._protocol.others(query)
         self.add_one(query, others_ahead(row, matches, others))
 
+    def add_first_images(self, query: int, row: Row) -> None:
+        """The first match and the first image of another identity of one query."""
+        for column, images in enumerate(
+            (self._protocol.matches(query), self._protocol.others(query)), start=4
+        ):
+            if len(images):
+                self._values[query, column] = 1 + nearest(row, images)
+
+    def add_found(self, query: int, images: np.ndarray) -> None:
+        """The same, from the images that an index found, nearest first and without junk."""
+        matches, others = self._protocol.matches(query), self._protocol.others(query)
+        for column, known in enumerate((matches, others), start=4):
+            seen = images[np.isin(images, known)]
+            if len(seen):
+                self._values[query, column] = 1 + seen[0]
+
     def shared(self, total: Callable[[np.ndarray], np.ndarray]) -> None:
         """Put together what several processes know, of different queries.
 
@@ -199,13 +229,14 @@ class Figures:
         """
         check_max_rank(max_rank)
         has_match = self._protocol.counts > 0
-        average, penalty, first, early = self._values[has_match].T
+        average, penalty, first, early = self._values[has_match, :4].T
 
         def each_query(values: np.ndarray) -> np.ndarray:
             result = np.full(self._protocol.queries, np.nan)
             result[has_match] = values
             return result
 
+        first_images = self._values[:, 4:].astype(np.int64) - 1
         ranks = first[first <= max_rank].astype(np.int64)
         hits = np.bincount(ranks - 1, minlength=max_rank)
         return Ranking(
@@ -217,6 +248,7 @@ class Figures:
             average_precision=each_query(average),
             inverse_negative_penalty=each_query(penalty),
             first_match=each_query(first),
+            first_images=first_images if self._has_first_images else None,
         )
 
 
@@ -261,6 +293,15 @@ def others_ahead(row: Row, matches: np.ndarray, others: np.ndarray) -> np.ndarra
     before[is_open] = places[: len(mine)]
     before[is_open] += _count_below(others_high[~is_involved], low, "left")
     return before
+
+
+def nearest(row: Row, images: np.ndarray) -> int:
+    """The nearest of some gallery images, given in ascending order; of equal ones the first."""
+    low, high = _bounds(row, images)
+    near = images[low <= high.min()]
+    if len(near) == 1 or row.settle is None:
+        return int(near[0])
+    return int(near[np.argmin(row.settle(near))])
 
 
 def _bounds(row: Row, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

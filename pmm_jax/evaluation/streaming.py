@@ -88,22 +88,33 @@ class Stream:
         self._identities = np.unique(protocol.gallery_ids[self._kept])
 
     def figures(
-        self, progress: Callable[[int, int], None] | None = None, share: Share | None = None
+        self,
+        progress: Callable[[int, int], None] | None = None,
+        share: Share | None = None,
+        first_images: bool = False,
     ) -> Figures:
         """The figures of every query.
 
         Args:
             progress: called with (gallery images compared, all of them) after each block.
             share: blocks of queries that this process compares; all by default.
+            first_images: tell which images come first, too.
         """
         share = share or Share()
         counts = self._protocol.counts
-        is_few = counts <= (0 if self._distances.is_hard else FEW_MATCHES)
-        figures = Figures(self._protocol)
+        # A whole row tells its first images, and is exact where float32 would hardly help.
+        by_row = first_images or self._distances.is_hard
+        is_few = counts <= (0 if by_row else FEW_MATCHES)
+        figures = Figures(self._protocol, first_images)
         self._count_few(figures, np.flatnonzero(is_few & (counts > 0)), progress, share)
-        for queries, values in self.rows(np.flatnonzero(~is_few), share):
-            for query, row in zip(queries.tolist(), values, strict=True):
-                figures.add_row(query, self._row(query, row))
+        asking = np.arange(len(counts)) if first_images else np.flatnonzero(~is_few)
+        for queries, values in self.rows(asking, share):
+            for query, distances in zip(queries.tolist(), values, strict=True):
+                row = self._row(query, distances)
+                if counts[query]:
+                    figures.add_row(query, row)
+                if first_images:
+                    figures.add_first_images(query, row)
         if progress is not None:
             progress(len(self._kept), len(self._kept))
         figures.shared(share.total)

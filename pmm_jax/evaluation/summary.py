@@ -1,6 +1,8 @@
 """All that eval.py can tell of one evaluation, as text, JSON and CSV."""
 
-from dataclasses import dataclass
+import csv
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,10 +14,24 @@ from pmm_jax.evaluation.camera_pairs import CameraPairs
 from pmm_jax.evaluation.embeddings import Embeddings
 from pmm_jax.evaluation.embeddings import roc as true_positive_rates
 from pmm_jax.evaluation.measure import ranking, settled
+from pmm_jax.evaluation.protocol import JUNK
 from pmm_jax.evaluation.ranking import Ranking
 from pmm_jax.evaluation.streaming import Share
 from pmm_jax.evaluation.table import ranking_json, ranking_table
 from pmm_jax.evaluation.variants import has_no_cameras
+
+QUERY_COLUMNS = (
+    "query",
+    "identity",
+    "camera",
+    "first_match",
+    "first_match_image",
+    "first_wrong_image",
+    "first_wrong_identity",
+    "average_precision",
+    "inverse_negative_penalty",
+)
+"""Of the table of queries."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +39,9 @@ class Summary:
     """A ranking, and what was asked for besides."""
 
     query: Embeddings
-    """As it was compared."""
+    """As the user gave it, or pooled."""
+    gallery: Embeddings
+    """As the user gave it, without junk; images without a path are named by their row in it."""
     ranking: Ranking
     roc: dict[float, float] | None
     """True positive rate at each false positive rate."""
@@ -59,15 +77,51 @@ class Summary:
         return result
 
     def queries_csv(self) -> str:
-        """Each query's identity, camera and figures, which are empty where it has no match."""
-        of = self.ranking
-        columns = of.first_match, of.average_precision, of.inverse_negative_penalty
-        lines = ["query,identity,camera,first_match,average_precision,inverse_negative_penalty"]
-        for i, values in enumerate(zip(*columns, strict=True)):
-            figures = ["" if np.isnan(value) else f"{value:.6g}" for value in values]
-            labels = str(i), str(self.query.identities[i]), str(self.query.cameras[i])
-            lines.append(",".join([*labels, *figures]))
-        return "\n".join(lines) + "\n"
+        """A line for each query: what it is, what it found first, and its figures.
+
+        The columns are those of QUERY_COLUMNS; docs/evaluation.md says what they hold.
+        """
+        lines: list[str] = []
+        table = csv.writer(_Lines(lines), lineterminator="\n")
+        table.writerow(QUERY_COLUMNS)
+        of, query = self.ranking, self.query
+        for i in range(len(query.identities)):
+            match, wrong = (-1, -1) if of.first_images is None else of.first_images[i].tolist()
+            table.writerow(
+                [
+                    _name(query, i),
+                    query.identity_name(i),
+                    query.camera_name(i),
+                    _figure(of.first_match[i]),
+                    _name(self.gallery, match),
+                    _name(self.gallery, wrong),
+                    "" if wrong < 0 else self.gallery.identity_name(wrong),
+                    _figure(of.average_precision[i]),
+                    _figure(of.inverse_negative_penalty[i]),
+                ]
+            )
+        return "".join(lines)
+
+
+class _Lines(NamedTuple):
+    """What csv writes to."""
+
+    lines: list[str]
+
+    def write(self, line: str) -> None:
+        """Keep a line."""
+        self.lines.append(line)
+
+
+def _name(images: Embeddings, image: int) -> str:
+    """Path of an image, or its row where there are no paths; empty for -1."""
+    if image < 0:
+        return ""
+    return str(image) if images.paths is None else str(images.paths[image])
+
+
+def _figure(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.6g}"
 
 
 def summarise(
@@ -78,6 +132,7 @@ def summarise(
     roc: bool = False,
     intervals: bool = False,
     camera_pairs: bool = False,
+    per_query: bool = False,
     share: Share | None = None,
 ) -> Summary:
     """Evaluate as the settings say, and add what is asked for.
@@ -90,6 +145,7 @@ def summarise(
         roc: add true positive rates.
         intervals: add bootstrap intervals.
         camera_pairs: add a table of camera pairs.
+        per_query: tell which images come first for each query.
         share: as of `evaluate_embeddings`.
 
     Raises:
@@ -104,12 +160,19 @@ def summarise(
         raise UserError(
             "--intervals are of one gallery, and single_shot has many; leave out one of them"
         )
+    if camera_pairs and (not settings.cameras or has_no_cameras(query) or has_no_cameras(gallery)):
+        raise UserError(
+            "--camera-pairs needs cameras, and these images have none that is known: with "
+            "no-cameras none counts, and a negative one is unknown"
+        )
+    given = query, gallery
     query, gallery = settled(query, gallery, settings)
-    if camera_pairs and (has_no_cameras(query) or has_no_cameras(gallery)):
-        raise UserError("--camera-pairs needs cameras, and these images have none")
-    result = ranking(query, gallery, settings, chunk, share=share)
+    result = ranking(query, gallery, settings, chunk, share=share, first_images=per_query)
+    kept = np.flatnonzero(np.asarray(given[1].identities) != JUNK)
+    paths = kept.astype(str) if gallery.paths is None else gallery.paths
     return Summary(
-        query=query,
+        query=query if settings.multi_query != "none" else given[0],
+        gallery=replace(gallery, paths=paths),
         ranking=result,
         roc=true_positive_rates(query, gallery, chunk) if roc else None,
         intervals=_intervals(result, settings.seed) if intervals else None,

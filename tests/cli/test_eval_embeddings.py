@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -74,7 +77,7 @@ def test_extras_are_printed_and_queries_written(printed: Program) -> None:
         ("set distance to cosine", ["--expand-queries", "3"]),
         ("depth is 0", ["--index", "Flat", "--depth", "0"]),
         ("can't be combined", ["--rerank", "--single-shot", "3"]),
-        ("images have none", ["--no-cameras", "--camera-pairs"]),
+        ("these images have none", ["--no-cameras", "--camera-pairs"]),
         ("needs 1 <= k2 <= k1 < 150", ["--rerank", "--k1", "500"]),
         ("no/such/queries.csv: No such file", ["--per-query", "no/such/queries.csv"]),
         ("invalid choice", ["--distance", "manhattan"]),
@@ -82,3 +85,25 @@ def test_extras_are_printed_and_queries_written(printed: Program) -> None:
 )
 def test_refusals(refused: Program, words: str, arguments: list[str]) -> None:
     assert words in refused("eval.py", "--embeddings", saved(), *arguments)
+
+
+@pytest.mark.parametrize("arguments", [["--json"], [], ["--help"]])
+def test_a_reader_that_goes_away_ends_it_quietly(project: Path, arguments: list[str]) -> None:
+    command = [sys.executable, str(project / "eval.py"), "--embeddings", saved(), *arguments]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(project)},
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait() == 128 + signal.SIGPIPE
+
+
+def test_a_pipe_is_no_file_of_embeddings(refused: Program) -> None:
+    os.mkfifo("pipe.npz")
+    assert "pipe.npz is a named pipe" in refused("eval.py", "--embeddings", "pipe.npz")

@@ -115,3 +115,21 @@ def test_the_luck_of_queries_counts_where_all_runs_agree() -> None:
 def test_other_runs_are_refused(one: list, other: list, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         runs_interval(np.array(one), np.array(other))
+
+
+def test_the_interval_over_runs_by_hand() -> None:
+    """Two runs of four queries: Student's t at 1 degree of freedom, and a normal over queries."""
+    one = np.array([[0.9, 0.5, np.nan, 0.7, 0.1], [0.8, 0.7, np.nan, 0.9, 0.2]])
+    other = np.array([[0.7, 0.5, np.nan, 0.6, 0.0], [0.4, 0.4, np.nan, 0.9, 0.1]])
+    runs = [(0.2 + 0.0 + 0.1 + 0.1) / 4, (0.4 + 0.3 + 0.0 + 0.1) / 4]
+    queries = [0.3, 0.15, 0.05, 0.1]
+    mean = sum(runs) / 2
+    # Of a sample of runs, so over one fewer than there are.
+    by_run = 12.7062047 * (sum((run - mean) ** 2 for run in runs) / 1) ** 0.5 / 2**0.5
+    by_query = 1.9599640 * (sum((q - mean) ** 2 for q in queries) / 4) ** 0.5 / 4**0.5
+    half = (by_run**2 + by_query**2) ** 0.5
+    found = runs_interval(one, other)
+    assert found == pytest.approx((mean, mean - half, mean + half), rel=1e-6)
+    wider = runs_interval(one, other, level=0.99)
+    assert wider.low < found.low
+    assert wider.high > found.high

@@ -1,3 +1,4 @@
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ from pmm_jax.evaluation import (
     distances,
     evaluate_distances,
     evaluate_embeddings,
+    roc,
     streaming,
 )
 from pmm_jax.evaluation.distances import Distances
@@ -305,3 +307,28 @@ def test_features_that_are_not_finite_are_refused_by_row(value: float) -> None:
 def test_chunk_zero_is_refused() -> None:
     with pytest.raises(UserError, match="chunk is 0"):
         evaluate_embeddings(people(0, 20), people(1, 30), chunk=0)
+
+
+@pytest.mark.parametrize("is_hard", [False, True])
+@pytest.mark.parametrize("figure", [evaluate_embeddings, roc])
+def test_memory_does_not_grow_with_the_matches(
+    figure: Callable[[Embeddings, Embeddings], object],
+    is_hard: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(streaming, "VALUES", 1)
+    rng = np.random.default_rng(0)
+    count = 1500
+    features = rng.standard_normal((count, 8)).astype(np.float32)
+    if is_hard:
+        features[3] *= 1e6
+    images = Embeddings(features, np.arange(count) % 2 + 1, np.arange(count))
+    figure(images, images)  # imports and compiles
+    tracemalloc.start()
+    try:
+        figure(images, images)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    matches = count * (count // 2 - 1)
+    assert peak < 2 * matches  # bytes; a list of them takes 8 each

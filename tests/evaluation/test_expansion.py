@@ -43,3 +43,20 @@ def test_what_cannot_be_done_is_refused() -> None:
         expand_queries(gallery, gallery, 6, 3.0)
     with pytest.raises(UserError, match="all 0 in row 2"):
         unit_length("query", np.array([[1, 0], [0, 1], [0, 0]], np.float32))
+
+
+def test_directions_that_float32_would_not_tell_apart() -> None:
+    rng = np.random.default_rng(0)
+    features = np.ones((40, 12)) + 1e-9 * rng.standard_normal((40, 12))
+    gallery = unit_length("gallery", features)
+    assert len(np.unique(gallery.astype(np.float32), axis=0)) < 40
+    assert len(np.unique(gallery, axis=0)) == 40
+    query = unit_length("query", features[:5])
+    distances = np.square(query[:, None] - gallery).sum(-1)
+    near = np.argsort(distances, axis=1)[:, :4]
+    # Every similarity is 1 to 1e-17, so the expansion is a plain mean.
+    total = query + gallery[near].sum(1)
+    expected = total / np.linalg.norm(total, axis=1)[:, None]
+    found = expand_queries(query, gallery, 4, 3.0)
+    spread = np.abs(gallery - gallery.mean(0)).max()
+    assert np.abs(found - expected).max() < 1e-4 * spread

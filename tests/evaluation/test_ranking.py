@@ -201,3 +201,13 @@ def test_misfits_are_refused_by_name(name: str, changed: dict[str, npt.ArrayLike
     with pytest.raises(UserError, match=name) as caught:
         evaluate_distances(**(fitting | changed))  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 9, 10, 11, 49, 50, 51, 80])
+@pytest.mark.parametrize("max_rank", [10, 50, 60])
+def test_the_cmc_has_every_rank_up_to_its_last(rank: int, max_rank: int) -> None:
+    ids = np.full(80, 2)
+    ids[rank - 1] = 1
+    found = evaluate_distances(np.arange(80.0)[None], [1], ids, [0], np.ones(80, int), max_rank)
+    assert found.cmc.tolist() == [float(rank <= at) for at in range(1, max_rank + 1)]
+    assert found.release_mAP == (1 / rank if rank <= 50 else 0)

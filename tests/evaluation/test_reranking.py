@@ -59,6 +59,21 @@ def test_equals_the_full_matrices(
     np.testing.assert_allclose(found, naive(query, gallery, k1, k2, weight), atol=2e-6)
 
 
+@pytest.mark.parametrize("kind", ["far from 0", "one long row", "clusters far apart"])
+def test_equals_the_full_matrices_where_float32_would_not(kind: str) -> None:
+    query, gallery = (
+        np.round(people(seed, n)[0].astype(float), 4) for seed, n in ((0, 20), (1, 70))
+    )
+    if kind == "far from 0":
+        query, gallery = 1e6 + query, 1e6 + gallery
+    elif kind == "one long row":
+        gallery[30] *= 1e7
+    else:
+        query[::2], gallery[::2] = query[::2] + 1e5, gallery[::2] + 1e5
+    found = np.stack([row.copy() for row in reranked_rows(query, gallery, 8, 3)])
+    np.testing.assert_allclose(found, naive(query, gallery, 8, 3, 0.3), atol=2e-6)
+
+
 def test_it_helps_and_the_metrics_are_those_of_the_full_matrices() -> None:
     (query, *asked), (gallery, *found) = people(2, 60), people(3, 200)
     labels = asked[0], found[0], asked[1], found[1]

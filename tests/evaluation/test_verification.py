@@ -30,3 +30,49 @@ def test_perfect_embeddings_accept_every_match() -> None:
     query = Embeddings(features, identities, np.zeros(20, int))
     gallery = Embeddings(features, identities, np.ones(20, int))
     assert set(module.roc(query, gallery).values()) == {1.0}
+
+
+def line(seed: int) -> tuple[Embeddings, Embeddings]:
+    """One query at 0 and images on a line: every distance is known, no two are equal."""
+    rng = np.random.default_rng(seed)
+    ids = np.repeat([1, 2], [300, 20_000])
+    query = Embeddings(np.zeros((1, 1), np.float32), np.array([1]), np.array([0]))
+    places = np.concatenate([rng.permutation(300) + 0.5, rng.permutation(20_000)])
+    return query, Embeddings(places[:, None].astype(np.float32), ids, np.ones(len(ids), int))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_more_than_the_rate_of_false_pairs_is_accepted(seed: int) -> None:
+    query, gallery = line(seed)
+    places = gallery.features[:, 0]
+    false, true = np.sort(places[gallery.identities == 2]), places[gallery.identities == 1]
+    found = roc(query, gallery)
+    for rate, accepted in ((1e-4, 2), (1e-3, 20), (1e-2, 200)):
+        assert found[rate] == np.mean(true < false[accepted])
+        # One false pair more would have let in another figure, or less.
+    assert found[1e-2] > found[1e-3] > 0
+
+
+def test_a_match_between_two_false_pairs_counts_from_the_rate_of_both_on() -> None:
+    count = 10_000
+    places = np.arange(count + 3, dtype=np.float32)[:, None]
+    ids = np.full(count + 3, 2)
+    ids[[1, 11, 101]] = 1  # behind 1, 10 and 99 false pairs
+    query = Embeddings(np.zeros((1, 1), np.float32), np.array([1]), np.array([0]))
+    found = roc(query, Embeddings(places, ids, np.ones(count + 3, int)))
+    assert found == {1e-4: 1 / 3, 1e-3: 2 / 3, 1e-2: 1.0}
+
+
+@pytest.mark.parametrize("far", [0.0, 1e9])
+def test_rates_are_those_of_float64(far: float) -> None:
+    rng = np.random.default_rng(1)
+    ids = rng.integers(0, 6, 400)
+    features = rng.standard_normal((6, 8))[ids] + rng.standard_normal((400, 8))
+    halves = [slice(100), slice(100, None)]
+    found = []
+    for moved in (np.round(features, 3), far + np.round(features, 3)):
+        query, gallery = (
+            Embeddings(moved[s], ids[s], np.full(len(ids[s]), s.start or 0)) for s in halves
+        )
+        found.append(roc(query, gallery))
+    assert found[1] == pytest.approx(found[0], abs=2e-4)
