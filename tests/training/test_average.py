@@ -47,9 +47,8 @@ def test_a_checkpoint_without_an_average_is_what_it_was_before_there_were_any(
     state = new_state({"w": jnp.ones(2)}, {"mean": jnp.ones(2)}, optax.sgd(0.1, momentum=0.9))
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(1, state)
-    folder = tmp_path / "checkpoints" / "1" / "default"
     with ocp.PyTreeCheckpointer() as reader:
-        saved = reader.metadata(folder).item_metadata.tree
+        saved = reader.metadata(tmp_path / "checkpoints" / "1").item_metadata.tree
     assert set(saved) == {"step", "params", "stats", "optimizer"}
 
 

@@ -170,8 +170,8 @@ MUTANTS = [
     ),
     *of("data/cuhk03.py", "data/test_cuhk03.py")(
         (
-            ".astype(int) - 1:",
-            ".astype(int) - 2:",
+            "name = names[index - 1]",
+            "name = names[index - 2]",
             "CUHK03's images shifted by one",
         ),
         (
