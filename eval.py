@@ -7,6 +7,7 @@ python eval.py --embeddings FILE.npz [--rerank] [--distance cosine] [--roc] [--j
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -76,10 +77,12 @@ def run(arguments: Sequence[str]) -> None:
         file = parse(FileOptions(), arguments, "Rank saved embeddings of any model.")
         from pmm_jax.evaluation import load_features
 
+        _check_output(file)
         summary = _summary(*load_features(file.embeddings), file, file.chunk, file)
         show(summary, file)
         return
     config, options, note = _run_to_evaluate(arguments)
+    _check_output(options)
     # Imported late: saved embeddings need none of what a run does.
     from pmm_jax.training.display import Display
     from pmm_jax.training.evaluate import embed_run, own_share
@@ -139,6 +142,17 @@ def _run_to_evaluate(arguments: Sequence[str]) -> tuple[Config, RunOptions, str]
 def _data_set_of(data: DataConfig, own: DataConfig) -> DataConfig:
     """The run's own fields, with another data set's."""
     return replace(own, **{name: getattr(data, name) for name in DATA_SET})
+
+
+def _check_output(options: ShowOptions) -> None:
+    """Find out before any work whether the file of the queries can be written."""
+    if not options.per_query:
+        return
+    file = Path(options.per_query)
+    if file.is_dir():
+        raise UserError(f"--per-query {file} is a folder; name a file")
+    if not os.access(file.parent, os.W_OK):
+        raise UserError(f"--per-query {file}: {file.parent} is no folder that can be written to")
 
 
 def show(summary: Summary, options: ShowOptions) -> None:

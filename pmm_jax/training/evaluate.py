@@ -83,7 +83,9 @@ def embed_split(
     with display.bar(f"embedding {name}", len(split)) as bar:
         features = embed_batches(run, batches, bar.advance)
     paths = np.asarray(split.filenames)
-    return Embeddings(features, split.identities, split.cameras, paths, split.names)
+    return Embeddings(
+        features, split.identities, split.cameras, paths, split.names, split.camera_names
+    )
 
 
 def embed_both(

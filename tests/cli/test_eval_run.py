@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from eval import _run_to_evaluate as run_to_evaluate
+from eval import run
 from pmm_jax.config import Config, DataConfig, EvaluateConfig, ModelConfig
 from pmm_jax.errors import UserError
 from pmm_jax.training.workdir import claim
@@ -57,6 +58,12 @@ def test_options_change_the_evaluation_and_where_the_images_lie(workdir: str) ->
 def test_what_was_trained_stays(workdir: str, words: list[str], said: str) -> None:
     with pytest.raises(UserError, match=said):
         run_to_evaluate(["--workdir", workdir, *words])
+
+
+def test_where_the_queries_go_is_checked_before_any_work(tmp_path: Path) -> None:
+    for target, said in ((tmp_path, "is a folder"), (tmp_path / "none" / "q.csv", "no folder")):
+        with pytest.raises(UserError, match=said):
+            run(["--embeddings", str(tmp_path / "missing.npz"), "--per-query", str(target)])
 
 
 def test_a_config_file_is_allowed_and_changes_nothing(workdir: str, tmp_path: Path) -> None:
