@@ -42,6 +42,15 @@ def test_decode_of_other_modes(mode: str) -> None:
     np.testing.assert_array_equal(decode(encode(image), ramp.shape), expected)
 
 
+def test_of_16_bits_the_upper_8_are_kept() -> None:
+    upper = np.random.default_rng(0).integers(0, 256, (8, 4))
+    values = (256 * upper + np.random.default_rng(1).integers(0, 256, (8, 4))).astype(np.uint16)
+    stream = io.BytesIO()
+    Image.fromarray(values).save(stream, format="PNG")
+    found = decode(stream.getvalue(), (8, 4))
+    np.testing.assert_array_equal(found, np.repeat(upper[..., None], 3, axis=2))
+
+
 def test_decode_of_a_palette_with_transparency() -> None:
     image = Image.fromarray(np.full((4, 4), 77, np.uint8)).convert("P")
     image.info["transparency"] = bytes(range(256))

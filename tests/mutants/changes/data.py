@@ -98,7 +98,7 @@ MUTANTS = [
             "another gray than torchvision's",
         ),
     ),
-    *of("data/decode.py", "data/test_decode.py")(
+    *of("data/decode.py", "data/test_decode.py", "data/test_images.py")(
         (
             "return np.asarray(to_rgb(image).resize",
             "from PIL import ImageOps\n\n        "
@@ -134,7 +134,7 @@ MUTANTS = [
             "every image is decoded every time",
         ),
     ),
-    *of("data/folder/division.py", "data/test_folder.py")(
+    *of("data/folder/division.py", "data/test_folder_division.py", "data/test_folder.py")(
         (
             "count = round(train_fraction * len(identities))",
             "count = int(train_fraction * len(identities))",
