@@ -1,5 +1,6 @@
 """Tensors of a weights file, by name, without executing what the file may hold."""
 
+import hashlib
 import io
 import json
 import logging
@@ -58,6 +59,8 @@ _FORMS: tuple[tuple[bytes, str], ...] = (
 )
 """Beginnings of what users take for weights, and what to do."""
 
+CHECKSUM = "pmm_jax.sha256"
+"""In the metadata of safetensors files that we write: that format has no checksum of its own."""
 _TORCH_MAGIC = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 """The number that torch pickled ahead of everything else before it wrote zip archives (1.6)."""
 
@@ -112,9 +115,11 @@ def write_file(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
     if not path.name.endswith(ENDINGS):
         raise UserError(f"{path}: its name must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}")
     if path.suffix == ".safetensors":
+        from safetensors import deserialize
         from safetensors.numpy import save
 
-        data = save(dict(tensors))
+        digest = _digest(deserialize(save(dict(tensors))))
+        data = save(dict(tensors), metadata={CHECKSUM: digest})
     else:
         torch = _torch(f"writing {path}")
         values = {name: torch.from_numpy(np.array(value)) for name, value in tensors.items()}
@@ -194,11 +199,22 @@ def _read_safetensors(path: Path, data: bytes, mend: str) -> dict[str, np.ndarra
             f"can't read {path} as safetensors ({_first_line(error)}); {mend}"
         ) from error
     # Of two tensors of one name the library keeps one and says nothing.
-    json.loads(
+    header = json.loads(
         data[8 : 8 + int.from_bytes(data[:8], "little")],
         object_pairs_hook=lambda pairs: _unique(path, pairs),
     )
+    if header.get("__metadata__", {}).get(CHECKSUM) not in (None, _digest(entries)):
+        raise UserError(f"{path} is damaged: it is not as it was written; {mend}")
     return {name: _array(path, name, **entry) for name, entry in sorted(entries)}
+
+
+def _digest(entries: list[tuple[str, dict[str, Any]]]) -> str:
+    """SHA-256 of names, types, shapes and values, whatever their order in the file."""
+    digest = hashlib.sha256()
+    for name, entry in sorted(entries):
+        digest.update(json.dumps([name, entry["dtype"], entry["shape"]]).encode())
+        digest.update(entry["data"])
+    return digest.hexdigest()
 
 
 def _unique(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -224,7 +240,7 @@ def _read_torch(path: Path, file: BinaryIO, mend: str) -> dict[str, np.ndarray]:
     from pickle import UnpicklingError
 
     try:
-        _check_archive(path, file)
+        _check_archive(path, file, mend)
         with warnings.catch_warnings(), torch.serialization.safe_globals(_IGNORED):
             warnings.simplefilter("ignore")  # advice on unusual pickles, which are refused anyway
             saved = torch.load(file, weights_only=True, map_location="cpu")
@@ -250,10 +266,11 @@ def _read_torch(path: Path, file: BinaryIO, mend: str) -> dict[str, np.ndarray]:
     }
 
 
-def _check_archive(path: Path, file: BinaryIO) -> None:
-    """Refuse zip archives that torch didn't save, or that unpack to more than they have bytes."""
+def _check_archive(path: Path, file: BinaryIO, mend: str) -> None:
+    """Refuse zip archives that torch didn't save, are too large unpacked, or damaged."""
     if file.read(2) == b"PK":
-        entries = zipfile.ZipFile(file).infolist()
+        archive = zipfile.ZipFile(file)
+        entries = archive.infolist()
         names = [entry.filename.rpartition("/")[2] for entry in entries]
         if "constants.pkl" in names:
             raise UserError(
@@ -265,6 +282,10 @@ def _check_archive(path: Path, file: BinaryIO) -> None:
             raise UserError(f"{path} is {form}, not one that torch.save wrote; {ALONE}")
         if sum(entry.file_size for entry in entries) > file.seek(0, os.SEEK_END):
             raise UserError(f"{path} unpacks to more than torch.save writes; {ALONE}")
+        # torch.load doesn't look at the checksums that torch.save writes.
+        damaged = archive.testzip()
+        if damaged:
+            raise UserError(f"{path} is damaged: {printable(damaged)} is not as written; {mend}")
     file.seek(0)
 
 

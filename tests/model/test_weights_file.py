@@ -190,3 +190,28 @@ def test_what_reads_back_differently_is_not_written(
     with pytest.raises(UserError, match="reads back differently"):
         write_file(tmp_path / "r.safetensors", {"a": np.ones(2, np.float32)})
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["w.safetensors", "w.pth"])
+def test_a_flipped_bit_of_a_file_that_we_wrote_is_found(tmp_path: Path, name: str) -> None:
+    if name.endswith(".pth"):
+        pytest.importorskip("torch")
+    path, values = tmp_path / name, np.random.default_rng(0).normal(size=64).astype(np.float32)
+    write_file(path, {"a.b": values, "c": np.arange(3)})
+    whole = path.read_bytes()
+    place = whole.index(values.tobytes()[40:60])
+    content(path, bytes([*whole[:place], whole[place] ^ 1, *whole[place + 1 :]]))
+    assert "damaged" in refusal(path)
+
+
+def test_a_safetensors_file_of_others_needs_no_checksum(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    save_file({"a": np.ones(2, np.float32)}, path, metadata={"format": "pt"})
+    np.testing.assert_array_equal(read_file(path, "")["a"], [1, 1])
+
+
+def test_a_changed_type_of_a_file_that_we_wrote_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    write_file(path, {"a": np.ones(2, np.float32)})
+    content(path, path.read_bytes().replace(b'"F32"', b'"I32"'))
+    assert "damaged" in refusal(path)
