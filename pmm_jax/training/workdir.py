@@ -182,6 +182,8 @@ def run_lock(workdir: Path, say: Callable[[str], None]) -> Iterator[Callable[[],
             )
 
     with file_lock(lock, busy, say):
+        for partial in workdir.glob("*.partial"):  # what a kill left behind
+            partial.unlink(missing_ok=True)
         yield still_there
 
 

@@ -295,6 +295,12 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
     assert said == []
 
 
+def test_what_a_kill_left_is_removed_by_who_has_the_lock(tmp_path: Path) -> None:
+    (tmp_path / "config.json.17.partial").write_text("cut sh")
+    with run_lock(tmp_path, print):
+        assert not list(tmp_path.glob("*.partial"))
+
+
 def test_a_config_that_was_changed_by_hand_is_refused(tmp_path: Path) -> None:
     run_once(tmp_path)
     path = tmp_path / "config.json"
