@@ -284,8 +284,8 @@ KINDS: Sequence[Flipped] = (
 RARE = ("source images, prepared before", ".pth weights", "compiled programs")
 """Kinds that `make test-all` leaves to `make chaos`."""
 FAULTS = [
-    Fault("a file of a run removed, renamed, cut, emptied", 32, 1, damaged_file),
-    Fault("workdir removed or renamed under a training", 6, 1, taken_away),
+    Fault("a file of a run removed, renamed, cut, emptied", 20, 1, damaged_file),
+    Fault("workdir removed or renamed under a training", 4, 1, taken_away),
     *(
         Fault(f"bit flip: {name}", FLIPS, 0 if name in RARE else 1, attempt)
         for name, attempt in KINDS
