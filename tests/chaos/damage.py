@@ -252,16 +252,19 @@ def taken_away(trial: Trial) -> None:
             (trial.workdir / name).rename(moved)
         process.send(signal.SIGCONT)
         outcome = process.end()
+    if name and not outcome.code:
+        # Checkpoints written later go to a new folder, and the last one is whole.
+        trial.check_same(trial.workdir)
+        return
     trial.check_refused(outcome)
-    if how == "renamed":
-        if name:
-            shutil.rmtree(trial.workdir / name, ignore_errors=True)
-            moved.rename(trial.workdir / name)
-            trial.finish()
-        else:
-            trial.finish(moved)
-    else:
+    if how == "removed":
         trial.finish()
+    elif name:
+        shutil.rmtree(trial.workdir / name, ignore_errors=True)
+        moved.rename(trial.workdir / name)
+        trial.finish()
+    else:
+        trial.finish(moved)
 
 
 Flipped = tuple[str, Callable[[Trial], None]]
