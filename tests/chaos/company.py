@@ -196,9 +196,9 @@ def _is_finite(trial: Trial, step: int) -> bool:
 
 FAULTS = [
     Fault("two trainings in one folder", 4, 1, two_trainings),
-    Fault("two preparations of one set", 4, 0, two_preparations),
-    Fault("another config in one folder", 2, 0, another_config),
-    Fault("eval.py beside a training, 6 a trial", 4, 0, evaluate_beside),
+    Fault("two preparations of one set", 2, 0, two_preparations),
+    Fault("another config in one folder", 1, 0, another_config),
+    Fault("eval.py beside a training, 6 a trial", 3, 0, evaluate_beside),
     Fault("training without its output", 5, 1, training_without_output),
     Fault("other commands without their output", 20, 1, others_without_output),
     Fault("numbers that are not finite", 8, 1, not_finite),

@@ -184,10 +184,10 @@ def _check_figures(trial: Trial, command: Sequence[str]) -> None:
 
 
 FAULTS = [
-    Fault("full disk under the workdir", 16, 1, full_workdir),
-    Fault("no inode left under the workdir", 6, 0, no_more_files),
-    Fault("full disk under the prepared data", 12, 1, full_prepared),
-    Fault("full disk under --per-query", 6, 1, full_per_query),
-    Fault("limit of a file's size (quota)", 8, 0, file_size_limit),
+    Fault("full disk under the workdir", 12, 1, full_workdir),
+    Fault("no inode left under the workdir", 4, 0, no_more_files),
+    Fault("full disk under the prepared data", 8, 1, full_prepared),
+    Fault("full disk under --per-query", 5, 1, full_per_query),
+    Fault("limit of a file's size (quota)", 6, 0, file_size_limit),
     Fault("read-only disk", 5, 1, read_only),
 ]

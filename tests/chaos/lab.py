@@ -270,6 +270,8 @@ USUAL = (
     "latest checkpoint",
     "best checkpoint",
     "embedding ",
+    # The table of a set that was prepared again.
+    *("split ", "train ", "query ", "gallery "),
     # orbax's word on a disk that is slower than the training, as it is beside other trials.
     "WARNING:absl:Waiting for previous save",
 )

@@ -183,11 +183,11 @@ def end_an_ablation(trial: Trial) -> None:
 
 
 FAULTS = [
-    Fault("kill -9 in a phase of training", 24, 2, kill_in_a_phase),
-    Fault("kill -9 of prepare", 6, 1, kill_prepare),
-    Fault("kill -9 before the Nth change of a file", 10, 1, crash_before_a_change),
-    Fault("SIGTERM, SIGHUP, SIGINT to training", 20, 2, send_a_signal),
-    Fault("SIGTERM, SIGHUP, SIGINT to prepare", 6, 0, signal_to_prepare),
+    Fault("kill -9 in a phase of training", 20, 2, kill_in_a_phase),
+    Fault("kill -9 of prepare", 4, 1, kill_prepare),
+    Fault("kill -9 before the Nth change of a file", 8, 1, crash_before_a_change),
+    Fault("SIGTERM, SIGHUP, SIGINT to training", 18, 2, send_a_signal),
+    Fault("SIGTERM, SIGHUP, SIGINT to prepare", 3, 0, signal_to_prepare),
     Fault("signals and kill -9 to ablate", 4, 0, end_an_ablation),
-    Fault("an error in the Nth change of a file", 12, 1, error_in_a_change),
+    Fault("an error in the Nth change of a file", 8, 1, error_in_a_change),
 ]
