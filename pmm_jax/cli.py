@@ -159,6 +159,7 @@ def main(program: Callable[[Sequence[str]], None]) -> None:
     keep_freed_memory()
     keep_compiled_programs()
     _interrupt_on_signals()
+    sys.unraisablehook = _show_unraisable
     try:
         try:
             program(sys.argv[1:])
@@ -203,6 +204,15 @@ def _interrupt_on_signals() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup, or a shell's background job
             signal.signal(number, interrupt)
+
+
+def _show_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Leave out what tensorstore tells of a failed write to loops that orbax has closed by then.
+
+    That comes hundreds of times, from threads; the failure itself is raised, and said in one line.
+    """
+    if str(unraisable.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(unraisable)
 
 
 def _end(line: str, code: int) -> NoReturn:

@@ -63,7 +63,8 @@ class Checkpoints:
         self._folder = self._workdir / CHECKPOINTS
         self._pending = Seal({}, "")
         self._step = 0
-        if not read_only and is_first():
+        self._writes = not read_only and is_first()
+        if self._writes:
             self._make_folder()
         self._checkpointer = ocp.AsyncCheckpointer(
             ocp.StandardCheckpointHandler(),
@@ -76,10 +77,14 @@ class Checkpoints:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        # Where something went wrong already, a write that fails must not take its place.
-        with contextlib.suppress(UserError) if kind else contextlib.nullcontext():
-            self.settle()
-        self._checkpointer.close()
+        try:
+            # Where something went wrong already, a write that fails must not take its place.
+            with contextlib.suppress(UserError) if kind else contextlib.nullcontext():
+                self.settle()
+        finally:
+            self._checkpointer.close()
+            if self._writes:
+                self._remove_partial()  # threads of orbax may go on writing after it failed
 
     @property
     def latest(self) -> int | None:
@@ -329,14 +334,18 @@ class Checkpoints:
             "command goes back to the one before"
         )
 
+    def _remove_partial(self) -> None:
+        for path in self._folder.glob(f"*{PARTIAL}"):
+            shutil.rmtree(path, ignore_errors=True)
+
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
         """An error of the disk, or of orbax on the way to it, as one line."""
         try:
             yield
         except (OSError, ValueError, RuntimeError) as error:
-            for path in self._folder.glob(f"*{PARTIAL}") if is_first() else ():
-                shutil.rmtree(path, ignore_errors=True)
+            if self._writes:
+                self._remove_partial()
             last = self.latest
             going = f"the checkpoint of step {last}" if last else "its first step"
             if any(words in str(error) for words in _NO_ROOM):

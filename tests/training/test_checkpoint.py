@@ -1,6 +1,8 @@
 """Checkpoints that are damaged are found out; what comes after a kill or a full disk."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -202,3 +204,36 @@ def test_reading_waits_for_nothing(tmp_path: Path) -> None:
         pytest.raises(UserError, match="damaged"),
     ):
         checkpoints.seal(1)
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+from tests.training.test_checkpoint import state
+from pmm_jax.cli import main
+from pmm_jax.training.checkpoint import Checkpoints
+import jax.numpy as jnp
+
+def run(words):
+    many = {f"layer{i}": jnp.ones((64, 64)) * i for i in range(40)}
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+    with Checkpoints(Path(words[0])) as checkpoints:
+        checkpoints.save(1, state(1).replace(stats=many))
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+main(run)
+"""
+
+
+def test_a_write_that_fails_in_many_threads_is_one_line(tmp_path: Path, project: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path)],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: no room left on the disk")
+    assert done.stderr.count("\n") == 1
+    assert names(tmp_path / "checkpoints") == set()
