@@ -54,6 +54,9 @@ class Lab:
 
     def __init__(self, root: Path, seed: int) -> None:
         self.root, self.seed = root, seed
+        # A shell's background job ignores Ctrl-C, and so would all that it starts.
+        if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         (root / "home").mkdir()
         (root / "tiny.py").write_text(TINY.format(root=str(root / "set")), encoding="utf-8")
         draw_set(root / "set")
