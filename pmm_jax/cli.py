@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TextIO, TypeVar
@@ -86,7 +87,9 @@ def _defined(path: str, source: bytes) -> object:
         ) from None
     # A config file is a program of the user's, and can fail in any way: by sys.exit(0), too.
     except BaseException as error:
-        raise UserError(f"{path}: {type(error).__name__}: {' '.join(str(error).split())}") from None
+        # Not str(error): that may be the user's own, and fail as well.
+        said = "".join(traceback.format_exception_only(error))
+        raise UserError(f"{path}: {' '.join(said.split())}") from None
     return names.get("config")
 
 

@@ -409,8 +409,8 @@ MUTANTS = [
             "images averaged with other images",
         ),
         (
-            "return Embeddings(features, split.identities, split.cameras, paths",
-            "return Embeddings(features, split.identities, split.cameras * 0, paths",
+            "features, split.identities, split.cameras, paths",
+            "features, split.identities, split.cameras * 0, paths",
             "in training's evaluation the cameras are ignored",
             RESUME,
         ),
