@@ -94,7 +94,7 @@ MUTANTS = [
             "rounding decides close pairs",
         ),
         (
-            "is_few = counts <= (0 if self._distances.is_hard else FEW_MATCHES)",
+            "is_few = counts <= (0 if by_row else FEW_MATCHES)",
             "is_few = counts >= 0",
             "a far embedding makes all others tie or costs minutes",
         ),
@@ -174,13 +174,13 @@ MUTANTS = [
             "multi-query's max ignored",
         ),
         (
-            "settings.index, settings.probes, settings.depth",
-            "settings.index, settings.probes, 1000",
+            "            settings.depth,\n",
+            "            1000,\n",
             "the index's depth ignored",
         ),
         (
-            "settings.index, settings.probes, settings.depth",
-            "settings.index, 16, settings.depth",
+            "            settings.probes,\n",
+            "            16,\n",
             "the index's probes ignored",
         ),
         (
