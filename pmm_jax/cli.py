@@ -24,6 +24,8 @@ from pmm_jax.fields import check_fields, expand_paths, walk
 from pmm_jax.files import open_regular, printable
 from pmm_jax.host_memory import keep_freed_memory
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 T = TypeVar("T")
 R = TypeVar("R", bound=Config)
 
@@ -163,6 +165,8 @@ def main(program: Callable[[Sequence[str]], None]) -> None:
     keep_compiled_programs()
     _interrupt_on_signals()
     sys.unraisablehook = _show_unraisable
+    # None where the process was started without them; libraries write to them all the same.
+    sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()
     try:
         try:
             program(sys.argv[1:])
@@ -179,7 +183,7 @@ def main(program: Callable[[Sequence[str]], None]) -> None:
         if error.errno is None:
             raise
         where = f" ({error.filename})" if error.filename else ""
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in _NO_ROOM:
             _end(
                 f"error: no room left on the disk{where}; free some, and the same command goes on "
                 "from the last checkpoint",
@@ -210,11 +214,14 @@ def _interrupt_on_signals() -> None:
 
 
 def _show_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
-    """Leave out what tensorstore tells of a failed write to loops that orbax has closed by then.
+    """Leave out what only repeats an error that was raised, and is said in one line.
 
-    That comes hundreds of times, from threads; the failure itself is raised, and said in one line.
+    Tensorstore tells of a failed write to loops that orbax has closed by then, hundreds of times.
     """
-    if str(unraisable.exc_value) != "Event loop is closed":
+    error = unraisable.exc_value
+    # A file that could not be flushed tries once more when it is forgotten.
+    is_full = isinstance(error, OSError) and error.errno in _NO_ROOM
+    if not is_full and str(error) != "Event loop is closed":
         sys.__unraisablehook__(unraisable)
 
 
@@ -230,9 +237,12 @@ def _end(line: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+def _nowhere() -> TextIO:
+    return open(os.devnull, "w", encoding="utf-8")
+
+
 def _flush_output() -> None:
-    if sys.stdout:  # None where the process was started without one
-        sys.stdout.flush()
+    sys.stdout.flush()
 
 
 def _discard(stream: TextIO) -> None:

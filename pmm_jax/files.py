@@ -7,6 +7,7 @@ import io
 import os
 import stat
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 
 from pmm_jax.errors import UserError
@@ -63,7 +64,7 @@ def write_atomic(path: Path, data: bytes) -> None:
     """
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        with partial.open("wb") as file:
+        with naming(path), partial.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -73,6 +74,20 @@ def write_atomic(path: Path, data: bytes) -> None:
     except BaseException:
         with contextlib.suppress(OSError):
             partial.unlink()
+        raise
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Have an error of the system within name the file, as that of a write doesn't.
+
+    Raises:
+        OSError: the error.
+    """
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
         raise
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pmm_jax.errors import UserError
-from pmm_jax.files import open_regular, printable, read_regular, sha256_of, write_atomic
+from pmm_jax.files import naming, open_regular, printable, read_regular, sha256_of, write_atomic
 
 
 def test_only_regular_files_are_opened(tmp_path: Path) -> None:
@@ -46,6 +46,17 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["file"]
     write_atomic(path, b"second")
     assert path.read_bytes() == b"second"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
+def test_a_disk_that_is_full_is_named() -> None:
+    with (
+        pytest.raises(OSError, match="No space left") as end,
+        naming(Path("run/log")),
+        open("/dev/full", "wb", buffering=0) as file,
+    ):
+        file.write(b"x")
+    assert end.value.filename == "run/log"
 
 
 @pytest.mark.parametrize(

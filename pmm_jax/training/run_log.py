@@ -2,14 +2,13 @@
 
 import json
 import math
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pmm_jax.files import read_regular, write_atomic
+from pmm_jax.files import naming, read_regular, write_atomic
 
 METRICS = "metrics.jsonl"
 BEFORE = "metrics-before.jsonl"
@@ -68,7 +67,7 @@ class MetricsFile:
         line = log_line(step, epoch, finite(values))
         self.text += line
         if self._writes:
-            with self._path.open("a", encoding="utf-8") as file:
+            with naming(self._path), self._path.open("a", encoding="utf-8") as file:
                 file.write(line)
             self.write_events(step, {k: v for k, v in values.items() if v is not None}, group)
 
@@ -92,25 +91,30 @@ class _Events:
 
     def __init__(self, workdir: Path, resumed_step: int) -> None:
         writer, self._scalar, self._event = _tensorboard()
-        self._writer = writer(os.path.join(workdir, "events"))
+        self._path = workdir / "events"
+        self._writer = writer(str(self._path))
         # TensorBoard forgets what an earlier process wrote of later steps.
         start = self._event.SessionLog(status=self._event.SessionLog.START)
         event = self._event.Event(step=resumed_step + 1, session_log=start, wall_time=time.time())
-        self._writer.write_event(event)
-        self._writer.flush()
+        with naming(self._path):
+            self._writer.write_event(event)
+            self._writer.flush()
         self._flushed = time.monotonic()
 
     def write(self, step: int, values: dict[str, float]) -> None:
         for name, value in values.items():
             summary = self._scalar(name, value)
             event = self._event.Event(step=step, summary=summary, wall_time=time.time())
-            self._writer.write_event(event)
+            with naming(self._path):
+                self._writer.write_event(event)
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
-            self._writer.flush()
+            with naming(self._path):
+                self._writer.flush()
             self._flushed = time.monotonic()
 
     def close(self) -> None:
-        self._writer.close()
+        with naming(self._path):
+            self._writer.close()
 
 
 def _tensorboard() -> tuple[Any, Any, Any]:
@@ -146,7 +150,7 @@ def log_line(step: int, epoch: int, values: dict[str, float | None]) -> str:
 
 
 def _append(path: Path, data: bytes) -> None:
-    with path.open("ab") as file:
+    with naming(path), path.open("ab") as file:
         file.write(data)
 
 

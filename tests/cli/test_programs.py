@@ -71,3 +71,15 @@ def test_the_config_file_written_here_says_the_same(tiny: Config) -> None:
     found = runpy.run_path(written(tiny))["config"]
     assert found == tiny
     assert isinstance(found.data, DataConfig)
+
+
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-"])
+def test_help_where_nobody_can_read_it(project: Path, closed: str) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"'{sys.executable}' train.py --help {closed}"],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
