@@ -44,6 +44,10 @@ _MEANT = ("Failed to run", "raised an exception", "requested but enable_write=fa
 logging.getLogger("absl").addFilter(
     lambda record: not any(words in record.getMessage() for words in _MEANT)
 )
+# The same failure once more, from tasks of orbax that nobody waits for after the first one.
+logging.getLogger("asyncio").addFilter(
+    lambda record: not ("never retrieved" in record.getMessage() and "orbax" in record.getMessage())
+)
 
 
 class Checkpoints:
