@@ -6,6 +6,9 @@ python eval.py --embeddings FILE.npz [--rerank] [--distance cosine] [--roc] [--j
 
 from __future__ import annotations
 
+from pmm_jax import early  # noqa: F401  # before what takes long to import
+
+# isort: split
 import json
 import os
 from collections.abc import Sequence
@@ -13,7 +16,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pmm_jax import early  # noqa: F401  # before what takes long to import
 from pmm_jax.cli import load_config, main, parse, parse_options, take_option
 from pmm_jax.config import Config, DataConfig, RankConfig
 from pmm_jax.errors import UserError

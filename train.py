@@ -1,10 +1,12 @@
 """Train: python train.py --config configs/NAME.py --workdir DIR [--group.field VALUE ...]."""
 
+from pmm_jax import early  # noqa: F401  # before what takes long to import
+
+# isort: split
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pmm_jax import early  # noqa: F401  # before what takes long to import
 from pmm_jax.cli import main, parse_run
 from pmm_jax.config import Config
 from pmm_jax.fields import path

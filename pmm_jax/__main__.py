@@ -1,5 +1,8 @@
 """The project's other commands: python -m pmm_jax VERB."""
 
+from pmm_jax import early  # noqa: F401  # before what takes long to import
+
+# isort: split
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -7,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pmm_jax import early  # noqa: F401  # before what takes long to import
 from pmm_jax.cli import main, parse, parse_run
 from pmm_jax.config import SEEDS, Config
 from pmm_jax.errors import UserError

@@ -46,7 +46,10 @@ logging.getLogger("absl").addFilter(
 )
 # The same failure once more, from tasks of orbax that nobody waits for after the first one.
 logging.getLogger("asyncio").addFilter(
-    lambda record: not ("never retrieved" in record.getMessage() and "orbax" in record.getMessage())
+    lambda record: (
+        "never retrieved" not in record.getMessage()
+        or not any(words in record.getMessage() for words in ("orbax", *_NO_ROOM))
+    )
 )
 
 
