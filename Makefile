@@ -14,10 +14,10 @@ demo: .venv/run
 	$(BIN)/python -m benchmarks.color_floor data/synthetic
 
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-all: check .venv/torch
-	$(BIN)/python -m pytest --all
+	$(BIN)/python -m pytest -n auto --dist loadfile --all
 
 mutants: .venv/torch
 	$(BIN)/python -m tests.mutants

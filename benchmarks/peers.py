@@ -10,18 +10,24 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any, Literal, NamedTuple
 
 from pmm_jax.children import tied
 from pmm_jax.comparison.memory import forget_peak, peak
-from pmm_jax.comparison.one_step import baseline_step, our_step
+from pmm_jax.comparison.one_step import Tuning, baseline_step, our_step
 from pmm_jax.config import Config
 from pmm_jax.config_check import parse_config
 
 OURS = ("pmm_jax", "pmm_jax without CAM", "pmm_jax stage I alone")
 TORCH = ("PyTorch as released", "PyTorch through the heads")
+TUNED = {
+    "PyTorch, channels_last": Tuning(channels_last=True),
+    "PyTorch, autocast": Tuning(channels_last=True, autocast=True),
+    "PyTorch, torch.compile": Tuning(channels_last=True, autocast=True, compiled=True),
+}
+"""Each with what the one before has; all through the heads."""
 
 
 class Ready(NamedTuple):
@@ -57,15 +63,21 @@ def theirs(name: str, config: Config, num_ids: int) -> Ready:
     """The PyTorch baseline's step."""
     import torch
 
-    cam: Literal["released", "head"] = "released" if name == "PyTorch as released" else "head"
-    step = baseline_step(config, num_ids, cam=cam)
-    return Ready(step, {"torch": torch.__version__, "threads": torch.get_num_threads()})
+    on_gpu = torch.cuda.is_available()
+    tuning = TUNED.get(name, Tuning())._replace(device="cuda" if on_gpu else "cpu")
+    cam: Literal["released", "head"] = "released" if name == TORCH[0] else "head"
+    step = baseline_step(config, num_ids, cam=cam, tuning=tuning)
+    facts = {"torch": torch.__version__, "threads": torch.get_num_threads()}
+    return Ready(step, facts, torch.cuda.max_memory_allocated if on_gpu else peak)
 
 
 class Peer:
     """A peer's process, seen from the benchmark."""
 
-    def __init__(self, name: str, config: Config, num_ids: int) -> None:
+    def __init__(
+        self, name: str, config: Config, num_ids: int, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """`environment`: variables that this process has besides ours."""
         self.name = name
         self.seconds: list[float] = []
         words = [name, json.dumps(asdict(config)), str(num_ids)]
@@ -75,7 +87,7 @@ class Peer:
             stdout=subprocess.PIPE,
             text=True,
             # Each takes what it needs: several share the device.
-            env={**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
+            env={**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false", **(environment or {})},
         )
         self.facts = json.loads(self._ask(None))
 
@@ -105,7 +117,7 @@ class Peer:
 
 def main(name: str, config: Config, num_ids: int) -> None:
     """Get ready, then a step for each line."""
-    ready = (ours if name in OURS else theirs)(name, config, num_ids)
+    ready = (ours if name.startswith("pmm_jax") else theirs)(name, config, num_ids)
     forget_peak()  # compiling is no part of a step
     print(json.dumps(ready.facts), flush=True)
     for _ in sys.stdin:

@@ -10,6 +10,7 @@ import re
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TextIO, TypeVar
@@ -163,8 +164,10 @@ def main(program: Callable[[Sequence[str]], None]) -> None:
     """
     keep_freed_memory()
     keep_compiled_programs()
-    _interrupt_on_signals()
+    interrupt_on_signals()
     sys.unraisablehook = _show_unraisable
+    # Of orbax's, where a write fails: it drops the others half made. None is ours.
+    warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
     # None where the process was started without them; libraries write to them all the same.
     sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()
     try:
@@ -202,7 +205,7 @@ def main(program: Callable[[Sequence[str]], None]) -> None:
         _end("interrupted", 128 + (end.args[0] if end.args else signal.SIGINT))
 
 
-def _interrupt_on_signals() -> None:
+def interrupt_on_signals() -> None:
     """Have SIGINT, SIGTERM and a lost terminal end the program the same way, cleaning up."""
 
     def interrupt(number: int, _: object) -> None:
@@ -226,6 +229,9 @@ def _show_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
 
 
 def _end(line: str, code: int) -> NoReturn:
+    # What libraries say while they are torn down is about the same failure, in many lines.
+    warnings.simplefilter("ignore")
+    sys.unraisablehook = lambda _: None
     try:
         print(printable(line), file=sys.stderr)
     except OSError:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -50,7 +51,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+COMPILED: list[tempfile.TemporaryDirectory] = []
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    keep_compiled_programs()
     examples = config.getoption("--examples") or (1000 if config.getoption("--all") else 100)
     hypothesis.settings.register_profile(
         "fuzz",
@@ -64,6 +69,29 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("fuzz")
 
 
+def keep_compiled_programs() -> None:
+    """One compilation cache for the session's processes, children included: a step takes 15 s.
+
+    `python -m tests.mutants` names one that its many sessions share.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        COMPILED.append(tempfile.TemporaryDirectory(prefix="compiled-"))
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED[0].name
+    # With a limit jax locks the cache: what another process is writing is not read by half.
+    os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**32)
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "1.0"
+    for name in ("DIR", "MAX_SIZE"):
+        option = f"jax_compilation_cache_{name.lower()}"
+        value = os.environ[f"JAX_COMPILATION_CACHE_{name}"]
+        jax.config.update(option, int(value) if name == "MAX_SIZE" else value)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+
+
+def pytest_unconfigure() -> None:
+    while COMPILED:
+        COMPILED.pop().cleanup()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--all"):
         return
@@ -75,22 +103,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for name, reason in reasons.items():
             if item.get_closest_marker(name):
                 item.add_marker(pytest.mark.skip(reason=reason))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def compile_once(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A compilation cache for this session and its child processes: a step compiles for 15 s.
-
-    `python -m tests.mutants` names one that its many sessions share.
-    """
-    shared = os.environ.get("JAX_COMPILATION_CACHE_DIR")
-    settings = {
-        "jax_compilation_cache_dir": shared or str(tmp_path_factory.mktemp("compiled")),
-        "jax_persistent_cache_min_compile_time_secs": 1.0,
-    }
-    for name, value in settings.items():
-        jax.config.update(name, value)
-        os.environ[name.upper()] = str(value)
 
 
 @pytest.fixture

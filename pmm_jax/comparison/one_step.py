@@ -105,33 +105,56 @@ def our_step(
     return step, compiled
 
 
+class Tuning(NamedTuple):
+    """What PyTorch's users turn on for speed; the release turns on nothing."""
+
+    device: str = "cpu"
+    channels_last: bool = False
+    autocast: bool = False
+    """Activations in bfloat16 where PyTorch thinks it safe."""
+    compiled: bool = False
+    """The trunk and the part block by torch.compile."""
+
+
 def baseline_step(
     config: Config,
     num_ids: int,
     precision: str = "float32",
     cam: Literal["released", "head"] = "released",
+    tuning: Tuning | None = None,
 ) -> Callable[[], None]:
-    """The PyTorch baseline's step on the CPU.
+    """The PyTorch baseline's step.
 
     Args:
         config: the network and its sizes.
         num_ids: outputs of the classifiers.
         precision: "float32" or "float64".
         cam: how Grad-CAM is computed, see `torch_baseline.model.PMM`.
+        tuning: where and how it runs.
     """
     import torch
 
     from pmm_jax.torch_baseline.model import PMM
     from pmm_jax.torch_baseline.step import adam, train_step
 
+    tuning = tuning or Tuning()
     torch.manual_seed(0)
     kind = torch.float64 if precision == "float64" else torch.float32
-    model = PMM(config.model, config.method, num_ids, cam).to(kind).train()
+    layout = torch.channels_last if tuning.channels_last else torch.contiguous_format
+    model = PMM(config.model, config.method, num_ids, cam).to(tuning.device, kind).train()
+    model = model.to(memory_format=layout)  # type: ignore[call-overload]
     optimizer = adam(model, config.optim)
-    images, labels, negatives = (torch.from_numpy(array) for array in batch_of(config))
-    images = images.to(kind).permute(0, 3, 1, 2).contiguous()
+    for part in (model.backbone, model.res_part, model.res_part2) if tuning.compiled else ():
+        part.compile()
+    images, labels, negatives = (
+        torch.from_numpy(array).to(tuning.device) for array in batch_of(config)
+    )
+    images = images.to(kind).permute(0, 3, 1, 2).contiguous(memory_format=layout)
 
     def step() -> None:
-        train_step(model, optimizer, RATE, images, labels, (negatives, negatives))
+        with torch.autocast(tuning.device, torch.bfloat16, enabled=tuning.autocast):
+            train_step(model, optimizer, RATE, images, labels, (negatives, negatives))
+        if tuning.device == "cuda":
+            torch.cuda.synchronize()
 
     return step

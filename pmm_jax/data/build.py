@@ -4,8 +4,6 @@ import errno
 import hashlib
 import os
 import shutil
-import signal
-import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -169,13 +167,12 @@ def build(config: DataConfig, found: Scan, stamp: str, target: Path, notes: list
     """
     partial, old = (target.with_name(target.name + end) for end in (".partial", ".old"))
     try:
-        with _signals_interrupt():
-            _remove_leftovers(target)
-            _write(config, found, stamp, partial, notes)
-            # Renamed, not deleted first: a deletion cut short could leave an index without records.
-            if target.exists():
-                target.rename(old)
-            partial.rename(target)
+        _remove_leftovers(target)
+        _write(config, found, stamp, partial, notes)
+        # Renamed, not deleted first: a deletion cut short could leave an index without records.
+        if target.exists():
+            target.rename(old)
+        partial.rename(target)
     except (OSError, RuntimeError) as error:
         if isinstance(error, OSError) or _is_of_disk(error, _DISK):
             raise UserError(cant_write(target, error)) from error
@@ -242,27 +239,3 @@ def _changed(config: DataConfig) -> str:
         f"the images of {printable(config.root)} changed while they were prepared; prepare again "
         "when nothing writes there"
     )
-
-
-@contextmanager
-def _signals_interrupt() -> Iterator[None]:
-    """SIGTERM and SIGHUP end what is within as Ctrl-C does, so that it cleans up."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # Python handles signals in the main thread alone
-        return
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    own = [
-        number
-        for number in (signal.SIGTERM, signal.SIGHUP)
-        if signal.getsignal(number) is signal.SIG_DFL
-    ]
-    for number in own:
-        signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number in own:
-            signal.signal(number, signal.SIG_DFL)

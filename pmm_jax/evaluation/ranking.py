@@ -277,9 +277,15 @@ def others_ahead(row: Row, matches: np.ndarray, others: np.ndarray) -> np.ndarra
     """
     low, high = _bounds(row, matches)
     others_low, others_high = _bounds(row, others)
-    # Surely before a match, and perhaps.
-    before = _count_below(others_high, low, "left")
-    is_open = _count_below(others_low, high, "right") > before
+    ends = np.sort(others_high)
+    before = _count_below(ends, low, "left")
+    # Most matches are known from the other that ends next: at the widest it begins after them.
+    # (Twice the width, as the difference rounds.)
+    width = (others_high - others_low).max(initial=0)
+    is_open = np.append(ends, np.inf)[before] - 2 * width <= high
+    if is_open.any():
+        upto = _count_below(np.sort(others_low), high[is_open], "right")
+        is_open[is_open] = upto > before[is_open]
     if not is_open.any():
         return before
     low, high = low[is_open], high[is_open]
@@ -291,7 +297,7 @@ def others_ahead(row: Row, matches: np.ndarray, others: np.ndarray) -> np.ndarra
     places = np.empty(len(order), np.int64)
     places[order] = np.cumsum(order >= len(mine))
     before[is_open] = places[: len(mine)]
-    before[is_open] += _count_below(others_high[~is_involved], low, "left")
+    before[is_open] += _count_below(np.sort(others_high[~is_involved]), low, "left")
     return before
 
 
@@ -315,11 +321,11 @@ def _bounds(row: Row, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _count_below(
     values: np.ndarray, limits: np.ndarray, side: Literal["left", "right"]
 ) -> np.ndarray:
-    """(M,) int64: how many values are below each limit, or up to it (`right`)."""
+    """(M,) int64: how many ascending values are below each limit, or up to it (`right`)."""
     # Limits in order find their places several times as fast.
     order = np.argsort(limits)
     result = np.empty(len(limits), np.int64)
-    result[order] = np.searchsorted(np.sort(values), limits[order], side)
+    result[order] = np.searchsorted(values, limits[order], side)
     return result
 
 

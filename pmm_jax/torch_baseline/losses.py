@@ -13,7 +13,7 @@ def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> 
         labels: (N,) int64.
         smoothing: epsilon.
     """
-    targets = torch.zeros(logits.shape).scatter_(1, labels[:, None], 1)
+    targets = torch.zeros(logits.shape, device=logits.device).scatter_(1, labels[:, None], 1)
     targets = (1 - smoothing) * targets + smoothing / logits.shape[1]
     return (-targets * F.log_softmax(logits, 1)).sum(1).mean()
 

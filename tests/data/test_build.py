@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pmm_jax.cli import interrupt_on_signals
 from pmm_jax.config import DataConfig
 from pmm_jax.data import build as building
 from pmm_jax.data import builders
@@ -146,7 +147,10 @@ def test_where_the_new_form_cannot_be_moved_in_the_old_one_comes_back(
     assert len(open_split(market, "query")) == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@pytest.mark.parametrize("number", STOPPING)
 def test_a_signal_while_building_leaves_nothing(
     market: DataConfig, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
@@ -160,11 +164,15 @@ def test_a_signal_while_building_leaves_nothing(
         time.sleep(5)
 
     monkeypatch.setattr(builders.Market1501, "_generate_examples", interrupted)
-    before = signal.getsignal(number)
-    with pytest.raises(KeyboardInterrupt):
-        prepare(market)
+    before = {one: signal.getsignal(one) for one in STOPPING}
+    interrupt_on_signals()  # as every command does
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            prepare(market)
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
     assert beside(market) == {".lock", ".notes.txt"}
-    assert signal.getsignal(number) == before
 
 
 def test_a_program_s_own_answer_to_a_signal_stays(

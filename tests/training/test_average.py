@@ -141,6 +141,7 @@ def test_eval_py_finds_the_average(whole: Watched, averaged: Config) -> None:
     assert read_metrics(whole.workdir)[-1]["mAP"] == whole.last.mAP
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on_with_its_average(
     whole: Watched, averaged: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,6 +82,7 @@ def assert_same(found: dict[str, Any], expected: dict[str, Any], first: int = 0)
     assert found["weights"] == pytest.approx(expected["weights"], rel=1e-9)
 
 
+@pytest.mark.slow
 def test_four_devices_are_one(alone: dict[str, Any]) -> None:
     found = run(4)
     assert found["devices"] == 4

@@ -126,6 +126,7 @@ def metrics_and_calls_of(config: Config, workdir: Path) -> tuple[dict[str, Any],
     return read_metrics(workdir)[0], calls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device_gib", [4.0, 0.0])
 def test_a_run_in_calls_of_two_steps_is_the_same_run(
     tiny: Config, tmp_path: Path, device_gib: float

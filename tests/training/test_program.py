@@ -49,6 +49,7 @@ def of_type(config: Config, compute_dtype: Any) -> Config:
     return replace(config, model=replace(config.model, compute_dtype=compute_dtype))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("stock")
 def test_each_convolution_runs_once_forward_and_once_a_gradient(tiny: Config) -> None:
     step, inputs = step_and_inputs(tiny)

@@ -130,6 +130,7 @@ def test_the_same_seed_gives_the_same_run(whole: Path, tiny: Config, tmp_path: P
     assert_same_run(tiny, whole, tmp_path)
 
 
+@pytest.mark.slow
 def test_another_seed_gives_another_run(whole: Path, tiny: Config, tmp_path: Path) -> None:
     config = replace(tiny, train=replace(tiny.train, seed=1, epochs=1))
     with pytest.MonkeyPatch.context() as patch:
@@ -177,6 +178,7 @@ def test_a_crash_costs_only_the_steps_since_the_checkpoint(
     assert_same_run(tiny, whole, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_signal_lets_the_step_finish_and_saves_it(
     whole: Path, tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,6 +208,7 @@ def test_a_signal_waits_for_the_line_under_way(
             loop.train(config, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_stop_before_the_evaluation_only_puts_it_off(
     whole: Path, tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -330,6 +333,7 @@ def test_evaluating_the_run_repeats_its_numbers(whole: Path, tiny: Config, which
     assert found.rank1 == pytest.approx(logged["rank1"], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_an_evaluation_may_average_with_mirror_images(whole: Path, tiny: Config) -> None:
     config = replace(tiny, evaluate=replace(tiny.evaluate, flip_average=True))
     _, network, params, stats = restore_run(whole, "latest")

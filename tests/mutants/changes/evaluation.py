@@ -42,6 +42,9 @@ MUTANTS = [
             "ties count for the match",
         ),
         ("if max_rank < 10:", "if max_rank < 9:", "a CMC too short for Rank-10"),
+        ("[before] - 2 * width <= high", "[before] <= high", "an other that begins before it ends"),
+        ('high[is_open], "right")', 'low[is_open], "right")', "a match's own error forgotten"),
+        ("np.lexsort((images, exact))", "np.argsort(exact)", "ties of open pairs in any order"),
     ),
     *of("evaluation/protocol.py", "evaluation/test_ranking.py", "evaluation/test_embeddings.py")(
         (
