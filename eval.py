@@ -21,7 +21,7 @@ from pmm_jax.config import Config, DataConfig, RankConfig
 from pmm_jax.errors import UserError
 from pmm_jax.fields import number, path
 from pmm_jax.files import write_atomic
-from pmm_jax.launch import Launch
+from pmm_jax.launch import DistributedConfig
 
 # `main` has to come before jax is imported.
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class ShowOptions:
 
 
 @dataclass(frozen=True)
-class RunOptions(Config, ShowOptions, Launch):
+class RunOptions(Config, ShowOptions, DistributedConfig):
     """What eval.py takes for a run, besides the config's own fields."""
 
     workdir: str = path("runs/latest")
@@ -88,12 +88,12 @@ def run(arguments: Sequence[str]) -> None:
     # Imported late: saved embeddings need none of what a run does.
     from pmm_jax.training.display import Display
     from pmm_jax.training.evaluate import embed_run, own_share
-    from pmm_jax.training.processes import is_first, join
+    from pmm_jax.training.processes import is_first, initialize_distributed
 
-    join(options)
+    initialize_distributed(options)
     display = Display(stderr=options.json, quiet=not is_first())
     if note:
-        display.say(note)
+        display.info(note)
     query, gallery = embed_run(config, Path(options.workdir), display, options.cross_domain)
     settings = config.evaluate
     summary = _summary(query, gallery, settings, settings.chunk, options, own_share())
@@ -111,9 +111,9 @@ def _run_to_evaluate(arguments: Sequence[str]) -> tuple[Config, RunOptions, str]
     path, rest = take_option(arguments, "--config")
     asked = parse(RunOptions(), rest, description)
     workdir, cross_domain = Path(asked.workdir), asked.cross_domain
-    from pmm_jax.training.workdir import differences, read_config
+    from pmm_jax.training.workdir import differences, load_run_config
 
-    own = read_config(workdir)
+    own = load_run_config(workdir)
     config, note = own, ""
     if path is not None:
         named = load_config(path)

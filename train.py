@@ -10,11 +10,11 @@ from pathlib import Path
 from pmm_jax.cli import main, parse_run
 from pmm_jax.config import Config
 from pmm_jax.fields import path
-from pmm_jax.launch import Launch
+from pmm_jax.launch import DistributedConfig
 
 
 @dataclass(frozen=True)
-class Options(Config, Launch):
+class Options(Config, DistributedConfig):
     """What train.py takes besides the config's own fields."""
 
     workdir: str = path("runs/latest")
@@ -30,9 +30,9 @@ def run(arguments: Sequence[str]) -> None:
     """Parse, train."""
     config, options = parse_run(arguments, Options, "Train a re-identification model.")
     from pmm_jax.training.loop import train
-    from pmm_jax.training.processes import join
+    from pmm_jax.training.processes import initialize_distributed
 
-    join(options)
+    initialize_distributed(options)
     initial = None
     if options.init_from:
         from pmm_jax.training.initial import read_initial

@@ -26,7 +26,7 @@ from pmm_jax.data.loading import image_reader, train_batches
 from pmm_jax.data.prepare import prepare
 from pmm_jax.data.sampler import IdentitySampler
 from pmm_jax.data.split import Split
-from pmm_jax.training.loop import training_data
+from pmm_jax.training.setup import training_data
 
 SIZES = ((384, 128), (192, 64))
 

@@ -15,7 +15,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
@@ -28,9 +27,8 @@ from pmm_jax.data.loading import Batch, ReadImages, image_reader, train_batches
 from pmm_jax.data.prepare import prepare
 from pmm_jax.data.sampler import IdentitySampler
 from pmm_jax.torch_baseline.step import adam, train_step
-from pmm_jax.training.loop import training_data
 from pmm_jax.training.optimizer import learning_rate
-from pmm_jax.training.step import draw
+from pmm_jax.training.setup import training_data
 
 
 @dataclass(frozen=True)
@@ -47,9 +45,10 @@ class TorchPair:
     """PyTorch's step beside the same in channels_last."""
 
     def __init__(self, config: Config, num_ids: int, per_epoch: int, share_blocks: bool) -> None:
-        self._config, self._share_blocks = config, share_blocks
+        self._share_blocks = share_blocks
         self._schedule = learning_rate(config.optim, config.train.epochs, per_epoch)
-        one = Pair(config, num_ids, per_epoch, "float32").baseline
+        self._pair = Pair(config, num_ids, per_epoch, "float32")
+        one = self._pair.baseline
         self._formats = torch.contiguous_format, torch.channels_last
         other = copy.deepcopy(one)
         for kernel in (p for p in other.parameters() if p.ndim == 4):
@@ -59,12 +58,9 @@ class TorchPair:
 
     def run(self, batches: Iterator[Batch]) -> Iterator[PairedStep]:
         """Train both on each batch, in turn; times are left 0."""
-        root = jax.random.key(self._config.train.seed)
         for step, (pixels, classes) in enumerate(batches):
-            drawn, draws = draw(
-                self._config, root, jnp.int32(step), jnp.asarray(pixels), jnp.asarray(classes)
-            )
-            images, labels, negatives = torch_batch(drawn, classes, draws)
+            batch = self._pair.sample(jnp.int32(step), pixels, classes)
+            images, labels, negatives = torch_batch(batch)
             rate = float(self._schedule(np.int32(step)))
             results, masks = [], None
             for model, optimizer, layout in zip(

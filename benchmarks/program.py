@@ -8,12 +8,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from pmm_jax.config import Config
-from pmm_jax.model.initial import initialise
-from pmm_jax.model.pmm import build
-from pmm_jax.training.optimizer import adam
-from pmm_jax.training.sharding import data_mesh, place, split, split_batch, state_sharding
-from pmm_jax.training.state import TrainState, new_state
-from pmm_jax.training.step import make_step
+from pmm_jax.model.initial import init_params
+from pmm_jax.model.pmm import create_model
+from pmm_jax.training.compile_step import compile_step
+from pmm_jax.training.optimizer import make_optimizer
+from pmm_jax.training.sharding import (
+    batch_sharding,
+    data_mesh,
+    shard_pytree,
+    split_batch,
+    state_sharding,
+)
+from pmm_jax.training.state import TrainState
+from pmm_jax.training.train_step import TrainTask, negative_shards
 
 
 class Program(NamedTuple):
@@ -35,15 +42,16 @@ def program(config: Config, num_ids: int, devices: int) -> Program:
     data = config.data
     size = data.identities_per_batch * data.images_per_identity
     mesh = data_mesh(size, devices)
-    network = build(config, num_ids)
-    transform = adam(config.optim, lambda _: 1e-4)
-    state = new_state(*initialise(network, 0), transform)
-    state = place(state, state_sharding(mesh, state, config.optim.shard_moments))
+    network = create_model(config, num_ids)
+    tx = make_optimizer(config.optim, lambda _: 1e-4)
+    task = TrainTask(network, config, tx, negative_shards(config, devices))
+    state = TrainState.create(*init_params(network, 0), tx)
+    state = shard_pytree(state, state_sharding(mesh, state, config.optim.shard_moments))
     shapes = (
-        jax.ShapeDtypeStruct((size, *data.image_size, 3), jnp.uint8, sharding=split(mesh)),
-        jax.ShapeDtypeStruct((size,), jnp.int32, sharding=split(mesh)),
+        jax.ShapeDtypeStruct((size, *data.image_size, 3), jnp.uint8, sharding=batch_sharding(mesh)),
+        jax.ShapeDtypeStruct((size,), jnp.int32, sharding=batch_sharding(mesh)),
     )
-    step = make_step(network, config, transform, state, shapes)
+    step = compile_step(task, state, shapes)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, shapes[0].shape, dtype=np.uint8)
     labels = np.repeat(

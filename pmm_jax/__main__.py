@@ -42,8 +42,8 @@ def synthesize(arguments: Sequence[str]) -> None:
     )
     display = Display()
     with display.bar("drawing", 0) as bar:
-        count = synthesize(user_path(root), settings, bar.reach, os.cpu_count() or 1)
-    display.say(f"{root}: {count:,} images")
+        count = synthesize(user_path(root), settings, bar.update, os.cpu_count() or 1)
+    display.info(f"{root}: {count:,} images")
 
 
 def convert(arguments: Sequence[str]) -> None:
@@ -124,8 +124,8 @@ def compare(arguments: Sequence[str]) -> None:
     compare.write(result, workdir)
     for side in ("ours", "baseline"):
         values = result[side]
-        display.say(f"{side:<9} Rank-1 {values['rank1']:.1%}  mAP {values['mAP']:.1%}")
-    display.say(f"{verdict(result)} {workdir / 'comparison.html'}")
+        display.info(f"{side:<9} Rank-1 {values['rank1']:.1%}  mAP {values['mAP']:.1%}")
+    display.info(f"{verdict(result)} {workdir / 'comparison.html'}")
 
 
 @dataclass(frozen=True)
@@ -145,10 +145,10 @@ def ablate(arguments: Sequence[str]) -> None:
     """Train methods side by side and compare them: ablate --config FILE --methods pmm cutout ..."""
     config, options = parse_run(arguments, AblateOptions, "Train methods side by side.")
     from pmm_jax.ablation.ablate import ablate
-    from pmm_jax.ablation.variants import read_variants
+    from pmm_jax.ablation.variants import read_grid
     from pmm_jax.training.display import Display
 
-    variants, workdir = read_variants(config, options.methods), Path(options.workdir)
+    variants, workdir = read_grid(config, options.methods), Path(options.workdir)
     complete = ablate(variants, options.seeds, workdir, Display())
     print((workdir / "ablation.md").read_text(encoding="utf-8"))
     sys.exit(not complete)

@@ -6,7 +6,7 @@ from pmm_jax.fields import number
 
 
 @dataclass(frozen=True)
-class Launch:
+class DistributedConfig:
     """How a process was told to join others; by default it is alone."""
 
     distributed: bool = False

@@ -11,8 +11,8 @@ import pmm_jax
 from pmm_jax.api import Model
 from pmm_jax.config import ModelConfig
 from pmm_jax.errors import UserError
-from pmm_jax.model.initial import initialise
-from pmm_jax.model.pmm import assemble
+from pmm_jax.model.initial import init_params
+from pmm_jax.model.pmm import create_network
 from pmm_jax.training.evaluate import make_embed
 
 SIZES = ModelConfig(depth=(1, 1, 1, 1), width=0.125, embedding_size=16)
@@ -20,8 +20,8 @@ SIZES = ModelConfig(depth=(1, 1, 1, 1), width=0.125, embedding_size=16)
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    network = assemble(SIZES, "pmm", 5)
-    return Model("pmm", network, *initialise(network, 0), (64, 32))
+    network = create_network(SIZES, "pmm", 5)
+    return Model("pmm", network, *init_params(network, 0), (64, 32))
 
 
 def pictures(count: int) -> np.ndarray:
@@ -78,8 +78,8 @@ def test_saved_and_loaded_is_the_same_model(model: Model, tmp_path: Path, ending
 
 
 def test_a_bare_trunk_embeds_by_the_mean_of_its_map(tmp_path: Path) -> None:
-    network = assemble(SIZES, "trunk", 1)
-    trunk = Model("trunk", network, *initialise(network, 0), (64, 32))
+    network = create_network(SIZES, "trunk", 1)
+    trunk = Model("trunk", network, *init_params(network, 0), (64, 32))
     assert trunk.embed(pictures(2)).shape == (2, 256)
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from pmm_jax.ablation.one import RESULT
 from pmm_jax.ablation.result import Result, read_result
 from pmm_jax.ablation.table import write_figure, write_tables
-from pmm_jax.ablation.variants import Variant
+from pmm_jax.ablation.variants import GridPoint
 from pmm_jax.children import run_to_end
 from pmm_jax.config import Config
 from pmm_jax.data.prepare import prepare
 from pmm_jax.errors import UserError
 from pmm_jax.training.display import Display
-from pmm_jax.training.workdir import read_config
+from pmm_jax.training.workdir import load_run_config
 
 ERRORS = "error.log"
 STOPPED = 130
@@ -24,7 +24,7 @@ STOPPED = 130
 
 
 def ablate(
-    variants: Sequence[Variant], seeds: Sequence[int], workdir: Path, display: Display
+    variants: Sequence[GridPoint], seeds: Sequence[int], workdir: Path, display: Display
 ) -> bool:
     """All runs, a process each, and the tables in `workdir`, rewritten after each run.
 
@@ -48,7 +48,7 @@ def ablate(
     if not seeds or len(set(seeds)) < len(seeds):
         raise UserError(f"--seeds {' '.join(map(str, seeds))}: give each once, and one at least")
     for data, cameras in {(v.config.data, v.config.evaluate.cameras): None for v in variants}:
-        prepare(data, display.say, True, cameras)
+        prepare(data, display.info, True, cameras)
     results: dict[str, dict[int, Result]] = {variant.words: {} for variant in variants}
     failed: dict[str, str] = {}
     total = len(variants) * len(seeds)
@@ -57,7 +57,7 @@ def ablate(
         [(seed, variant) for seed in seeds for variant in variants], 1
     ):
         folder = workdir / variant.folder(seed)
-        display.say(f"{number}/{total}: {variant.words}, seed {seed}, in {folder}")
+        display.info(f"{number}/{total}: {variant.words}, seed {seed}, in {folder}")
         reason = None
         if not _is_done(folder, variant.seeded(seed)):
             reason = _run(variant.seeded(seed), folder)
@@ -65,7 +65,7 @@ def ablate(
             results[variant.words][seed] = read_result(folder / RESULT)
         else:
             failed[f"{variant.words}, seed {seed}"] = reason
-            display.say(f"failed: {reason}")
+            display.info(f"failed: {reason}")
         write_tables(variants, results, failed, workdir)
     write_figure(variants, results, workdir)
     return not failed
@@ -79,7 +79,7 @@ def _is_done(folder: Path, config: Config) -> bool:
     """
     if not (folder / RESULT).is_file():
         return False
-    if read_config(folder) != config:
+    if load_run_config(folder) != config:
         raise UserError(f"{folder} holds a run of other settings; use another --workdir")
     return True
 

@@ -11,7 +11,7 @@ from pmm_jax.config_check import feature_map_size
 from pmm_jax.data.augment import normalise
 from pmm_jax.data.decode import decode_record
 from pmm_jax.data.split import open_split
-from pmm_jax.mixing import keep_mask
+from pmm_jax.mixing import block_mask
 from pmm_jax.model.explain import stage_heats
 from pmm_jax.model.pmm import Network, Tree
 
@@ -27,7 +27,7 @@ def block_overlap(heats: list[np.ndarray], block: tuple[int, int], top_k: int) -
         block: height and width of a block in cells.
         top_k: K.
     """
-    chosen = [~np.asarray(keep_mask(jnp.asarray(heat), block, top_k)) for heat in heats]
+    chosen = [~np.asarray(block_mask(jnp.asarray(heat), block, top_k)) for heat in heats]
     shares = [
         (one & other).sum((1, 2)) / (one | other).sum((1, 2))
         for one, other in itertools.combinations(chosen, 2)
@@ -49,7 +49,7 @@ def run_overlap(config: Config, network: Network, params: Tree, stats: Tree) -> 
     """`block_overlap` of a trained network on training images as they are; NaN where it has one
     head, or a map that the config's blocks don't divide."""
     size, block = feature_map_size(config.data.image_size), config.method.block
-    if "part_block" not in network.parts or any(n % b for n, b in zip(size, block, strict=True)):
+    if "part_block" not in network.modules or any(n % b for n, b in zip(size, block, strict=True)):
         return float("nan")
     split = open_split(config.data, "train")
     _, labels = np.unique(split.identities, return_inverse=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from pmm_jax.ablation.overlap import by_chance
 from pmm_jax.ablation.result import Result
-from pmm_jax.ablation.variants import Variant
+from pmm_jax.ablation.variants import GridPoint
 from pmm_jax.config_check import feature_map_size
 from pmm_jax.evaluation.bootstrap import Interval, paired_bootstrap, runs_interval
 
@@ -33,7 +33,7 @@ class Figure:
 class Row:
     """A variant's line."""
 
-    variant: Variant
+    variant: GridPoint
     seeds: int
     rank1: Figure
     mAP: Figure
@@ -44,7 +44,7 @@ class Row:
     """Median over the runs."""
 
 
-def rows(variants: Sequence[Variant], results: Results) -> list[Row]:
+def rows(variants: Sequence[GridPoint], results: Results) -> list[Row]:
     """A row for each variant that has a run."""
     first = results[variants[0].words]
     found = []
@@ -91,7 +91,7 @@ def _figure(own: Mapping[int, Result], first: Mapping[int, Result] | None, name:
 
 
 def write_tables(
-    variants: Sequence[Variant], results: Results, failed: Mapping[str, str], workdir: Path
+    variants: Sequence[GridPoint], results: Results, failed: Mapping[str, str], workdir: Path
 ) -> None:
     """ablation.md and ablation.csv.
 
@@ -168,7 +168,7 @@ def _csv(table: Sequence[Row]) -> str:
     return stream.getvalue()
 
 
-def write_figure(variants: Sequence[Variant], results: Results, workdir: Path) -> None:
+def write_figure(variants: Sequence[GridPoint], results: Results, workdir: Path) -> None:
     """ablation.svg: every run a dot, every variant's mean a line, Rank-1 beside mAP."""
     from matplotlib.figure import Figure as Drawing
 

@@ -14,7 +14,7 @@ from pmm_jax.methods import METHODS
 
 
 @dataclass(frozen=True)
-class Variant:
+class GridPoint:
     """One row of the table."""
 
     words: str
@@ -37,7 +37,7 @@ class Variant:
         return replace(self.config, train=replace(self.config.train, seed=seed))
 
 
-def read_variants(config: Config, methods: Sequence[str]) -> list[Variant]:
+def read_grid(config: Config, methods: Sequence[str]) -> list[GridPoint]:
     """The variants that --methods names.
 
     Args:
@@ -58,7 +58,7 @@ def read_variants(config: Config, methods: Sequence[str]) -> list[Variant]:
     return variants
 
 
-def _read(config: Config, words: str) -> Variant:
+def _read(config: Config, words: str) -> GridPoint:
     try:
         name, *settings = shlex.split(words) or [""]
     except ValueError as error:
@@ -73,6 +73,6 @@ def _read(config: Config, words: str) -> Variant:
         if any(word.split("=")[0] == field for word in settings):
             raise UserError(f"--methods {words!r} sets {field[2:]}; --methods and --seeds do that")
     try:
-        return Variant(words, check(changed))
+        return GridPoint(words, check(changed))
     except UserError as error:
         raise UserError(f"--methods {words!r}: {error}") from error

@@ -13,7 +13,7 @@ import torch
 
 from pmm_jax.comparison.memory import peak_memory
 from pmm_jax.comparison.page import write_page
-from pmm_jax.comparison.pair import Pair, Precision, normalised, torch_weights
+from pmm_jax.comparison.pair import Pair, Precision, normalized, torch_weights
 from pmm_jax.comparison.pair_checkpoint import PairCheckpoints
 from pmm_jax.comparison.paired_step import PairedStep, largest_early_difference
 from pmm_jax.config import Config, ModelConfig
@@ -32,12 +32,12 @@ from pmm_jax.model.weights_file import read_file, write_file
 from pmm_jax.torch_baseline.evaluate import embed, rank
 from pmm_jax.torch_baseline.model import PMM
 from pmm_jax.training.display import Display
-from pmm_jax.training.evaluate import embed_split, make_embed
+from pmm_jax.training.evaluate import check_test, embed_split, make_embed
 from pmm_jax.training.interrupt import stop_on_signal
-from pmm_jax.training.loop import check_test, training_data
 from pmm_jax.training.run_weights import restore_run
-from pmm_jax.training.sharding import data_mesh, place, whole
-from pmm_jax.training.workdir import check_claim, claim, run_lock
+from pmm_jax.training.setup import training_data
+from pmm_jax.training.sharding import data_mesh, replicated, shard_pytree
+from pmm_jax.training.workdir import check_resume, register_run, run_lock
 
 RANKS = 50
 """Length of the CMC curves."""
@@ -88,11 +88,11 @@ def train_pair(config: Config, workdir: Path, precision: Precision, display: Dis
             "compare has no bfloat16; set model.compute_dtype to float32 (--precision chooses "
             "between float32 and float64)"
         )
-    prepare(config.data, display.say, True, config.evaluate.cameras)
+    prepare(config.data, display.info, True, config.evaluate.cameras)
     split, sampler = training_data(config)
     check_test(config)
-    with run_lock(workdir, display.say):
-        claim(workdir, config, f"compare --precision {precision}", split.fingerprint)
+    with run_lock(workdir, display.info):
+        register_run(workdir, config, f"compare --precision {precision}", split.fingerprint)
         return _train_both(config, workdir, precision, split, sampler, display)
 
 
@@ -144,8 +144,8 @@ def _train_both(
     result = _evaluate(config, pair.network, params, stats, pair.baseline, display)
     del pair
     if jax.default_backend() != "cpu":
-        display.say("PyTorch ran on the CPU and pmm_jax did not: times don't compare")
-    display.say("measuring memory, a process each")
+        display.info("PyTorch ran on the CPU and pmm_jax did not: times don't compare")
+    display.info("measuring memory, a process each")
     return result | {
         "precision": precision,
         "steps": steps,
@@ -177,9 +177,9 @@ def against(config: Config, workdir: Path, checkpoint: Path, display: Display) -
     if theirs.kind != "pmm":
         raise UserError(f"{checkpoint} holds {theirs.kind}; --against takes a PMM checkpoint")
     _check_heads(theirs.model, str(checkpoint))
-    prepare(config.data, display.say, True, config.evaluate.cameras)
-    check_claim(workdir, config, data=open_split(config.data, "query").fingerprint)
-    _, network, params, stats = restore_run(workdir, config.evaluate.checkpoint, display.say)
+    prepare(config.data, display.info, True, config.evaluate.cameras)
+    check_resume(workdir, config, data=open_split(config.data, "query").fingerprint)
+    _, network, params, stats = restore_run(workdir, config.evaluate.checkpoint, display.info)
     model = PMM(theirs.model, config.method, theirs.num_ids)
     model.load_state_dict(torch_weights(theirs.params, theirs.stats))
     return _evaluate(config, network, params, stats, model, display)
@@ -189,7 +189,7 @@ def _evaluate(
     config: Config, network: Network, params: Tree, stats: Tree, baseline: PMM, display: Display
 ) -> dict:
     mesh = data_mesh(config.evaluate.batch_size)
-    params, stats = place((params, stats), whole(mesh))
+    params, stats = shard_pytree((params, stats), replicated(mesh))
     embed_images = make_embed(network, config.evaluate.flip_average, mesh)
     query, gallery = (
         embed_split(embed_images, config, params, stats, name, display)
@@ -232,7 +232,7 @@ def _baseline_features(model: PMM, config: Config, split: Split, display: Displa
     with display.bar("embedding with PyTorch", len(split)) as bar:
 
         def counted() -> Iterator[tuple[np.ndarray, int]]:
-            for images, count in normalised(batches):
+            for images, count in normalized(batches):
                 yield images, count
                 bar.advance(count)
 

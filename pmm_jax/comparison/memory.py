@@ -12,7 +12,7 @@ from pmm_jax.children import tied
 from pmm_jax.comparison.one_step import baseline_step, our_step
 from pmm_jax.config import Config
 from pmm_jax.errors import UserError
-from pmm_jax.training.workdir import read_config
+from pmm_jax.training.workdir import load_run_config
 
 STEPS = 3
 
@@ -68,5 +68,5 @@ def peak() -> int:
 
 if __name__ == "__main__":
     side, folder, identities, kind = sys.argv[1:]
-    _take_steps(side, read_config(Path(folder)), int(identities), kind)
+    _take_steps(side, load_run_config(Path(folder)), int(identities), kind)
     print(peak())

@@ -7,6 +7,7 @@ framework alone, so that a process which measures one side holds no other.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -66,29 +67,29 @@ def our_step(
     import jax
     import jax.numpy as jnp
 
-    from pmm_jax.mixing import Draws
-    from pmm_jax.model.initial import initialise
+    from pmm_jax.mixing import MixingSample, TrainBatch
+    from pmm_jax.model.initial import init_params
     from pmm_jax.model.operations import compiler_options
-    from pmm_jax.model.pmm import build
-    from pmm_jax.training.optimizer import adam
-    from pmm_jax.training.state import new_state
-    from pmm_jax.training.step import apply_step
+    from pmm_jax.model.pmm import create_model
+    from pmm_jax.training.optimizer import make_optimizer
+    from pmm_jax.training.state import TrainState
+    from pmm_jax.training.train_step import TrainTask, train_step
 
-    network = build(config, num_ids, jnp.dtype(precision))
+    network = create_model(config, num_ids, jnp.dtype(precision))
     if precision == "float64":
         network = network._replace(compute_dtype=jnp.dtype(precision))
-    transform = adam(config.optim, lambda _: RATE)
+    task = TrainTask(network, config, make_optimizer(config.optim, lambda _: RATE))
     drawn = batch_of(config)
-    batch = jax.device_put(drawn._replace(images=drawn.images.astype(precision)))
-    state = jax.device_put(new_state(*initialise(network, 0), transform))
+    negatives = jnp.asarray(drawn.negatives)
+    batch = TrainBatch(
+        jnp.asarray(drawn.images, precision),
+        jnp.asarray(drawn.labels),
+        MixingSample((negatives, negatives)),
+    )
+    state = jax.device_put(TrainState.create(*init_params(network, 0), task.tx))
     compiled = (
-        jax.jit(
-            lambda state, images, labels, negatives: apply_step(
-                network, config, transform, state, images, labels, Draws((negatives, negatives))
-            ),
-            donate_argnums=0,
-        )
-        .lower(state, *batch)
+        jax.jit(partial(train_step, task), donate_argnums=0)
+        .lower(state, batch)
         .compile(compiler_options())
     )
 
@@ -97,7 +98,7 @@ def our_step(
 
     def step() -> None:
         nonlocal state, taken
-        state, metrics = compiled(state, *batch)
+        state, metrics = compiled(state, batch)
         jax.block_until_ready((state, metrics))
         taken += 1
         give_back_after(taken)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Literal
 
 import jax
@@ -13,17 +14,17 @@ from pmm_jax.comparison.paired_step import LOSSES, PairedStep, other_masks
 from pmm_jax.config import Config
 from pmm_jax.data.augment import normalise
 from pmm_jax.data.loading import Batch
-from pmm_jax.mixing import Draws
+from pmm_jax.mixing import TrainBatch
 from pmm_jax.model.operations import compiler_options
-from pmm_jax.model.pmm import Tree, build
+from pmm_jax.model.pmm import Tree, create_model
 from pmm_jax.model.torch_checkpoint import state_dict
 from pmm_jax.torch_baseline.model import PMM
 from pmm_jax.torch_baseline.step import adam as torch_adam
 from pmm_jax.torch_baseline.step import train_step
-from pmm_jax.training.loop import start
-from pmm_jax.training.optimizer import adam, learning_rate
+from pmm_jax.training.initial import create_train_state
+from pmm_jax.training.optimizer import learning_rate, make_optimizer
 from pmm_jax.training.state import TrainState
-from pmm_jax.training.step import apply_gradient, draw, loss_and_gradient
+from pmm_jax.training.train_step import TrainTask, compute_gradients, sample_batch
 
 Precision = Literal["float32", "float64"]
 
@@ -42,26 +43,25 @@ class Pair:
         """`share_blocks` gives our masks to the baseline: what is left is arithmetic alone."""
         self._share_blocks = share_blocks
         self._schedule = learning_rate(config.optim, config.train.epochs, steps_per_epoch)
-        self._transform = adam(config.optim, self._schedule)
-        network = build(config, num_ids, jnp.dtype(precision))
+        network = create_model(config, num_ids, jnp.dtype(precision))
         self.network = network._replace(compute_dtype=jnp.dtype(precision))
-        self._root = jax.random.key(config.train.seed)
-
-        self.state = jax.device_put(start(self.network, config, self._transform))
-        params, stats = self.state.params, self.state.stats
+        seed_key = jax.random.key(config.train.seed)
+        task = TrainTask(self.network, config, make_optimizer(config.optim, self._schedule))
+        self.state = jax.device_put(create_train_state(task))
         self.baseline = PMM(config.model, config.method, num_ids).to(getattr(torch, precision))
-        self.baseline.load_state_dict(torch_weights(params, stats))
+        self.baseline.load_state_dict(torch_weights(self.state.params, self.state.batch_stats))
         self.baseline.train()
         self.optimizer = torch_adam(self.baseline, config.optim)
 
-        def step(state: TrainState, images: jax.Array, labels: jax.Array, draws: Draws) -> tuple:
-            metrics, gradient, stats, outputs = loss_and_gradient(
-                self.network, config, state.params, state.stats, images, labels, draws
-            )
-            state = apply_gradient(self._transform, state, gradient, stats)
-            return state, metrics, outputs.keeps
+        def sample(step: jax.Array, images: jax.Array, labels: jax.Array) -> TrainBatch:
+            batch = sample_batch(task, jax.random.fold_in(seed_key, step), images, labels)
+            return replace(batch, images=batch.images.astype(self.network.compute_dtype))
 
-        self._draw = jax.jit(lambda *batch: draw(config, self._root, *batch))
+        def step(state: TrainState, batch: TrainBatch) -> tuple:
+            grads, batch_stats, metrics, outputs = compute_gradients(task, state, batch)
+            return state.apply_gradients(task.tx, grads, batch_stats), metrics, outputs.masks
+
+        self.sample = jax.jit(sample)
         self._step = jax.jit(step, donate_argnums=0, compiler_options=compiler_options())
 
     def run(self, batches: Iterable[Batch], first: int = 1) -> Iterator[PairedStep]:
@@ -72,16 +72,14 @@ class Pair:
             first: number of the first one, from 1.
         """
         for number, (pixels, classes) in enumerate(batches, first):
-            # Augmentation and negatives are drawn once, here, and given to both.
-            images, draws = self._draw(jnp.int32(number - 1), pixels, classes)
-            images = images.astype(self.network.compute_dtype)
-            jax.block_until_ready((images, draws))
+            # Augmentation and negatives are sampled once, here, and given to both.
+            batch = jax.block_until_ready(self.sample(jnp.int32(number - 1), pixels, classes))
             # Each side finds its inputs ready, and its clock ends when its losses are numbers.
-            same = torch_batch(images, classes, draws)
+            same = torch_batch(batch)
             rate = float(self._schedule(np.int32(number - 1)))
 
             started = time.perf_counter()
-            self.state, metrics, keeps = self._step(self.state, images, classes, draws)
+            self.state, metrics, keeps = self._step(self.state, batch)
             ours = {name: float(metrics[name]) for name in LOSSES}
             seconds_ours = time.perf_counter() - started
 
@@ -95,13 +93,13 @@ class Pair:
 
 
 def torch_batch(
-    images: jax.Array, classes: np.ndarray, draws: Draws
+    batch: TrainBatch,
 ) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
-    """A drawn batch as `train_step` takes it: images (N, 3, H, W), labels, negatives."""
-    assert draws.negatives is not None  # PMM's always are
-    stage2, stage3 = (torch.from_numpy(np.array(n, np.int64)) for n in draws.negatives)
-    channels_first = torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).contiguous()
-    return channels_first, torch.from_numpy(classes.astype(np.int64)), (stage2, stage3)
+    """A batch as the baseline's step takes it: images (N, 3, H, W), labels, negatives."""
+    assert batch.mixing.negatives is not None  # PMM's always are
+    stage2, stage3 = (torch.from_numpy(np.array(n, np.int64)) for n in batch.mixing.negatives)
+    channels_first = torch.from_numpy(np.array(batch.images)).permute(0, 3, 1, 2).contiguous()
+    return channels_first, torch.from_numpy(np.array(batch.labels, np.int64)), (stage2, stage3)
 
 
 def torch_weights(params: Tree, stats: Tree) -> dict[str, torch.Tensor]:
@@ -111,7 +109,7 @@ def torch_weights(params: Tree, stats: Tree) -> dict[str, torch.Tensor]:
     }
 
 
-def normalised(batches: Iterable[tuple[np.ndarray, int]]) -> Iterator[tuple[np.ndarray, int]]:
+def normalized(batches: Iterable[tuple[np.ndarray, int]]) -> Iterator[tuple[np.ndarray, int]]:
     """Batches of uint8 images as the baseline takes them: normalised float32."""
     for images, count in batches:
         yield np.array(normalise(jnp.asarray(images))), count

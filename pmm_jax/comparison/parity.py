@@ -11,13 +11,13 @@ from flax.traverse_util import flatten_dict
 
 from pmm_jax.comparison.golden import STEPS, Golden, golden_weights
 from pmm_jax.config import Config
-from pmm_jax.mixing import Draws
+from pmm_jax.mixing import MixingSample, TrainBatch
 from pmm_jax.model.initial import shapes
-from pmm_jax.model.pmm import Tree, build, embed
+from pmm_jax.model.pmm import Tree, create_model, embed
 from pmm_jax.model.torch_names import release_name
-from pmm_jax.training.optimizer import adam
-from pmm_jax.training.state import TrainState, new_state
-from pmm_jax.training.step import apply_gradient, loss_and_gradient
+from pmm_jax.training.optimizer import make_optimizer
+from pmm_jax.training.state import TrainState
+from pmm_jax.training.train_step import TrainTask, compute_gradients
 
 LEARNING_RATE = 1e-4
 """Of the golden files' three Adam steps."""
@@ -86,19 +86,20 @@ class Ours:
     """
 
     def __init__(self, golden: Golden) -> None:
-        self._golden, self._config = golden, Config()
-        network = build(self._config, golden.num_ids, jnp.float64)
-        self._network = network._replace(compute_dtype=jnp.dtype("float64"))
-        params, stats = jax.device_put(golden_weights(shapes(self._network), golden.seed))
-        self._transform = adam(self._config.optim, lambda _: LEARNING_RATE)
-        self._state = new_state(params, stats, self._transform)
-        self._embed = jax.jit(lambda *model: embed(self._network, *model))
+        self._golden, config = golden, Config()
+        network = create_model(config, golden.num_ids, jnp.float64)
+        network = network._replace(compute_dtype=jnp.dtype("float64"))
+        params, stats = jax.device_put(golden_weights(shapes(network), golden.seed))
+        tx = make_optimizer(config.optim, lambda _: LEARNING_RATE)
+        self._task = TrainTask(network, config, tx)
+        self._state = TrainState.create(params, stats, tx)
+        self._embed = jax.jit(lambda *model: embed(network, *model))
         self._step = jax.jit(self._take_step)
 
     def embed(self) -> np.ndarray:
         """The first step's images in test mode, with the weights of now: (N, 1536)."""
         return np.asarray(
-            self._embed(self._state.params, self._state.stats, self._golden.images[0])
+            self._embed(self._state.params, self._state.batch_stats, self._golden.images[0])
         )
 
     def step(self, number: int) -> Step:
@@ -108,29 +109,22 @@ class Ours:
         self._state, losses, gradient, maps = self._step(
             self._state, self._golden.images[number], negatives
         )
-        state = _by_name(self._state.params) | _by_name(self._state.stats)
+        state = _by_name(self._state.params) | _by_name(self._state.batch_stats)
         maps = {name: np.asarray(value) for name, value in maps.items()}
         return Step(np.asarray(losses), _by_name(gradient), state, maps)
 
     def _take_step(self, state: TrainState, images: jax.Array, negatives: tuple) -> tuple:
-        metrics, gradient, stats, out = loss_and_gradient(
-            self._network,
-            self._config,
-            state.params,
-            state.stats,
-            images,
-            jnp.asarray(self._golden.labels),
-            Draws(negatives),
-        )
-        maps = {f"cam{i}": heat for i, heat in enumerate(out.heats, 1)}
-        maps |= {f"mask{i}": keep for i, keep in enumerate(out.keeps, 2)}
+        batch = TrainBatch(images, jnp.asarray(self._golden.labels), MixingSample(negatives))
+        grads, batch_stats, metrics, out = compute_gradients(self._task, state, batch)
+        maps = {f"cam{i}": cam for i, cam in enumerate(out.cams, 1)}
+        maps |= {f"mask{i}": mask for i, mask in enumerate(out.masks, 2)}
         maps |= {f"feat{i}": value for i, value in enumerate(out.embeddings, 1)}
         maps |= {f"logits{i}": value for i, value in enumerate(out.logits, 1)}
         maps |= {f"mixed{i}_channel_mean": x.mean(-1) for i, x in enumerate(out.inputs[1:], 2)}
         assert out.part_map is not None  # there is a part block
         maps["part_map_channel_mean"] = out.part_map.mean(-1)
-        state = apply_gradient(self._transform, state, gradient, stats)
-        return state, [metrics[name] for name in LOSSES], gradient, maps
+        state = state.apply_gradients(self._task.tx, grads, batch_stats)
+        return state, [metrics[name] for name in LOSSES], grads, maps
 
 
 def compare(ours: Ours, ref: dict[str, np.ndarray]) -> Iterator[Quantity]:

@@ -43,7 +43,7 @@ def train_pairs(
         raise UserError(f"--seeds {' '.join(map(str, seeds))}: give two or more, each once")
     results = []
     for seed in seeds:
-        display.say(f"seed {seed}")
+        display.info(f"seed {seed}")
         folder = workdir / f"seed-{seed}"
         result = train(
             replace(config, train=replace(config.train, seed=seed)), folder, precision, display

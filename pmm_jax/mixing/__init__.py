@@ -3,20 +3,21 @@
 `pmm_jax/methods.py` lists PMM and the methods that it is compared with.
 """
 
-from pmm_jax.mixing.block_ranking import block_scores, keep_mask
-from pmm_jax.mixing.draws import Draws, draw_mixing
+from pmm_jax.mixing.block_ranking import block_mask, block_scores
 from pmm_jax.mixing.grad_cam import grad_cam
-from pmm_jax.mixing.hard_mix import draw_negatives, hard_mix, nearest_negatives
-from pmm_jax.mixing.replace import replace_blocks
+from pmm_jax.mixing.hard_mix import hard_mix, nearest_negatives, sample_negatives
+from pmm_jax.mixing.replace import mix_features
+from pmm_jax.mixing.sample import MixingSample, TrainBatch, sample_mixing
 
 __all__ = [
-    "Draws",
+    "MixingSample",
+    "TrainBatch",
+    "block_mask",
     "block_scores",
-    "draw_mixing",
-    "draw_negatives",
     "grad_cam",
     "hard_mix",
-    "keep_mask",
+    "mix_features",
     "nearest_negatives",
-    "replace_blocks",
+    "sample_mixing",
+    "sample_negatives",
 ]

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from pmm_jax.config_check import dropped_rows, feature_map_size
 
 
-def draw_corner(key: jax.Array, image_size: tuple[int, int], share: float) -> jax.Array:
+def sample_drop_row(key: jax.Array, image_size: tuple[int, int], share: float) -> jax.Array:
     """() int32: the first row that is dropped, uniformly over all that leave it inside."""
     height, _ = feature_map_size(image_size)
     return jax.random.randint(key, (), 0, height - dropped_rows(height, share) + 1)

@@ -28,7 +28,7 @@ def top_blocks(scores: jax.Array, top_k: int) -> jax.Array:
     return jax.lax.top_k(scores, top_k)[1]  # ties: the lower index first
 
 
-def keep_blocks(
+def top_block_mask(
     scores: jax.Array, shape: tuple[int, ...], block: tuple[int, int], top_k: int
 ) -> jax.Array:
     """The mask M of eq. 1: False in the `top_k` highest blocks, True elsewhere.
@@ -50,6 +50,6 @@ def keep_blocks(
     return ~jnp.broadcast_to(cells, (n, rows, block[0], columns, block[1])).reshape(n, h, w)
 
 
-def keep_mask(heat: jax.Array, block: tuple[int, int], top_k: int) -> jax.Array:
+def block_mask(heat: jax.Array, block: tuple[int, int], top_k: int) -> jax.Array:
     """`keep_blocks` of a heat map (N, H, W)."""
-    return keep_blocks(block_scores(heat, block), heat.shape, block, top_k)
+    return top_block_mask(block_scores(heat, block), heat.shape, block, top_k)

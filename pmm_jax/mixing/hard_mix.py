@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 
-def draw_negatives(key: jax.Array, labels: jax.Array, shards: int = 1) -> jax.Array:
+def sample_negatives(key: jax.Array, labels: jax.Array, shards: int = 1) -> jax.Array:
     """For each image, one image of another identity, uniformly over the batch or its shard.
 
     The release counts on batches ordered in groups of four; labels need no order.

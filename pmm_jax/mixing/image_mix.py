@@ -3,10 +3,10 @@
 import jax
 import jax.numpy as jnp
 
-from pmm_jax.mixing.block_ranking import keep_mask
+from pmm_jax.mixing.block_ranking import block_mask
 
 
-def draw_box(key: jax.Array, image_size: tuple[int, int]) -> jax.Array:
+def sample_box(key: jax.Array, image_size: tuple[int, int]) -> jax.Array:
     """A batch's box: its area uniform over 0 to the image's, its centre uniform; cut at the edges.
 
     Yun et al., ICCV 2019, with their alpha of 1, as their code draws it.
@@ -63,7 +63,7 @@ def attentive_cutmix(
     Returns:
         As `cutmix`.
     """
-    cells = ~keep_mask(heat, block, top_k)[partners]
+    cells = ~block_mask(heat, block, top_k)[partners]
     inside = cells
     for axis in (1, 2):
         inside = jnp.repeat(inside, images.shape[axis] // heat.shape[axis], axis)

@@ -5,16 +5,16 @@ import jax.numpy as jnp
 
 from pmm_jax.config import MethodConfig
 from pmm_jax.methods import METHODS
-from pmm_jax.mixing.block_ranking import block_scores, keep_blocks, top_blocks
-from pmm_jax.mixing.draws import Draws
+from pmm_jax.mixing.block_ranking import block_scores, top_block_mask, top_blocks
 from pmm_jax.mixing.hard_mix import hard_mix, rows_of
+from pmm_jax.mixing.sample import MixingSample
 
 
-def replace_blocks(
+def mix_features(
     config: MethodConfig,
     base: jax.Array,
     heat: jax.Array,
-    draws: Draws,
+    draws: MixingSample,
     stage: int,
     shards: int = 1,
 ) -> tuple[jax.Array, jax.Array]:
@@ -36,7 +36,7 @@ def replace_blocks(
         return base, jnp.ones(heat.shape, bool)
     scores = block_scores(heat, block)
     ranked = scores if draws.scores is None else draws.scores[stage - 2]
-    keep = keep_blocks(ranked, heat.shape, block, top_k)
+    keep = top_block_mask(ranked, heat.shape, block, top_k)
     if method.filling == "zeros":
         return jnp.where(keep[..., None], base, 0), keep
     assert draws.negatives is not None

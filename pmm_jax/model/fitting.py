@@ -19,7 +19,7 @@ LISTED = 20
 """Names of each fault that a message lists; a file of another network would fill the screen."""
 
 
-def fit(
+def match_state_dict(
     label: str,
     state: StateDict,
     network: str,

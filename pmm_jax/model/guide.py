@@ -8,15 +8,15 @@ from flax import struct
 
 from pmm_jax.config import ModelConfig
 from pmm_jax.errors import UserError
-from pmm_jax.model.initial import initialise
-from pmm_jax.model.pmm import Network, Tree, assemble
+from pmm_jax.model.initial import init_params
+from pmm_jax.model.pmm import Network, Tree, create_network
 from pmm_jax.model.pretrained import load_resnet50
 from pmm_jax.model.torch_checkpoint import load_state_dict
 from pmm_jax.model.weights_file import read_file
 
 
 @struct.dataclass
-class Guide:
+class SaliencyTrunk:
     """A trunk with its weights."""
 
     trunk: nn.Module = struct.field(pytree_node=False)
@@ -24,9 +24,9 @@ class Guide:
     stats: Tree
 
     @classmethod
-    def of(cls, network: Network, params: Tree, stats: Tree) -> "Guide":
+    def of(cls, network: Network, params: Tree, batch_stats: Tree) -> "SaliencyTrunk":
         """A network's own trunk."""
-        return cls(network.parts["trunk"], params["trunk"], stats["trunk"])
+        return cls(network.modules["trunk"], params["trunk"], batch_stats["trunk"])
 
     def feature_map(self, images: jax.Array) -> jax.Array:
         """The trunk's map at test time: (N, H, W, 3), normalised, to (N, H / 16, W / 16, C)."""
@@ -36,7 +36,7 @@ class Guide:
         return feature_map
 
 
-def read_guide(name: str) -> Guide:
+def load_saliency_trunk(name: str) -> SaliencyTrunk:
     """The guide that method.guide names, other than `own`.
 
     Args:
@@ -46,12 +46,12 @@ def read_guide(name: str) -> Guide:
         UserError: it can't be had, or holds no network.
     """
     if name == "imagenet":
-        network = assemble(ModelConfig(), "trunk", 0)
-        params, stats = initialise(network, seed=0)
+        network = create_network(ModelConfig(), "trunk", 0)
+        params, stats = init_params(network, seed=0)
         trunk = load_resnet50(name, params["trunk"], stats["trunk"])
-        return Guide(network.parts["trunk"], *trunk)
+        return SaliencyTrunk(network.modules["trunk"], *trunk)
     mend = "set method.guide to own, imagenet, or a file that holds a network"
     if not Path(name).is_file():
         raise UserError(f"method.guide {name} is no file; {mend}")
     found = load_state_dict(name, read_file(Path(name), mend))
-    return Guide.of(found.network, found.params, found.stats)
+    return SaliencyTrunk.of(found.network, found.params, found.stats)

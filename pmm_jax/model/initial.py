@@ -14,7 +14,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from pmm_jax.model.pmm import Network, Tree
 
 
-def initialise(network: Network, seed: int, zero_last_scale: bool = False) -> tuple[Tree, Tree]:
+def init_params(network: Network, seed: int, zero_last_scale: bool = False) -> tuple[Tree, Tree]:
     """Parameters and fresh statistics of every part, on the host.
 
     Args:
@@ -41,7 +41,7 @@ def shapes(network: Network) -> tuple[Tree, Tree]:
     params, stats = {}, {}
     image = jax.ShapeDtypeStruct((2, 64, 64, 3), network.compute_dtype)
     feature_map = jax.ShapeDtypeStruct((2, 4, 4, network.channels), network.compute_dtype)
-    for name, part in network.parts.items():
+    for name, part in network.modules.items():
         x = image if name == "trunk" else feature_map
         made = jax.eval_shape(lambda x, part=part: part.init(jax.random.key(0), x, True), x)
         params[name], stats[name] = made["params"], made["batch_stats"]

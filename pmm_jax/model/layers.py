@@ -63,7 +63,7 @@ class BatchNorm(nn.Module):
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape, self.param_dtype)
         var = self.variable("batch_stats", "var", jnp.ones, shape, self.param_dtype)
         if not train:
-            return operations.normalise(x, mean.value, var.value, scale, bias, self.eps)
+            return operations.normalize(x, mean.value, var.value, scale, bias, self.eps)
         y, batch_mean, batch_var = operations.batch_norm(x, scale, bias, self.eps)
         if not self.is_initializing():
             count = x.size // x.shape[-1]

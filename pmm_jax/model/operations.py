@@ -89,10 +89,10 @@ def batch_norm(
     if _on_cpu():
         return _batch_norm_own_gradient(x, scale, bias, eps)
     mean, variance = batch_moments(x)
-    return normalise(x, mean, variance, scale, bias, eps), mean, variance
+    return normalize(x, mean, variance, scale, bias, eps), mean, variance
 
 
-def normalise(
+def normalize(
     x: jax.Array,
     mean: jax.Array,
     variance: jax.Array,
@@ -118,14 +118,14 @@ def _batch_norm_own_gradient(
     x: jax.Array, scale: jax.Array, bias: jax.Array, eps: float
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     mean, variance = batch_moments(x)
-    return normalise(x, mean, variance, scale, bias, eps), mean, variance
+    return normalize(x, mean, variance, scale, bias, eps), mean, variance
 
 
 def _batch_norm_forward(
     x: jax.Array, scale: jax.Array, bias: jax.Array, eps: float
 ) -> tuple[tuple[jax.Array, jax.Array, jax.Array], tuple[jax.Array, ...]]:
     mean, variance = batch_moments(x)
-    return (normalise(x, mean, variance, scale, bias, eps), mean, variance), (
+    return (normalize(x, mean, variance, scale, bias, eps), mean, variance), (
         x,
         scale,
         mean,

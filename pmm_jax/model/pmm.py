@@ -15,9 +15,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax import struct
 
-from pmm_jax.config import Config, ModelConfig
+from pmm_jax.config import Config, MethodConfig, ModelConfig
 from pmm_jax.methods import METHODS, Kind
-from pmm_jax.mixing import Draws, grad_cam, nearest_negatives, replace_blocks
+from pmm_jax.mixing import TrainBatch, grad_cam, mix_features, nearest_negatives
 from pmm_jax.mixing.batch_drop import batch_drop
 from pmm_jax.model.heads import Pooling, StageHead
 from pmm_jax.model.resnet import EXPANSION, LAYER_WIDTHS, Bottleneck, ResNet, scaled
@@ -28,7 +28,7 @@ Tree = dict[str, Any]
 class Network(NamedTuple):
     """The parts, in the order in which a batch meets them; `baseline` has trunk and stage1."""
 
-    parts: dict[str, nn.Module]
+    modules: dict[str, nn.Module]
     channels: int
     """Of the feature map that leaves the trunk."""
     compute_dtype: jnp.dtype
@@ -37,7 +37,7 @@ class Network(NamedTuple):
     @property
     def part_heads(self) -> list[str]:
         """The heads that see the part block's map."""
-        return [name for name in self.parts if name in ("stage2", "stage3", "drop")]
+        return [name for name in self.modules if name in ("stage2", "stage3", "drop")]
 
 
 @struct.dataclass
@@ -49,9 +49,9 @@ class StageOutputs:
     """(N, embedding_size) each."""
     logits: tuple[jax.Array, ...]
     """(N, identities) each."""
-    heats: tuple[jax.Array, ...] = ()
+    cams: tuple[jax.Array, ...] = ()
     """(N, h, w): CAM 1 and 2, which pick what stages II and III lose; none of BDB."""
-    keeps: tuple[jax.Array, ...] = ()
+    masks: tuple[jax.Array, ...] = ()
     """(N, h, w) bool: the masks of stages II and III, False where the negative's cells are put."""
     inputs: tuple[jax.Array, ...] = ()
     """(N, h, w, C): the map that each stage saw."""
@@ -59,13 +59,13 @@ class StageOutputs:
     """(N, h, w, C): the part block's map, before any mixing."""
 
 
-def build(config: Config, num_ids: int, param_dtype: jnp.dtype = jnp.float32) -> Network:
+def create_model(config: Config, num_ids: int, param_dtype: jnp.dtype = jnp.float32) -> Network:
     """The network that a config names, for that many training identities."""
     kind = METHODS[config.method.name].network
-    return assemble(config.model, kind, num_ids, param_dtype, config.method.stages)
+    return create_network(config.model, kind, num_ids, param_dtype, config.method.stages)
 
 
-def assemble(
+def create_network(
     model: ModelConfig,
     kind: Kind,
     num_ids: int,
@@ -130,16 +130,16 @@ def inference_heads(
 
     def run(name: str, x: jax.Array) -> Any:
         variables = {"params": params[name], "batch_stats": stats[name]}
-        return network.parts[name].apply(variables, x, False)
+        return network.modules[name].apply(variables, x, False)
 
     def mean(x: jax.Array) -> tuple[jax.Array, None]:
         return x.astype(jnp.promote_types(x.dtype, jnp.float32)).mean((1, 2)), None
 
     feature_map = run("trunk", images.astype(network.compute_dtype))
-    if "stage1" not in network.parts:
+    if "stage1" not in network.modules:
         return [(mean, feature_map)]
     heads: list[tuple[Head, jax.Array]] = [(partial(run, "stage1"), feature_map)]
-    if "part_block" in network.parts:
+    if "part_block" in network.modules:
         part_map = run("part_block", feature_map)
         heads += [(partial(run, name), part_map) for name in network.part_heads]
     return heads
@@ -147,31 +147,30 @@ def inference_heads(
 
 def train_forward(
     network: Network,
-    config: Config,
-    params: Tree,
-    stats: Tree,
-    images: jax.Array,
-    labels: jax.Array,
-    draws: Draws,
-    shards: int = 1,
+    method: MethodConfig,
+    variables: dict[str, Tree],
+    batch: TrainBatch,
+    num_shards: int = 1,
 ) -> tuple[StageOutputs, Tree]:
     """All stages in training mode, each fed what its predecessor's CAM leaves (Figure 2).
 
     Args:
-        network, config, params, stats: the model.
-        images: (N, H, W, 3), normalised.
-        labels: (N,) int, 0 to identities - 1.
-        draws: the random choices of the method's mixing.
-        shards: parts of the batch that negatives were drawn in (`draw_negatives`).
+        network: the modules.
+        method: what is mixed.
+        variables: `params` and `batch_stats`, each by module.
+        batch: of N images, with what the mixing sampled.
+        num_shards: parts of the batch that negatives were sampled in (`sample_negatives`).
 
     Returns:
         The outputs, and the statistics after this batch.
     """
+    params, stats = variables["params"], variables["batch_stats"]
+    labels, sample = batch.labels, batch.mixing
     new_stats: Tree = {}
 
     def run(name: str, x: jax.Array) -> Any:
         variables = {"params": params[name], "batch_stats": stats[name]}
-        output, updates = network.parts[name].apply(variables, x, True, mutable=["batch_stats"])
+        output, updates = network.modules[name].apply(variables, x, True, mutable=["batch_stats"])
         new_stats[name] = updates["batch_stats"]
         return output
 
@@ -181,28 +180,28 @@ def train_forward(
         def score(feature_map: jax.Array) -> jax.Array:
             # The same pass as run(stage, ...), which XLA merges with it; its statistics are
             # dropped, because a batch may move them only once.
-            output, _ = network.parts[stage].apply(
+            output, _ = network.modules[stage].apply(
                 variables, feature_map, True, mutable=["batch_stats"]
             )
             return output[1]
 
         return grad_cam(score, feature_map, labels)
 
-    feature_map = run("trunk", images.astype(network.compute_dtype))
+    feature_map = run("trunk", batch.images.astype(network.compute_dtype))
     stage1 = run("stage1", feature_map)
-    if "part_block" not in network.parts:
+    if "part_block" not in network.modules:
         outputs = StageOutputs((stage1[0],), (stage1[1],), inputs=(feature_map,))
         return outputs, new_stats
 
     part_map = run("part_block", feature_map)
-    if "drop" in network.parts:
-        assert draws.corner is not None
-        dropped, keep = batch_drop(part_map, draws.corner, config.method.drop_height)
+    if "drop" in network.modules:
+        assert sample.corner is not None
+        dropped, keep = batch_drop(part_map, sample.corner, method.drop_height)
         second = run("drop", dropped)
         outputs = StageOutputs(
             embeddings=(stage1[0], second[0]),
             logits=(stage1[1], second[1]),
-            keeps=(keep,),
+            masks=(keep,),
             inputs=(feature_map, dropped),
             part_map=part_map,
         )
@@ -211,23 +210,23 @@ def train_forward(
     stages, inputs = [stage1], [feature_map]
     heats: list[jax.Array] = []
     keeps: list[jax.Array] = []
-    for number in range(2, config.method.stages + 1):
+    for number in range(2, method.stages + 1):
         heats.append(heat_of(f"stage{number - 1}", inputs[-1]))
         # The release mixes into the clean map, so stage I's blocks come back; the paper's words
         # suppress cumulatively.
-        base = inputs[-1] if config.method.cumulative and number > 2 else part_map
-        if config.method.mining == "hardest":
-            nearest = nearest_negatives(stages[-1][0], labels, shards)
-            draws = replace(draws, negatives=(nearest, nearest))
-        mixed, keep = replace_blocks(config.method, base, heats[-1], draws, number, shards)
+        base = inputs[-1] if method.cumulative and number > 2 else part_map
+        if method.mining == "hardest":
+            nearest = nearest_negatives(stages[-1][0], labels, num_shards)
+            sample = replace(sample, negatives=(nearest, nearest))
+        mixed, keep = mix_features(method, base, heats[-1], sample, number, num_shards)
         stages.append(run(f"stage{number}", mixed))
         inputs.append(mixed)
         keeps.append(keep)
     outputs = StageOutputs(
         embeddings=tuple(embedding for embedding, _ in stages),
         logits=tuple(logits for _, logits in stages),
-        heats=tuple(heats),
-        keeps=tuple(keeps),
+        cams=tuple(heats),
+        masks=tuple(keeps),
         inputs=tuple(inputs),
         part_map=part_map,
     )

@@ -2,7 +2,7 @@
 
 import re
 
-from pmm_jax.model.fitting import fit
+from pmm_jax.model.fitting import match_state_dict
 from pmm_jax.model.unwrapping import is_head, unwrap
 from pmm_jax.model.weights_file import MEND, read_weights
 
@@ -35,7 +35,7 @@ def load_resnet50(source: str, params: dict, stats: dict) -> tuple[dict, dict]:
     trees = {"trunk": params}, {"trunk": stats}
     # What is behind the trunk of a whole model, of ours, the release or BDB, knows other people.
     is_unused = _is_behind_trunk if state.is_release else is_head
-    filled, filled_stats = fit(label, state, "the trunk", *trees, mend, is_unused)
+    filled, filled_stats = match_state_dict(label, state, "the trunk", *trees, mend, is_unused)
     return filled["trunk"], filled_stats["trunk"]
 
 

@@ -11,9 +11,9 @@ from flax.traverse_util import flatten_dict
 from pmm_jax.config import ModelConfig
 from pmm_jax.errors import UserError
 from pmm_jax.methods import Kind
-from pmm_jax.model.fitting import fit
+from pmm_jax.model.fitting import match_state_dict
 from pmm_jax.model.initial import shapes
-from pmm_jax.model.pmm import Network, Tree, assemble
+from pmm_jax.model.pmm import Network, Tree, create_network
 from pmm_jax.model.resnet import LAYER_WIDTHS, scaled
 from pmm_jax.model.torch_names import (
     HEADS,
@@ -70,8 +70,10 @@ def load_state_dict(label: str, tensors: Mapping[str, np.ndarray]) -> Loaded:
     model, num_ids = _sizes(tensors, kind), _length(tensors, "global_softmax.bias", 1)
     if max(model.depth) > MOST_BLOCKS or min(model.embedding_size, num_ids) == 0:
         raise UserError(f"{label} describes a network of no possible size; {MEND}")
-    network = assemble(model, kind, num_ids, stages=_stages(tensors))
-    params, stats = fit(label, state, f"the network it looks like ({kind})", *shapes(network), MEND)
+    network = create_network(model, kind, num_ids, stages=_stages(tensors))
+    params, stats = match_state_dict(
+        label, state, f"the network it looks like ({kind})", *shapes(network), MEND
+    )
     return Loaded(kind, model, num_ids, network, params, stats)
 
 

@@ -32,7 +32,7 @@ class Display:
         self.console = _Console(stderr=stderr, quiet=quiet)
         self._last_line = -self.LINE_SECONDS
 
-    def say(self, text: str) -> None:
+    def info(self, text: str) -> None:
         """A line of its own, above the bar."""
         with self.unheard():
             self.console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -85,7 +85,7 @@ class Bar:
         with self._display.unheard():
             self._progress.stop()
 
-    def reach(self, done: int, total: int) -> None:
+    def update(self, done: int, total: int) -> None:
         """`done` of `total` are finished."""
         self._total = total
         with self._display.unheard():
@@ -103,7 +103,7 @@ class Bar:
             if self._display.line_is_due():
                 spent = time.monotonic() - self._started_at
                 left = spent / max(self._done - self._start, 1) * (self._total - self._done)
-                self._display.say(
+                self._display.info(
                     f"{self._what} {self._done}/{self._total}  {note}  "
                     f"{left // 60:.0f}:{left % 60:02.0f} left"
                 )

@@ -18,12 +18,12 @@ from pmm_jax.evaluation.embed import embed_batches
 from pmm_jax.evaluation.measure import check_protocol, ranking, settled
 from pmm_jax.evaluation.streaming import Share
 from pmm_jax.model.explain import match_heats, stage_heats
-from pmm_jax.model.initial import initialise
-from pmm_jax.model.pmm import Network, Tree, build, embed
+from pmm_jax.model.initial import init_params
+from pmm_jax.model.pmm import Network, Tree, create_model, embed
 from pmm_jax.training.display import Display
-from pmm_jax.training.processes import check_same, together, total
+from pmm_jax.training.processes import assert_equal, process_sum, run_or_abort_all
 from pmm_jax.training.run_weights import restore_run
-from pmm_jax.training.sharding import data_mesh, local_rows, place, split_batch, whole
+from pmm_jax.training.sharding import data_mesh, local_rows, replicated, shard_pytree, split_batch
 from pmm_jax.training.workdir import data_fingerprint, shared_fields
 
 Embed = Callable[[Tree, Tree, jax.Array], jax.Array]
@@ -49,7 +49,7 @@ def make_embed(
         embeddings = embed(network, params, stats, normalise(pairs.reshape(-1, *images.shape[1:])))
         return embeddings.reshape(len(images), 2, -1).mean(1)
 
-    return jax.jit(run) if mesh is None else jax.jit(run, out_shardings=whole(mesh))
+    return jax.jit(run) if mesh is None else jax.jit(run, out_shardings=replicated(mesh))
 
 
 def make_explain(network: Network) -> tuple[Callable[..., jax.Array], Callable[..., jax.Array]]:
@@ -131,18 +131,18 @@ def check_test(config: Config) -> Split:
 
 
 def _embedding_length(config: Config) -> int:
-    network = build(config, 1)
+    network = create_model(config, 1)
 
     def run() -> jax.Array:
         images = jnp.zeros((1, *config.data.image_size, 3))
-        return embed(network, *initialise(network, 0), images)
+        return embed(network, *init_params(network, 0), images)
 
     return jax.eval_shape(run).shape[1]
 
 
 def own_share() -> Share:
     """Blocks of queries that this process ranks, where several evaluate together."""
-    return Share(jax.process_index(), jax.process_count(), total)
+    return Share(jax.process_index(), jax.process_count(), process_sum)
 
 
 def embed_run(
@@ -161,7 +161,7 @@ def embed_run(
     """
 
     def check() -> str:
-        prepare(config.data, display.say, True, config.evaluate.cameras)
+        prepare(config.data, display.info, True, config.evaluate.cameras)
         split = check_test(config)
         own = data_fingerprint(workdir)
         if own and own != split.fingerprint and not cross_domain:
@@ -171,10 +171,10 @@ def embed_run(
             )
         return split.fingerprint
 
-    check_same("images", together(check))
-    check_same("configs", shared_fields(config))
-    _, network, params, stats = restore_run(workdir, config.evaluate.checkpoint, display.say)
+    assert_equal("images", run_or_abort_all(check))
+    assert_equal("configs", shared_fields(config))
+    _, network, params, stats = restore_run(workdir, config.evaluate.checkpoint, display.info)
     mesh = data_mesh(config.evaluate.batch_size)
-    params, stats = place((params, stats), whole(mesh))
+    params, stats = shard_pytree((params, stats), replicated(mesh))
     embed_images = make_embed(network, config.evaluate.flip_average, mesh)
     return embed_both(embed_images, config, params, stats, display)

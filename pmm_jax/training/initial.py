@@ -1,4 +1,4 @@
-"""A run that starts from a whole trained model: train.py --init-from MODEL."""
+"""What a run starts from: random or ImageNet's weights, or a trained model (--init-from MODEL)."""
 
 import hashlib
 from collections.abc import Callable
@@ -10,11 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from pmm_jax.config import Config
 from pmm_jax.errors import UserError
+from pmm_jax.model.initial import init_params
 from pmm_jax.model.pmm import Tree
+from pmm_jax.model.pretrained import load_resnet50
 from pmm_jax.model.torch_checkpoint import load_state_dict
 from pmm_jax.model.weights_file import read_file
 from pmm_jax.training.run_weights import restore_run
+from pmm_jax.training.state import TrainState
+from pmm_jax.training.train_step import TrainTask
 from pmm_jax.training.workdir import data_fingerprint
 
 
@@ -107,3 +112,59 @@ def read_initial(source: str) -> Initial:
             f"--init-from {source}: it holds a bare ResNet-50; give it as --model.weights {source}"
         )
     return Initial(source, loaded.params, loaded.stats)
+
+
+def check_weights(config: Config, fresh: bool) -> None:
+    """Find out before the data is prepared which weights can't be had.
+
+    Args:
+        config: names an initial trunk and a guide.
+        fresh: whether the run starts, and needs its initial trunk.
+
+    Raises:
+        UserError: a file that isn't there, or ImageNet's weights for another network than theirs.
+    """
+    model, named = config.model, []
+    if fresh and model.weights == "imagenet" and (model.width, model.depth) != (1, (3, 4, 6, 3)):
+        raise UserError(
+            "model.weights imagenet needs model.width 1 and model.depth 3 4 6 3; use those, or "
+            "--model.weights scratch"
+        )
+    if fresh and model.weights not in ("imagenet", "scratch"):
+        named.append(("model.weights", model.weights))
+    if has_saliency_trunk(config) and config.method.guide != "imagenet":
+        named.append(("method.guide", config.method.guide))
+    for field, name in named:
+        if not Path(name).is_file():
+            raise UserError(f"{field} {name} is no file; check its name")
+
+
+def has_saliency_trunk(config: Config) -> bool:
+    """Whether `a_cutmix` looks with another trunk than the one in training."""
+    return config.method.name == "a_cutmix" and config.method.guide != "own"
+
+
+def create_train_state(
+    task: TrainTask,
+    fresh: bool = True,
+    trained: Callable[[Tree, Tree], tuple[Tree, Tree]] | None = None,
+) -> TrainState:
+    """The state before the first step: random, with the trunk that model.weights names.
+
+    Args:
+        task: model and optimizer.
+        fresh: off where a checkpoint will replace the weights, which are left random then.
+        trained: puts a trained model's values into parameters and statistics.
+
+    Raises:
+        UserError: weights that can't be read, or of another network.
+    """
+    config = task.config
+    params, stats = init_params(task.network, config.train.seed, config.model.zero_last_scale)
+    if fresh and trained is not None:
+        params, stats = trained(params, stats)
+    elif fresh and config.model.weights != "scratch":
+        params["trunk"], stats["trunk"] = load_resnet50(
+            config.model.weights, params["trunk"], stats["trunk"]
+        )
+    return TrainState.create(params, stats, task.tx, ema=config.optim.average_decay > 0)

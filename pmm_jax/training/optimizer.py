@@ -38,7 +38,7 @@ def learning_rate(optim: OptimConfig, epochs: int, steps_per_epoch: int) -> opta
     return stairs if optim.schedule == "step" else cosine
 
 
-def adam(optim: OptimConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
+def make_optimizer(optim: OptimConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
     """PyTorch's Adam(weight_decay=...): L2 joins the gradient before the moments.
 
     With decoupled_decay it is AdamW (Loshchilov and Hutter, 2019) on the kernels instead.

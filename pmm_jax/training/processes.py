@@ -15,12 +15,12 @@ from jax.experimental import multihost_utils
 
 from pmm_jax.compile_cache import forget_default_folder
 from pmm_jax.errors import Interrupted, UserError
-from pmm_jax.launch import Launch
+from pmm_jax.launch import DistributedConfig
 
 T = TypeVar("T")
 
 
-def join(launch: Launch) -> None:
+def initialize_distributed(launch: DistributedConfig) -> None:
     """Meet the other processes; has to come before anything else asks jax for its devices.
 
     Nothing is guessed from the environment unless `distributed` asks for it: a run inside somebody
@@ -73,7 +73,7 @@ def _initialize(failure: str, **address: Any) -> None:
         jax.distributed.initialize(**address)
     except (ValueError, RuntimeError) as error:
         raise UserError(f"{failure} ({' '.join(str(error).split())})") from error
-    any_of(False)  # the network between them stands before one of them is busy with its data
+    any_process(False)  # the network between them stands before one of them is busy with its data
 
 
 def is_first() -> bool:
@@ -81,21 +81,21 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
-def any_of(flag: bool) -> bool:
+def any_process(flag: bool) -> bool:
     """Whether the flag is set in any process; all have to ask."""
     if jax.process_count() == 1:
         return flag
     return bool(multihost_utils.process_allgather(np.array(flag)).any())
 
 
-def total(counts: np.ndarray) -> np.ndarray:
+def process_sum(counts: np.ndarray) -> np.ndarray:
     """The sum of every process's array of one shape; all have to ask."""
     if jax.process_count() == 1:
         return counts
     return np.asarray(multihost_utils.process_allgather(counts)).sum(0)
 
 
-def together(action: Callable[[], T]) -> T:
+def run_or_abort_all(action: Callable[[], T]) -> T:
     """Run an action in every process; where it fails in one, all stop rather than wait for it.
 
     Returns:
@@ -110,7 +110,7 @@ def together(action: Callable[[], T]) -> T:
     # Whatever it is, the others have to hear of it before it ends this process.
     except Exception as error:
         failure = error
-    if any_of(failure is not None):
+    if any_process(failure is not None):
         raise failure or UserError("another process stopped; its message says why")
     return results[0]
 
@@ -121,12 +121,12 @@ def from_first(action: Callable[[], int]) -> int:
     Raises:
         UserError: the action's own, or the first process had one.
     """
-    found = together(lambda: action() if is_first() else 0)
-    return int(total(np.array(found)))
+    found = run_or_abort_all(lambda: action() if is_first() else 0)
+    return int(process_sum(np.array(found)))
 
 
 @contextmanager
-def one_for_all() -> Iterator[None]:
+def abort_all_on_error() -> Iterator[None]:
     """Where several processes share a run, an error in one ends it at once, and so the others.
 
     They would wait for it in the next transfer, and it for them at its exit.
@@ -145,7 +145,7 @@ def one_for_all() -> Iterator[None]:
         os._exit(2)
 
 
-def check_same(what: str, value: str) -> None:
+def assert_equal(what: str, value: str) -> None:
     """Check that all processes hold the same text.
 
     Raises:

@@ -1,6 +1,8 @@
 """A jax profiler trace of a few steps, for xprof or TensorBoard."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -8,26 +10,30 @@ WARM_UP = 10
 """Steps before the trace, so that compilation stays out of it."""
 
 
-class Tracer:
-    """Records `count` steps of a run once it is warm, or its last ones where it is too short."""
+class ProfilerHook:
+    """Records some steps of a run once it is warm, or its last ones where it is too short."""
 
-    def __init__(self, folder: Path, steps: range, count: int, wanted: bool) -> None:
-        """`steps` are the numbers of those still to come; nothing is recorded unless `wanted`."""
-        self._folder = folder
+    def __init__(self, folder: Path, steps: range, count: int, info: Callable[[str], None]) -> None:
+        """Record nothing yet.
+
+        Args:
+            folder: where the trace goes.
+            steps: numbers of those still to come.
+            count: how many are recorded; 0 for none.
+            info: told once the trace is written.
+        """
+        self._folder, self._info = folder, info
         chosen = steps[WARM_UP : WARM_UP + count]
-        if len(chosen) < count:
-            chosen = steps[-count:]
-        self._steps = chosen if wanted else range(0)
+        self._steps = chosen if len(chosen) == count else steps[-count:]
 
-    def before(self, numbers: range) -> None:
+    def before(self, steps: range) -> None:
         """Call ahead of the steps of one call."""
-        if self._steps and self._steps[0] in numbers:
+        if self._steps and self._steps[0] in steps:
             jax.profiler.start_trace(str(self._folder))
 
-    def after(self, numbers: range, result: object) -> bool:
-        """Call with what they returned; True once the trace has been written."""
-        if not self._steps or self._steps[-1] not in numbers:
-            return False
-        jax.block_until_ready(result)
-        jax.profiler.stop_trace()
-        return True
+    def __call__(self, result: Any) -> None:
+        """Call after them, with their StepResult."""
+        if self._steps and self._steps[-1] in result.steps:
+            jax.block_until_ready(result.state)
+            jax.profiler.stop_trace()
+            self._info(f"profiler trace written under {self._folder}")

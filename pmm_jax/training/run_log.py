@@ -17,7 +17,7 @@ FLUSH_SECONDS = 10.0
 """How far TensorBoard may be behind: a flush waits for the disk."""
 
 
-class MetricsFile:
+class MetricWriter:
     """metrics.jsonl: one JSON object a line, with `step` and `epoch`.
 
     It holds results only, no times, so that two runs of one seed write the same file. Speed goes

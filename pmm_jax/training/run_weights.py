@@ -5,11 +5,11 @@ from pathlib import Path
 
 from pmm_jax.config import Config
 from pmm_jax.errors import UserError
-from pmm_jax.model.initial import initialise
-from pmm_jax.model.pmm import Network, Tree, build
+from pmm_jax.model.initial import init_params
+from pmm_jax.model.pmm import Network, Tree, create_model
 from pmm_jax.training.checkpoint import Checkpoints
-from pmm_jax.training.processes import check_same
-from pmm_jax.training.workdir import read_config
+from pmm_jax.training.processes import assert_equal
+from pmm_jax.training.workdir import load_run_config
 
 
 def restore_run(
@@ -25,15 +25,15 @@ def restore_run(
     Raises:
         UserError: there is no such run or checkpoint.
     """
-    config = read_config(workdir)
+    config = load_run_config(workdir)
     with Checkpoints(workdir, read_only=True) as checkpoints:
         while True:
             step = _choose(checkpoints, workdir, checkpoint)
-            check_same("checkpoints", str(step))
+            assert_equal("checkpoints", str(step))
             try:
-                network = build(config, checkpoints.identities(step))
+                network = create_model(config, checkpoints.identities(step))
                 params, stats = checkpoints.restore_weights(
-                    step, initialise(network, seed=0), config.optim.average_decay > 0
+                    step, init_params(network, seed=0), config.optim.average_decay > 0
                 )
             except UserError:
                 if checkpoints.holds(step):

@@ -33,12 +33,12 @@ def data_mesh(batch_size: int, devices: int | None = None) -> Mesh:
     return jax.make_mesh((count,), (AXIS,), axis_types=(AxisType.Auto,), devices=chosen)
 
 
-def split(mesh: Mesh, axis: int = 0) -> NamedSharding:
+def batch_sharding(mesh: Mesh, axis: int = 0) -> NamedSharding:
     """One axis over the devices."""
     return NamedSharding(mesh, PartitionSpec(*(None,) * axis, AXIS))
 
 
-def whole(mesh: Mesh) -> NamedSharding:
+def replicated(mesh: Mesh) -> NamedSharding:
     """On every device."""
     return NamedSharding(mesh, PartitionSpec())
 
@@ -57,15 +57,15 @@ def state_sharding(mesh: Mesh, state: TrainState, spread: bool) -> TrainState:
     def moment(array: jax.Array) -> NamedSharding:
         axes = [i for i in range(array.ndim) if array.shape[i] % mesh.size == 0]
         if not spread or not axes:
-            return whole(mesh)
+            return replicated(mesh)
         longest = max(axes, key=lambda i: array.shape[i])
-        return split(mesh, longest)
+        return batch_sharding(mesh, longest)
 
-    everywhere = jax.tree.map(lambda _: whole(mesh), state)
-    return everywhere.replace(optimizer=jax.tree.map(moment, state.optimizer))
+    everywhere = jax.tree.map(lambda _: replicated(mesh), state)
+    return everywhere.replace(optimizer=jax.tree.map(moment, state.opt_state))
 
 
-def place(tree: Any, sharding: Any) -> Any:
+def shard_pytree(tree: Any, sharding: Any) -> Any:
     """A tree that every process holds whole, moved to where `sharding` says.
 
     Args:
@@ -95,7 +95,7 @@ def mesh_of(state: TrainState) -> Mesh:
 
 def local_rows(mesh: Mesh, batch_size: int) -> np.ndarray:
     """The rows of a batch that this process's devices hold, ascending: what it has to read."""
-    indices = split(mesh).addressable_devices_indices_map((batch_size,)).values()
+    indices = batch_sharding(mesh).addressable_devices_indices_map((batch_size,)).values()
     return np.sort(np.concatenate([np.arange(batch_size)[index] for index in indices]))
 
 
@@ -109,7 +109,7 @@ def split_batch(mesh: Mesh, local: np.ndarray, batch_size: int, axis: int = 0) -
         axis: 1 for a stack of batches.
     """
     if local.shape[axis] == batch_size:
-        return jax.device_put(local, split(mesh, axis))
+        return jax.device_put(local, batch_sharding(mesh, axis))
     rows = local_rows(mesh, batch_size)
 
     def part(index: tuple[slice, ...] | None) -> np.ndarray:
@@ -117,4 +117,4 @@ def split_batch(mesh: Mesh, local: np.ndarray, batch_size: int, axis: int = 0) -
         return local.take(np.searchsorted(rows, np.arange(batch_size)[index[axis]]), axis)
 
     shape = (*local.shape[:axis], batch_size, *local.shape[axis + 1 :])
-    return jax.make_array_from_callback(shape, split(mesh, axis), part)
+    return jax.make_array_from_callback(shape, batch_sharding(mesh, axis), part)

@@ -1,4 +1,4 @@
-"""Everything that changes during training, as one tree that checkpoints hold whole."""
+"""Everything that changes during training, as one pytree that checkpoints hold whole."""
 
 from typing import Any
 
@@ -12,30 +12,58 @@ from pmm_jax.model.pmm import Tree
 
 @struct.dataclass
 class TrainState:
-    """A run at one moment; batches and random numbers follow from `step` and the seed."""
+    """A run at one moment; batches and random numbers follow from `step` and the seed.
+
+    Field names are those of Flax's TrainState.
+    """
 
     step: jax.Array
     """Scalar int32: steps taken, which is also the position in the data."""
     params: Tree
-    """Parameters, by part."""
-    stats: Tree
-    """BatchNorm's running statistics, by part."""
-    optimizer: Any
-    """Moments and count of the optimiser."""
-    average: Tree | None = None
-    """Moving average of the parameters, where optim.average_decay asks for one."""
+    """Parameters, by module."""
+    batch_stats: Tree
+    """BatchNorm's running statistics, by module."""
+    opt_state: Any
+    """Moments and count of the optimizer."""
+    ema_params: Tree | None = None
+    """Exponential moving average of the parameters, where optim.average_decay asks for one."""
+
+    @classmethod
+    def create(
+        cls, params: Tree, batch_stats: Tree, tx: optax.GradientTransformation, ema: bool = False
+    ) -> "TrainState":
+        """The state before the first step; `ema` keeps an average of the parameters."""
+        # As one program: leaf by leaf, each shape of the moments would be compiled on its own.
+        opt_state = jax.jit(tx.init)(params)
+        ema_params = jax.tree.map(jnp.copy, params) if ema else None
+        return cls(jnp.zeros((), jnp.int32), params, batch_stats, opt_state, ema_params)
 
     @property
-    def tested(self) -> Tree:
+    def eval_params(self) -> Tree:
         """The parameters that an evaluation uses."""
-        return self.params if self.average is None else self.average
+        return self.params if self.ema_params is None else self.ema_params
 
+    @property
+    def variables(self) -> dict[str, Tree]:
+        """Parameters and statistics by Flax's collections, each by module."""
+        return {"params": self.params, "batch_stats": self.batch_stats}
 
-def new_state(
-    params: Tree, stats: Tree, transform: optax.GradientTransformation, averaged: bool = False
-) -> TrainState:
-    """The state before the first step; `averaged` keeps a moving average of the parameters."""
-    # As one program: leaf by leaf, each shape of the moments would be compiled on its own.
-    moments = jax.jit(transform.init)(params)
-    average = jax.tree.map(jnp.copy, params) if averaged else None
-    return TrainState(jnp.zeros((), jnp.int32), params, stats, moments, average)
+    def apply_gradients(
+        self,
+        tx: optax.GradientTransformation,
+        grads: Tree,
+        batch_stats: Tree,
+        ema_decay: float = 0.0,
+    ) -> "TrainState":
+        """The state after the optimizer's step, with the statistics of its batch.
+
+        The average, if there is one, keeps `ema_decay` of itself; less in the first steps,
+        (1 + t) / (10 + t) after t of them, so that the initial weights are soon forgotten.
+        """
+        updates, opt_state = tx.update(grads, self.opt_state, self.params)
+        params = optax.apply_updates(self.params, updates)
+        ema_params = self.ema_params
+        if ema_params is not None:
+            decay = jnp.minimum(ema_decay, (1 + self.step) / (10 + self.step))
+            ema_params = optax.incremental_update(params, ema_params, 1 - decay)
+        return TrainState(self.step + 1, params, batch_stats, opt_state, ema_params)

@@ -27,7 +27,7 @@ _FREE = names_in(Config, "execution", "host", "test")
 _OF_A_HOST = names_in(Config, "host")
 
 
-def claim(
+def register_run(
     workdir: Path,
     config: Config,
     task: str = "train",
@@ -46,7 +46,7 @@ def claim(
     Raises:
         UserError: it holds another run; the first differing field is named.
     """
-    theirs = check_claim(workdir, config, task, data, initial)
+    theirs = check_resume(workdir, config, task, data, initial)
     run = {
         "task": task,
         "data": data or theirs.get("data"),
@@ -60,7 +60,7 @@ def claim(
         raise _cant_write(workdir, error) from error
 
 
-def check_claim(
+def check_resume(
     workdir: Path,
     config: Config,
     task: str = "train",
@@ -191,7 +191,7 @@ def _cant_write(workdir: Path, error: OSError) -> UserError:
     return UserError(f"--workdir {workdir} can't be written: {error.strerror}")
 
 
-def read_config(workdir: Path) -> Config:
+def load_run_config(workdir: Path) -> Config:
     """The config of the run in a workdir.
 
     Raises:

@@ -14,7 +14,7 @@ import pytest
 from pmm_jax.ablation import ablate as module
 from pmm_jax.ablation.ablate import ablate
 from pmm_jax.ablation.result import read_result
-from pmm_jax.ablation.variants import read_variants
+from pmm_jax.ablation.variants import read_grid
 from pmm_jax.config import Config
 from pmm_jax.errors import UserError
 from pmm_jax.training.display import Display
@@ -28,7 +28,7 @@ def test_methods_side_by_side(tiny: Config, tmp_path: Path) -> None:
     """One fails, the others go on; finished runs are kept when it is asked again."""
     config = replace(tiny, train=replace(tiny.train, epochs=1))
     words = ["pmm", "bdb", "a_cutmix --method.guide nowhere.pth", "none --method.stages 2"]
-    variants = read_variants(config, words)
+    variants = read_grid(config, words)
     assert not ablate(variants, (0, 5), tmp_path, Display())
     text = (tmp_path / "ablation.md").read_text()
     for line in ("| A-Hard-Mix (PMM) | 2 |", "| BDB | 2 |", "| No mixing --method.stages 2 | 2 |"):
@@ -49,7 +49,7 @@ def test_methods_side_by_side(tiny: Config, tmp_path: Path) -> None:
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/result.npz")}
     assert (tmp_path / "ablation.md").read_text() == text
     assert (tmp_path / "ablation.svg").is_file()
-    other = read_variants(replace(config, optim=replace(config.optim, peak_lr=1.0)), ["pmm"])
+    other = read_grid(replace(config, optim=replace(config.optim, peak_lr=1.0)), ["pmm"])
     with pytest.raises(UserError, match="other settings"):
         ablate(other, (0,), tmp_path, Display())
 
@@ -57,7 +57,7 @@ def test_methods_side_by_side(tiny: Config, tmp_path: Path) -> None:
 def test_seeds_are_each_one(tiny: Config, tmp_path: Path) -> None:
     for seeds in ((), (1, 1)):
         with pytest.raises(UserError, match="give each once, and one at least"):
-            ablate(read_variants(tiny, ["pmm"]), seeds, tmp_path, Display())
+            ablate(read_grid(tiny, ["pmm"]), seeds, tmp_path, Display())
 
 
 def test_a_stop_ends_the_comparison(
@@ -71,7 +71,7 @@ def test_a_stop_ends_the_comparison(
 
     monkeypatch.setattr(module, "_run", stop)
     with pytest.raises(KeyboardInterrupt):
-        ablate(read_variants(tiny, ["pmm", "none"]), (0,), tmp_path, Display())
+        ablate(read_grid(tiny, ["pmm", "none"]), (0,), tmp_path, Display())
     assert asked == ["pmm"]
 
 

@@ -8,15 +8,15 @@ import pytest
 
 from pmm_jax.ablation.result import Result
 from pmm_jax.ablation.table import rows, write_figure, write_tables
-from pmm_jax.ablation.variants import Variant, read_variants
+from pmm_jax.ablation.variants import GridPoint, read_grid
 from pmm_jax.config import Config
 
 QUERIES = 50
 
 
-def made_up() -> tuple[list[Variant], dict[str, dict[int, Result]]]:
+def made_up() -> tuple[list[GridPoint], dict[str, dict[int, Result]]]:
     """PMM with three seeds; no mixing, 10 points better in mAP, with two; one head with none."""
-    variants = read_variants(Config(), ["pmm", "none", "baseline", "bdb"])
+    variants = read_grid(Config(), ["pmm", "none", "baseline", "bdb"])
     rng = np.random.default_rng(0)
 
     def result(more: float, overlap: float) -> Result:

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from pmm_jax.ablation.variants import read_variants
+from pmm_jax.ablation.variants import read_grid
 from pmm_jax.config import Config
 from pmm_jax.errors import UserError
 
 
 def test_a_name_and_fields_behind_it() -> None:
     words = ["pmm", "cutout", "pmm --method.top-k 2 --method.block 6 4", "none --method.stages=2"]
-    plain, cutout, other, two = read_variants(Config(), words)
+    plain, cutout, other, two = read_grid(Config(), words)
     assert plain.config == Config()
     assert cutout.config == replace(Config(), method=replace(Config().method, name="cutout"))
     assert (other.config.method.top_k, other.config.method.block) == (2, (6, 4))
@@ -40,4 +40,4 @@ def test_a_name_and_fields_behind_it() -> None:
 )
 def test_what_it_may_not_say(words: list[str], reason: str) -> None:
     with pytest.raises(UserError, match=reason):
-        read_variants(Config(), words)
+        read_grid(Config(), words)

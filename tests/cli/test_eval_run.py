@@ -9,7 +9,7 @@ from eval import _run_to_evaluate as run_to_evaluate
 from eval import run
 from pmm_jax.config import Config, DataConfig, EvaluateConfig, ModelConfig
 from pmm_jax.errors import UserError
-from pmm_jax.training.workdir import claim
+from pmm_jax.training.workdir import register_run
 
 OWN = Config(
     data=DataConfig(name="folder", root="people", image_size=(192, 64)),
@@ -20,7 +20,7 @@ OWN = Config(
 
 @pytest.fixture
 def workdir(tmp_path: Path) -> str:
-    claim(tmp_path / "run", OWN)
+    register_run(tmp_path / "run", OWN)
     return str(tmp_path / "run")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pmm_jax.config import Config
-from pmm_jax.training.workdir import claim
+from pmm_jax.training.workdir import register_run
 from tests.cli.entry import Program, config_file, start, written
 
 
@@ -84,7 +84,7 @@ def test_weights_that_are_not_there(refused: Program, tiny: Config) -> None:
 
 
 def test_a_workdir_of_another_config(refused: Program, tiny: Config) -> None:
-    claim(Path("run"), replace(tiny, train=replace(tiny.train, seed=5)))
+    register_run(Path("run"), replace(tiny, train=replace(tiny.train, seed=5)))
     Path("run/metrics.jsonl").write_text('{"step": 1, "epoch": 1, "loss": 9.0}\n')
     line = refused("train.py", "--config", written(tiny), "--workdir", "run")
     assert "run holds a run with train.seed 5, not 0" in line
@@ -98,7 +98,7 @@ def test_a_workdir_that_can_not_be(refused: Program, tiny: Config) -> None:
 
 def test_evaluating_where_no_run_is(refused: Program, tiny: Config) -> None:
     assert "none holds no run" in refused("eval.py", "--config", written(tiny), "--workdir", "none")
-    claim(Path("run"), tiny)
+    register_run(Path("run"), tiny)
     assert "run has no latest checkpoint yet" in refused(
         "eval.py", "--config", written(tiny), "--workdir", "run"
     )

@@ -9,10 +9,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the baseline is PyTorch (requirements-torch.txt)")
 
-from pmm_jax.comparison.pair import normalised, torch_weights  # noqa: E402
+from pmm_jax.comparison.pair import normalized, torch_weights  # noqa: E402
 from pmm_jax.config import MethodConfig  # noqa: E402
-from pmm_jax.mixing import Draws  # noqa: E402
-from pmm_jax.model.pmm import build  # noqa: E402
+from pmm_jax.mixing import MixingSample  # noqa: E402
+from pmm_jax.model.pmm import create_model  # noqa: E402
 from pmm_jax.model.torch_checkpoint import load_state_dict, state_dict  # noqa: E402
 from pmm_jax.torch_baseline.bdb import BDB  # noqa: E402
 from pmm_jax.torch_baseline.evaluate import embed  # noqa: E402
@@ -20,7 +20,7 @@ from pmm_jax.torch_baseline.step import adam as torch_adam  # noqa: E402
 from pmm_jax.torch_baseline.step import train_step  # noqa: E402
 from pmm_jax.training.evaluate import make_embed  # noqa: E402
 from pmm_jax.training.loop import start  # noqa: E402
-from pmm_jax.training.optimizer import adam  # noqa: E402
+from pmm_jax.training.optimizer import make_optimizer  # noqa: E402
 from pmm_jax.training.step import apply_step, draw  # noqa: E402
 from tests.comparison.test_pair import CONFIG, IDENTITIES, batches  # noqa: E402
 
@@ -30,9 +30,9 @@ BDB_CONFIG = replace(CONFIG, method=MethodConfig(name="bdb"))
 
 def run(steps: int) -> tuple:
     """Both after some steps in float64, and the largest relative difference of a loss."""
-    network = build(BDB_CONFIG, IDENTITIES, jnp.dtype("float64"))
+    network = create_model(BDB_CONFIG, IDENTITIES, jnp.dtype("float64"))
     network = network._replace(compute_dtype=jnp.dtype("float64"))
-    transform = adam(BDB_CONFIG.optim, lambda _: RATE)
+    transform = make_optimizer(BDB_CONFIG.optim, lambda _: RATE)
     state = jax.device_put(start(network, BDB_CONFIG, transform))
     model = BDB(BDB_CONFIG.model, BDB_CONFIG.method, IDENTITIES).double()
     model.load_state_dict(torch_weights(state.params, state.stats))
@@ -49,7 +49,7 @@ def run(steps: int) -> tuple:
         assert draws.negatives is None
         row = int(np.asarray(draws.corner))
         rows.add(row)
-        state, metrics = take(state, images, labels, Draws(corner=draws.corner))
+        state, metrics = take(state, images, labels, MixingSample(corner=draws.corner))
         pixels = torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).contiguous()
         same = torch.from_numpy(batch.labels.astype(np.int64))
         losses, _ = train_step(model, optimizer, RATE, pixels, same, row)
@@ -78,7 +78,7 @@ def test_weights_statistics_and_embeddings_agree_after_two_steps() -> None:
     images = next(batches(1)).images
     found = make_embed(network)(state.params, state.stats, jnp.asarray(images))
     assert found.shape == (16, 3 * BDB_CONFIG.model.embedding_size)
-    expected = embed(model, normalised([(images, 16)]), False)
+    expected = embed(model, normalized([(images, 16)]), False)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the baseline is PyTorch (requirements-torch.txt)")
 
-from pmm_jax.comparison.pair import Pair, Precision, normalised  # noqa: E402
+from pmm_jax.comparison.pair import Pair, Precision, normalized  # noqa: E402
 from pmm_jax.comparison.paired_step import PairedStep  # noqa: E402
 from pmm_jax.config import (  # noqa: E402
     Config,
@@ -19,7 +19,7 @@ from pmm_jax.config import (  # noqa: E402
     TrainConfig,
 )
 from pmm_jax.data.loading import Batch  # noqa: E402
-from pmm_jax.model.pmm import build  # noqa: E402
+from pmm_jax.model.pmm import create_model  # noqa: E402
 from pmm_jax.torch_baseline.evaluate import embed  # noqa: E402
 from pmm_jax.torch_baseline.model import PMM  # noqa: E402
 from pmm_jax.training.evaluate import make_embed  # noqa: E402
@@ -88,7 +88,7 @@ def test_weights_statistics_and_embeddings_agree_after_two_steps() -> None:
         embeddings = make_embed(pair.network, flip_average)(
             pair.state.params, pair.state.stats, jax.numpy.asarray(images)
         )
-        theirs = embed(pair.baseline, normalised([(images, 16)]), flip_average)
+        theirs = embed(pair.baseline, normalized([(images, 16)]), flip_average)
         np.testing.assert_allclose(embeddings, theirs, rtol=1e-4, atol=1e-5)
 
 
@@ -139,7 +139,7 @@ def test_float32_gradients_are_as_near_to_float64_as_pytorchs() -> None:
         params, stats = jax.tree.map(
             lambda x: x.astype(dtype), (pair.state.params, pair.state.stats)
         )
-        network = build(CONFIG, IDENTITIES, jax.numpy.dtype(dtype))
+        network = create_model(CONFIG, IDENTITIES, jax.numpy.dtype(dtype))
         network = network._replace(compute_dtype=jax.numpy.dtype(dtype))
         _, gradient, _, _ = loss_and_gradient(
             network, CONFIG, params, stats, images.astype(dtype), labels, draws

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pmm_jax.mixing import block_scores, keep_mask
+from pmm_jax.mixing import block_scores, block_mask
 
 
 def naive_scores(heat: np.ndarray, block: tuple[int, int]) -> np.ndarray:
@@ -54,27 +54,27 @@ def test_scores_and_mask_against_loops(
         heat = np.random.default_rng(seed).integers(0, high, (5, *size)).astype(np.float32)
         scores = np.asarray(block_scores(jnp.asarray(heat), block))
         np.testing.assert_array_equal(scores, naive_scores(heat, block))
-        keep = np.asarray(keep_mask(jnp.asarray(heat), block, top_k))
+        keep = np.asarray(block_mask(jnp.asarray(heat), block, top_k))
         assert keep.dtype == bool
         np.testing.assert_array_equal(keep, naive_mask(heat, block, top_k))
         assert ((~keep).sum((1, 2)) == top_k * block[0] * block[1]).all()
 
 
 def test_ties_are_taken_in_reading_order() -> None:
-    keep = np.asarray(keep_mask(jnp.zeros((1, 6, 4)), (3, 2), 2))[0]
+    keep = np.asarray(block_mask(jnp.zeros((1, 6, 4)), (3, 2), 2))[0]
     # The top row of blocks goes; column by column it would be the left column.
     assert not keep[:3].any()
     assert keep[3:].all()
 
 
 def test_all_blocks_may_be_replaced() -> None:
-    assert not np.asarray(keep_mask(jnp.ones((2, 6, 4)), (3, 2), 4)).any()
+    assert not np.asarray(block_mask(jnp.ones((2, 6, 4)), (3, 2), 4)).any()
 
 
 def test_each_image_has_its_own_blocks() -> None:
     heat = np.zeros((2, 4, 4), np.float32)
     heat[0, 0, 3] = heat[1, 3, 0] = 1
-    keep = np.asarray(keep_mask(jnp.asarray(heat), (2, 2), 1))
+    keep = np.asarray(block_mask(jnp.asarray(heat), (2, 2), 1))
     assert not keep[0, :2, 2:].any()
     assert not keep[1, 2:, :2].any()
     assert keep.sum() == 2 * 12

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 from pmm_jax.config import Config, DataConfig, MethodConfig
-from pmm_jax.mixing import Draws, draw_mixing
+from pmm_jax.mixing import MixingSample, sample_mixing
 
 LABELS = jnp.asarray([0, 0, 1, 1, 2, 2, 3, 3])
 H, W = 96, 64  # a map of 6 x 4 cells
 
 
-def drawn(name: str, seed: int = 0, shards: int = 1, **fields: Any) -> Draws:
+def drawn(name: str, seed: int = 0, shards: int = 1, **fields: Any) -> MixingSample:
     method = MethodConfig(name=cast(Any, name), **{"top_k": 1, "block": (3, 2), **fields})
     config = Config(DataConfig(image_size=(H, W)), method=method)
-    return draw_mixing(config, jax.random.split(jax.random.key(seed)), LABELS, shards)
+    return sample_mixing(config, jax.random.split(jax.random.key(seed)), LABELS, shards)
 
 
 def choices(name: str, seed: int) -> dict[str, np.ndarray]:
@@ -69,7 +69,7 @@ def test_negatives_stay_on_their_device(name: str, shards: int) -> None:
         keys = jax.random.split(jax.random.key(seed))
         config = Config(method=MethodConfig(name=cast(Any, name)))
         config = replace(config, data=DataConfig(image_size=(H, W)))
-        found = draw_mixing(config, keys, jnp.asarray(labels), shards)
+        found = sample_mixing(config, keys, jnp.asarray(labels), shards)
         assert found.negatives is not None
         for negatives in map(np.asarray, found.negatives):
             assert (labels[negatives] != labels).all()

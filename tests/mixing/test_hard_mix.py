@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pmm_jax.mixing import draw_negatives, hard_mix, nearest_negatives
+from pmm_jax.mixing import sample_negatives, hard_mix, nearest_negatives
 
 N, H, W, C = 4, 3, 2, 5
 
@@ -54,7 +54,7 @@ DRAWS = 4000
 @functools.cache
 def drawn() -> np.ndarray:
     keys = jax.random.split(jax.random.key(0), DRAWS)
-    draw = jax.jit(jax.vmap(draw_negatives, (0, None)))
+    draw = jax.jit(jax.vmap(sample_negatives, (0, None)))
     return np.asarray(draw(keys, jnp.asarray(LABELS)))
 
 
@@ -82,7 +82,7 @@ def test_images_draw_apart_from_each_other() -> None:
 def test_the_key_decides() -> None:
     labels = jnp.asarray(LABELS)
     first, again, other = (
-        np.asarray(draw_negatives(jax.random.key(seed), labels)) for seed in (1, 1, 2)
+        np.asarray(sample_negatives(jax.random.key(seed), labels)) for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
@@ -100,7 +100,7 @@ LAYOUTS = [
 @pytest.mark.parametrize(("labels", "shards"), LAYOUTS)
 def test_each_device_draws_among_its_own(labels: np.ndarray, shards: int) -> None:
     size = len(labels) // shards
-    draw = jax.jit(lambda key: draw_negatives(key, jnp.asarray(labels), shards))
+    draw = jax.jit(lambda key: sample_negatives(key, jnp.asarray(labels), shards))
     drawn = np.asarray(jax.lax.map(draw, jax.random.split(jax.random.key(1), 300)))
     for anchor, label in enumerate(labels):
         mine = range(anchor // size * size, anchor // size * size + size)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pmm_jax.mixing.image_mix import attentive_cutmix, cutmix, draw_box, saliency
+from pmm_jax.mixing.image_mix import attentive_cutmix, cutmix, sample_box, saliency
 
 N, H, W = 4, 32, 16
 PARTNERS = np.array([3, 0, 2, 1])
@@ -32,7 +32,7 @@ def test_boxes_are_those_of_the_published_code() -> None:
     """Its rand_bbox, with the same three random numbers."""
     key = jax.random.key(0)
     keys = jax.random.split(key, 500)
-    found = np.asarray(jax.jit(jax.vmap(lambda key: draw_box(key, (H, W))))(keys))
+    found = np.asarray(jax.jit(jax.vmap(lambda key: sample_box(key, (H, W))))(keys))
     shares = []
     for key, (top, bottom, left, right) in zip(keys, found, strict=True):
         share_key, row_key, column_key = jax.random.split(key, 3)

@@ -10,8 +10,8 @@ import pytest
 
 from pmm_jax.config import Config, DataConfig, MethodConfig
 from pmm_jax.config_check import dropped_rows
-from pmm_jax.mixing import Draws, draw_mixing, replace_blocks
-from pmm_jax.mixing.batch_drop import batch_drop, draw_corner
+from pmm_jax.mixing import MixingSample, sample_mixing, mix_features
+from pmm_jax.mixing.batch_drop import batch_drop, sample_drop_row
 
 N, H, W, C = 4, 6, 4, 3
 BLOCK, TOP_K = (3, 2), 2
@@ -19,13 +19,13 @@ NEGATIVES = np.array([2, 3, 1, 0]), np.array([3, 2, 0, 1])
 BLOCKS = [(top, left) for top in range(0, H, 3) for left in range(0, W, 2)]
 
 
-def drawn() -> tuple[np.ndarray, np.ndarray, Draws]:
+def drawn() -> tuple[np.ndarray, np.ndarray, MixingSample]:
     rng = np.random.default_rng(0)
     feature_map = rng.standard_normal((N, H, W, C)).astype(np.float32)
     heat = rng.random((N, H, W)).astype(np.float32)
     scores = [jnp.asarray(rng.random((N, len(BLOCKS))).astype(np.float32)) for _ in range(2)]
     negatives = jnp.asarray(NEGATIVES[0]), jnp.asarray(NEGATIVES[1])
-    return feature_map, heat, Draws(negatives, scores=(scores[0], scores[1]))
+    return feature_map, heat, MixingSample(negatives, scores=(scores[0], scores[1]))
 
 
 def window(block: int) -> tuple[slice, slice]:
@@ -33,7 +33,9 @@ def window(block: int) -> tuple[slice, slice]:
     return slice(top, top + 3), slice(left, left + 2)
 
 
-def naive(name: str, stage: int, base: np.ndarray, heat: np.ndarray, draws: Draws) -> np.ndarray:
+def naive(
+    name: str, stage: int, base: np.ndarray, heat: np.ndarray, draws: MixingSample
+) -> np.ndarray:
     """Block by block, as the method's description says."""
     result = base.copy()
     for n in range(N):
@@ -64,7 +66,7 @@ def test_a_stages_input_against_loops(name: str, stage: int) -> None:
     if name != "random_mix":
         draws = replace(draws, scores=None)
     config = MethodConfig(name=cast(Any, name), top_k=TOP_K, block=BLOCK)
-    mixed, keep = replace_blocks(config, jnp.asarray(base), jnp.asarray(heat), draws, stage)
+    mixed, keep = mix_features(config, jnp.asarray(base), jnp.asarray(heat), draws, stage)
     expected = naive(name, stage, base, heat, draws)
     np.testing.assert_array_equal(mixed, expected)
     np.testing.assert_array_equal(keep, (expected == base).all(-1))
@@ -81,7 +83,7 @@ def test_gradients_against_differences(name: str) -> None:
     weights = np.random.default_rng(1).standard_normal(base.shape).astype(np.float32)
 
     def loss(base: jax.Array) -> jax.Array:
-        return (replace_blocks(config, base, jnp.asarray(heat), draws, 2)[0] * weights).sum()
+        return (mix_features(config, base, jnp.asarray(heat), draws, 2)[0] * weights).sum()
 
     found = np.asarray(jax.grad(loss)(jnp.asarray(base)))
     for place in np.ndindex(N, H, W):
@@ -97,9 +99,9 @@ def test_easy_mix_in_shards_is_easy_mix_of_each() -> None:
     base, heat, draws = drawn()
     negatives = jnp.asarray([1, 0, 3, 2])
     config = MethodConfig(name="easy_mix", top_k=TOP_K, block=BLOCK)
-    draws = Draws((negatives, negatives))
+    draws = MixingSample((negatives, negatives))
     arguments = config, jnp.asarray(base), jnp.asarray(heat), draws, 2
-    one, other = replace_blocks(*arguments, 1)[0], replace_blocks(*arguments, 2)[0]
+    one, other = mix_features(*arguments, 1)[0], mix_features(*arguments, 2)[0]
     np.testing.assert_array_equal(one, other)
 
 
@@ -114,7 +116,7 @@ def test_batch_drop_against_loops() -> None:
 
 def test_the_dropped_rows_are_inside_and_everywhere() -> None:
     keys = jax.random.split(jax.random.key(0), 2000)
-    corners = np.asarray(jax.vmap(lambda key: draw_corner(key, (96, 64), 0.33))(keys))
+    corners = np.asarray(jax.vmap(lambda key: sample_drop_row(key, (96, 64), 0.33))(keys))
     counts = np.bincount(corners)
     assert len(counts) == 5
     assert (abs(counts - 400) < 4 * np.sqrt(400)).all()
@@ -125,9 +127,9 @@ def test_a_method_draws_what_it_needs_and_shares_the_rest() -> None:
     labels = jnp.asarray([0, 0, 1, 1, 2, 2])
     keys = jax.random.split(jax.random.key(0))
 
-    def of(name: str) -> Draws:
+    def of(name: str) -> MixingSample:
         method = MethodConfig(name=cast(Any, name), top_k=1, block=BLOCK)
-        return draw_mixing(Config(DataConfig(image_size=(96, 64)), method=method), keys, labels)
+        return sample_mixing(Config(DataConfig(image_size=(96, 64)), method=method), keys, labels)
 
     pmm, random, bdb = of("pmm"), of("random_mix"), of("bdb")
     assert pmm.negatives is not None

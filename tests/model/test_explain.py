@@ -8,8 +8,8 @@ import pytest
 from pmm_jax.config import ModelConfig
 from pmm_jax.methods import Kind
 from pmm_jax.model.explain import match_heats, stage_heats
-from pmm_jax.model.initial import initialise
-from pmm_jax.model.pmm import Network, Tree, assemble, embed, inference_heads
+from pmm_jax.model.initial import init_params
+from pmm_jax.model.pmm import Network, Tree, create_network, embed, inference_heads
 
 SIZES = ModelConfig(depth=(1, 1, 1, 1), width=0.125, embedding_size=16)
 IDS, N = 5, 8
@@ -20,8 +20,8 @@ pytestmark = pytest.mark.usefixtures("x64")
 
 def made(kind: Kind) -> tuple[Network, Tree, Tree]:
     """A network whose statistics and biases are not those of a start."""
-    network = assemble(SIZES, kind, IDS, jnp.float64)._replace(compute_dtype=jnp.float64)
-    params, stats = initialise(network, 0)
+    network = create_network(SIZES, kind, IDS, jnp.float64)._replace(compute_dtype=jnp.float64)
+    params, stats = init_params(network, 0)
     rng = np.random.default_rng(1)
     # Vectors alone, upwards: kernels that are all positive would make maps of 1e14.
     moved = jax.tree.map(

@@ -219,7 +219,7 @@ def test_a_constant_channel_has_no_negative_variance(
 def test_normalise_against_its_formula() -> None:
     x, mean, scale, bias = draw(3, 2, 2, 4), draw(4, seed=1), draw(4, seed=2), draw(4, seed=3)
     variance = draw(4, seed=4) ** 2
-    y = jax.jit(operations.normalise)(x, mean, variance, scale, bias, EPS)
+    y = jax.jit(operations.normalize)(x, mean, variance, scale, bias, EPS)
     for n, i, j, c in np.ndindex(x.shape):
         expected = (x[n, i, j, c] - mean[c]) / np.sqrt(variance[c] + EPS) * scale[c] + bias[c]
         np.testing.assert_allclose(y[n, i, j, c], expected, rtol=1e-11)

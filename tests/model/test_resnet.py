@@ -12,10 +12,10 @@ from flax.traverse_util import flatten_dict
 
 from pmm_jax.config import Config, MethodConfig, ModelConfig
 from pmm_jax.methods import Kind
-from pmm_jax.mixing import Draws
-from pmm_jax.model.initial import initialise, shapes
+from pmm_jax.mixing import MixingSample
+from pmm_jax.model.initial import init_params, shapes
 from pmm_jax.model.layers import Conv
-from pmm_jax.model.pmm import Network, assemble, build, embed, train_forward
+from pmm_jax.model.pmm import Network, create_network, create_model, embed, train_forward
 from pmm_jax.model.resnet import Bottleneck, ResNet, scaled
 
 Shapes = dict[str, Any]
@@ -26,7 +26,7 @@ def count(tree: Any) -> int:
 
 
 def test_pmm_has_31_1_million_parameters_with_10_identities() -> None:
-    params, _ = shapes(build(Config(), 10))
+    params, _ = shapes(create_model(Config(), 10))
     assert list(params) == ["trunk", "stage1", "part_block", "stage2", "stage3"]
     # Torchvision's ResNet-50 has 25,557,032, of which 2,049,000 are the classifier's.
     assert count(params["trunk"]) == 23_508_032
@@ -40,11 +40,11 @@ def test_pmm_has_31_1_million_parameters_with_10_identities() -> None:
 
 def test_map_and_embedding_sizes_at_full_width() -> None:
     config = Config()
-    network = build(config, 10)
+    network = create_model(config, 10)
     params, stats = shapes(network)
     images = jax.ShapeDtypeStruct((8, 384, 128, 3), jnp.float32)
     trunk = jax.eval_shape(
-        lambda p, s, x: network.parts["trunk"].apply({"params": p, "batch_stats": s}, x, False),
+        lambda p, s, x: network.modules["trunk"].apply({"params": p, "batch_stats": s}, x, False),
         params["trunk"],
         stats["trunk"],
         images,
@@ -57,9 +57,9 @@ def test_map_and_embedding_sizes_at_full_width() -> None:
 
     def forward(params: Shapes, stats: Shapes, images: jax.Array, labels: jax.Array) -> Any:
         return vars(
-            train_forward(network, config, params, stats, images, labels, Draws((labels, labels)))[
-                0
-            ]
+            train_forward(
+                network, config, params, stats, images, labels, MixingSample((labels, labels))
+            )[0]
         )
 
     outputs = jax.eval_shape(forward, params, stats, images, labels)
@@ -71,7 +71,7 @@ def test_map_and_embedding_sizes_at_full_width() -> None:
 
 
 def test_baseline_is_the_trunk_and_stage_1() -> None:
-    network = build(replace(Config(), method=MethodConfig(name="baseline")), 10)
+    network = create_model(replace(Config(), method=MethodConfig(name="baseline")), 10)
     params, stats = shapes(network)
     assert list(params) == ["trunk", "stage1"]
     images = jax.ShapeDtypeStruct((2, 384, 128, 3), jnp.float32)
@@ -93,7 +93,7 @@ def torchvision_names(depth: tuple[int, ...]) -> set[str]:
 
 
 def test_names_follow_torchvision() -> None:
-    params, stats = shapes(build(Config(), 10))
+    params, stats = shapes(create_model(Config(), 10))
     assert set(flatten_dict(params["trunk"], sep="/")) == torchvision_names((3, 4, 6, 3))
     assert set(flatten_dict(params["stage2"], sep="/")) == {
         "reduction/kernel",
@@ -171,7 +171,7 @@ def test_the_bottleneck_is_its_formula() -> None:
 
 
 def tiny(**model: Any) -> Network:
-    return build(replace(Config(), model=ModelConfig(width=1 / 8, **model)), 10)
+    return create_model(replace(Config(), model=ModelConfig(width=1 / 8, **model)), 10)
 
 
 KINDS = ("pmm", "bdb", "baseline", "trunk")
@@ -181,7 +181,7 @@ KINDS = ("pmm", "bdb", "baseline", "trunk")
 def initial(kind: Kind, pooling: str = "paper", neck: str = "paper") -> tuple[dict, dict]:
     """Initial values of a network that is wide enough to tell distributions apart."""
     model = ModelConfig((2, 1, 1, 1), 0.5, 256, pooling=pooling, neck=neck)  # type: ignore[arg-type]
-    trees = initialise(assemble(model, kind, 400), seed=0)
+    trees = init_params(create_network(model, kind, 400), seed=0)
     return flatten_dict(trees[0], sep="/"), flatten_dict(trees[1], sep="/")
 
 
@@ -222,7 +222,9 @@ def test_initial_values_by_name(kind: Kind) -> None:
         assert (np.abs(normed).max() < np.sqrt(3) * 1.0001) == is_uniform, name
     for name, leaf in stats.items():
         assert (leaf == (0 if name.endswith("/mean") else 1)).all(), name
-    assert {name.split("/")[0] for name in params} == set(assemble(ModelConfig(), kind, 2).parts)
+    assert {name.split("/")[0] for name in params} == set(
+        create_network(ModelConfig(), kind, 2).modules
+    )
 
 
 def test_initial_values_of_heads_that_are_not_the_papers() -> None:
@@ -234,15 +236,15 @@ def test_initial_values_of_heads_that_are_not_the_papers() -> None:
 
 @pytest.mark.parametrize("kind", ["pmm", "bdb"])
 def test_shapes_are_those_of_the_values(kind: Kind) -> None:
-    network = assemble(ModelConfig((1, 1, 1, 1), 0.125, 16), kind, 7)
-    like, made = shapes(network), initialise(network, seed=0)
+    network = create_network(ModelConfig((1, 1, 1, 1), 0.125, 16), kind, 7)
+    like, made = shapes(network), init_params(network, seed=0)
     assert jax.tree.map(lambda x: (x.shape, x.dtype), made) == jax.tree.map(
         lambda x: (x.shape, x.dtype), like
     )
 
 
 def test_zero_last_scale_makes_every_block_the_identity() -> None:
-    params, _ = initialise(tiny(depth=(1, 2, 1, 1)), seed=0, zero_last_scale=True)
+    params, _ = init_params(tiny(depth=(1, 2, 1, 1)), seed=0, zero_last_scale=True)
     blocks = [block for name, block in params["trunk"].items() if name.startswith("layer")]
     assert len(blocks) == 5
     for block in [*blocks, params["part_block"]]:
@@ -254,7 +256,7 @@ def test_zero_last_scale_makes_every_block_the_identity() -> None:
 
 
 def test_the_seed_decides_and_every_array_has_its_own_stream() -> None:
-    first, again, other = (initialise(tiny(), seed)[0] for seed in (1, 1, 2))
+    first, again, other = (init_params(tiny(), seed)[0] for seed in (1, 1, 2))
     jax.tree.map(np.testing.assert_array_equal, first, again)
     kernels = [leaf for path, leaf in flatten_dict(first).items() if path[-1] == "kernel"]
     others = [leaf for path, leaf in flatten_dict(other).items() if path[-1] == "kernel"]

@@ -9,8 +9,8 @@ import pytest
 
 from pmm_jax.config import ModelConfig
 from pmm_jax.errors import UserError
-from pmm_jax.model.initial import initialise
-from pmm_jax.model.pmm import Kind, assemble
+from pmm_jax.model.initial import init_params
+from pmm_jax.model.pmm import Kind, create_network
 from pmm_jax.model.torch_checkpoint import Tensors, load_state_dict, state_dict
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "release_p4_c10_s21.npz"
@@ -20,7 +20,7 @@ KINDS: list[Kind] = ["pmm", "baseline", "bdb", "trunk"]
 
 @cache
 def weights(kind: Kind = "pmm", model: ModelConfig = NARROW) -> tuple[dict, dict]:
-    return initialise(assemble(model, kind, 10), seed=3)
+    return init_params(create_network(model, kind, 10), seed=3)
 
 
 def tensors(kind: Kind = "pmm", model: ModelConfig = NARROW) -> Tensors:

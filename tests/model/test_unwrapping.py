@@ -9,8 +9,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from pmm_jax.errors import UserError
-from pmm_jax.model.initial import initialise
-from pmm_jax.model.pmm import Kind, assemble
+from pmm_jax.model.initial import init_params
+from pmm_jax.model.pmm import Kind, create_network
 from pmm_jax.model.pretrained import load_resnet50
 from pmm_jax.model.torch_checkpoint import Tensors, load_state_dict
 from pmm_jax.model.unwrapping import unwrap
@@ -228,7 +228,7 @@ def test_the_trunk_of_whatever_is_wrapped(
 ) -> None:
     path = tmp_path / "model.pth.tar-60"
     save_file(wrapped(prefix, tensors(kind)) | {"classifier.weight": ONE}, path)
-    params, stats = initialise(assemble(NARROW, "baseline", 2), seed=9)
+    params, stats = init_params(create_network(NARROW, "baseline", 2), seed=9)
     found = load_resnet50(str(path), params["trunk"], stats["trunk"])
     expected = tuple(tree["trunk"] for tree in weights(kind))
     jax.tree.map(np.testing.assert_array_equal, found, expected)
@@ -238,6 +238,6 @@ def test_the_trunk_of_whatever_is_wrapped(
 
 
 def test_a_file_that_is_missing_is_no_network_name() -> None:
-    params, stats = initialise(assemble(NARROW, "trunk", 2), seed=9)
+    params, stats = init_params(create_network(NARROW, "trunk", 2), seed=9)
     with pytest.raises(UserError, match="neither `imagenet`"):
         load_resnet50("imagenett", params["trunk"], stats["trunk"])

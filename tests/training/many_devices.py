@@ -16,17 +16,17 @@ import numpy as np
 
 from benchmarks.hlo import by_kind, transfers
 from pmm_jax.config import Config, DataConfig, MethodConfig, ModelConfig, OptimConfig
-from pmm_jax.launch import Launch
-from pmm_jax.model.pmm import build
+from pmm_jax.launch import DistributedConfig
+from pmm_jax.model.pmm import create_model
 from pmm_jax.training.checkpoint import Checkpoints
 from pmm_jax.training.loop import start
-from pmm_jax.training.optimizer import adam, learning_rate
-from pmm_jax.training.processes import is_first, join
+from pmm_jax.training.optimizer import make_optimizer, learning_rate
+from pmm_jax.training.processes import is_first, initialize_distributed
 from pmm_jax.training.sharding import (
     data_mesh,
     local_rows,
-    place,
-    split,
+    shard_pytree,
+    batch_sharding,
     split_batch,
     state_sharding,
 )
@@ -57,19 +57,22 @@ def batch(config: Config, number: int) -> tuple[np.ndarray, np.ndarray]:
 
 def main(options: dict) -> None:
     """Train, print."""
-    join(Launch(**options.get("launch", {})))
+    initialize_distributed(DistributedConfig(**options.get("launch", {})))
     config = config_of(options.get("negatives", "batch"), options.get("spread", False))
-    network = build(config, IDENTITIES, jnp.float64)._replace(compute_dtype=jnp.dtype("float64"))
-    transform = adam(config.optim, learning_rate(config.optim, 400, 10))
+    network = create_model(config, IDENTITIES, jnp.float64)._replace(
+        compute_dtype=jnp.dtype("float64")
+    )
+    transform = make_optimizer(config.optim, learning_rate(config.optim, 400, 10))
     size = config.data.identities_per_batch * config.data.images_per_identity
     mesh = data_mesh(size)
     state = start(network, config, transform)
-    state = place(state, state_sharding(mesh, state, config.optim.shard_moments))
+    state = shard_pytree(state, state_sharding(mesh, state, config.optim.shard_moments))
     if "restore" in options:
         with Checkpoints(Path(options["restore"])) as checkpoints:
             state = checkpoints.restore(options["first"], state)
     shapes = [
-        jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=split(mesh)) for x in batch(config, 0)
+        jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=batch_sharding(mesh))
+        for x in batch(config, 0)
     ]
     step, losses = make_step(network, config, transform, state, tuple(shapes)), []
     rows = local_rows(mesh, size)
@@ -88,10 +91,10 @@ def main(options: dict) -> None:
             "shapes": [array.shape for transfer in found for array in transfer.arrays],
             "bytes": sum(transfer.size for transfer in found),
             "parameters": sum(x.size for x in jax.tree.leaves(state.params)),
-            "statistics": sum(x.size for x in jax.tree.leaves(state.stats)),
+            "statistics": sum(x.size for x in jax.tree.leaves(state.batch_stats)),
         }
     norm = jax.jit(lambda p: sum(jnp.abs(x).sum() for x in jax.tree.leaves(p)))(state.params)
-    moments = jax.tree.leaves(state.optimizer)
+    moments = jax.tree.leaves(state.opt_state)
     held = sum(x.addressable_shards[0].data.size for x in moments) / sum(x.size for x in moments)
     if is_first():
         print(

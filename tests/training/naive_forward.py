@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from pmm_jax.config import Config
-from pmm_jax.mixing import Draws
-from pmm_jax.model.initial import initialise
-from pmm_jax.model.pmm import Network, Tree, build, train_forward
+from pmm_jax.mixing import MixingSample
+from pmm_jax.model.initial import init_params
+from pmm_jax.model.pmm import Network, Tree, create_model, train_forward
 
 IDS, N = 9, 8
 LABELS = np.array([4, 4, 0, 7, 7, 0, 2, 2], np.int32)
@@ -24,7 +24,7 @@ def images(seed: int = 0) -> np.ndarray:
 
 def drawn_model(config: Config) -> tuple[Network, Tree, Tree]:
     """A float64 network, its statistics and biases away from their fresh values."""
-    network = build(config, IDS, jnp.float64)._replace(compute_dtype=jnp.dtype("float64"))
+    network = create_model(config, IDS, jnp.float64)._replace(compute_dtype=jnp.dtype("float64"))
     rng = np.random.default_rng(3)
     params, stats = jax.tree.map(
         lambda leaf: (
@@ -32,12 +32,12 @@ def drawn_model(config: Config) -> tuple[Network, Tree, Tree]:
             if (leaf == 1).all()
             else leaf + 0.1 * rng.standard_normal(leaf.shape) * (leaf.ndim == 1)
         ),
-        initialise(network, 0),
+        init_params(network, 0),
     )
     return network, params, stats
 
 
-def forward(config: Config, draws: Draws | None = None) -> Forward:
+def forward(config: Config, draws: MixingSample | None = None) -> Forward:
     """A training pass in float64: its outputs, and the clean part map."""
     with jax.enable_x64(True):
         network, params, stats = drawn_model(config)
@@ -51,12 +51,12 @@ def forward(config: Config, draws: Draws | None = None) -> Forward:
                 stats,
                 pixels,
                 jnp.asarray(LABELS),
-                draws or Draws((jnp.asarray(NEGATIVES[0]), jnp.asarray(NEGATIVES[1]))),
+                draws or MixingSample((jnp.asarray(NEGATIVES[0]), jnp.asarray(NEGATIVES[1]))),
             )
             part = None
-            if "part_block" in network.parts:
+            if "part_block" in network.modules:
                 variables = {"params": params["part_block"], "batch_stats": stats["part_block"]}
-                part, _ = network.parts["part_block"].apply(
+                part, _ = network.modules["part_block"].apply(
                     variables, outputs.inputs[0], True, mutable=["batch_stats"]
                 )
             return vars(outputs), moved, part

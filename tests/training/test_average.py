@@ -37,8 +37,8 @@ def test_against_its_formula() -> None:
         weights = weights - 0.1 * gradient
         keep = min(0.8, (1 + t) / (10 + t))
         average = keep * average + (1 - keep) * weights
-        np.testing.assert_allclose(state.tested["w"], average, rtol=1e-5, atol=1e-6)
-    assert abs(state.tested["w"] - state.params["w"]).min() > 0.01
+        np.testing.assert_allclose(state.eval_params["w"], average, rtol=1e-5, atol=1e-6)
+    assert abs(state.eval_params["w"] - state.params["w"]).min() > 0.01
 
 
 def test_a_checkpoint_without_an_average_is_what_it_was_before_there_were_any(
@@ -108,9 +108,9 @@ def test_each_evaluation_of_a_run_tests_the_average(whole: Watched) -> None:
     assert set(whole.tested) == {4, 6}
     for step, every in whole.tested.items():
         state = whole.states[step]
-        assert all_differ(state.params, state.tested)
+        assert all_differ(state.params, state.eval_params)
         for params in every:
-            jax.tree.map(np.testing.assert_array_equal, params, state.tested)
+            jax.tree.map(np.testing.assert_array_equal, params, state.eval_params)
 
 
 def test_a_run_keeps_the_average_that_its_config_asks_for(whole: Watched) -> None:
@@ -118,21 +118,21 @@ def test_a_run_keeps_the_average_that_its_config_asks_for(whole: Watched) -> Non
         keep = min(0.5, step / (9 + step))
         expected = jax.tree.map(
             lambda average, weights, keep=keep: keep * average + (1 - keep) * weights,
-            whole.states[step - 1].tested,
+            whole.states[step - 1].eval_params,
             whole.states[step].params,
         )
         jax.tree.map(
             lambda found, expected: np.testing.assert_allclose(
                 found, expected, rtol=1e-5, atol=1e-6
             ),
-            whole.states[step].tested,
+            whole.states[step].eval_params,
             expected,
         )
 
 
 def test_eval_py_finds_the_average(whole: Watched, averaged: Config) -> None:
     _, _, params, _ = restore_run(whole.workdir, "latest")
-    jax.tree.map(np.testing.assert_array_equal, params, whole.states[6].tested)
+    jax.tree.map(np.testing.assert_array_equal, params, whole.states[6].eval_params)
     again = ranking(
         *settled(*embed_run(averaged, whole.workdir, Display(quiet=True)), averaged.evaluate),
         averaged.evaluate,

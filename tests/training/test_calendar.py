@@ -3,16 +3,16 @@
 import pytest
 
 from pmm_jax.config import TrainConfig
-from pmm_jax.training.calendar import Calendar
+from pmm_jax.training.schedule import RunSchedule
 
 
 def calendar(
     epochs: int, steps: int, log: int = 10, evaluate: int = 50, save: int = 10
-) -> Calendar:
+) -> RunSchedule:
     train = TrainConfig(
         epochs=epochs, log_every=log, evaluate_every=evaluate, checkpoint_every=save
     )
-    return Calendar(train, steps)
+    return RunSchedule(train, steps)
 
 
 def test_steps_and_epochs_count_from_1() -> None:
@@ -35,8 +35,8 @@ def test_calls_of_several_steps_end_where_a_line_is_due() -> None:
 
 def test_logs_every_so_often_and_at_each_epochs_end() -> None:
     days = calendar(epochs=2, steps=5, log=2)
-    assert [n for n in range(1, 11) if days.logs(n)] == [2, 4, 5, 7, 9, 10]
-    assert [n for n in range(1, 11) if calendar(2, 5, log=100).logs(n)] == [5, 10]
+    assert [n for n in range(1, 11) if days.should_log(n)] == [2, 4, 5, 7, 9, 10]
+    assert [n for n in range(1, 11) if calendar(2, 5, log=100).should_log(n)] == [5, 10]
 
 
 @pytest.mark.parametrize(
@@ -44,11 +44,11 @@ def test_logs_every_so_often_and_at_each_epochs_end() -> None:
 )
 def test_evaluates_at_ends_of_epochs_and_last(every: int, expected: list[int]) -> None:
     days = calendar(epochs=5, steps=2, evaluate=every, save=100)
-    assert [n for n in range(1, 11) if days.evaluates(n)] == expected
+    assert [n for n in range(1, 11) if days.should_eval(n)] == expected
     # Wherever it evaluates there is a checkpoint to go with the numbers.
-    assert [n for n in range(1, 11) if days.saves(n)] == expected
+    assert [n for n in range(1, 11) if days.should_save(n)] == expected
 
 
 def test_saves_more_often_than_it_evaluates() -> None:
     days = calendar(epochs=5, steps=2, evaluate=3, save=2)
-    assert [n for n in range(1, 11) if days.saves(n)] == [4, 6, 8, 10]
+    assert [n for n in range(1, 11) if days.should_save(n)] == [4, 6, 8, 10]

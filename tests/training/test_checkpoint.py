@@ -64,9 +64,11 @@ def test_every_value_comes_back(tmp_path: Path) -> None:
     saved(tmp_path, [3])
     with Checkpoints(tmp_path) as checkpoints:
         found = checkpoints.restore(3, state(0))
-        params, stats = checkpoints.restore_weights(3, (state(0).params, state(0).stats))
+        params, stats = checkpoints.restore_weights(3, (state(0).params, state(0).batch_stats))
     jax.tree.map(np.testing.assert_array_equal, found, state(3))
-    jax.tree.map(np.testing.assert_array_equal, (params, stats), (state(3).params, state(3).stats))
+    jax.tree.map(
+        np.testing.assert_array_equal, (params, stats), (state(3).params, state(3).batch_stats)
+    )
 
 
 def flipped(path: Path, bit: int) -> None:
@@ -98,7 +100,7 @@ def test_whatever_happens_to_a_file_is_found_out(tmp_path: Path) -> None:
                 with pytest.raises(
                     UserError, match=rf"checkpoints/2 is damaged \(\S*{path.name}|json"
                 ):
-                    checkpoints.restore_weights(2, (state(0).params, state(0).stats))
+                    checkpoints.restore_weights(2, (state(0).params, state(0).batch_stats))
             path.write_bytes(whole)
     with Checkpoints(tmp_path) as checkpoints:
         assert checkpoints.newest_sound(said.append) == 2
@@ -173,7 +175,7 @@ def test_a_path_that_orbax_can_not_read_back_is_refused_at_once(tmp_path: Path, 
 def test_other_odd_paths_work(tmp_path: Path, name: str) -> None:
     saved(tmp_path / name, [1])
     with Checkpoints(tmp_path / name, read_only=True) as checkpoints:
-        checkpoints.restore_weights(1, (state(0).params, state(0).stats))
+        checkpoints.restore_weights(1, (state(0).params, state(0).batch_stats))
 
 
 def test_a_full_disk_is_one_line_and_costs_nothing_that_was_saved(

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from pmm_jax.data.augment import augment
-from pmm_jax.mixing import Draws, draw_negatives
-from pmm_jax.model.initial import initialise
-from pmm_jax.model.pmm import Tree, build, train_forward
-from pmm_jax.training.step import stage_losses
+from pmm_jax.mixing import MixingSample, sample_negatives
+from pmm_jax.model.initial import init_params
+from pmm_jax.model.pmm import Tree, create_model, train_forward
+from pmm_jax.training.step import compute_losses
 from pmm_jax.training.target import Target
 from tests.training.many_devices import IDENTITIES, batch, config_of
 
@@ -105,25 +105,25 @@ def test_negatives_of_the_own_shard_are_of_other_identities(program: dict[str, A
     """The step's loss is that of negatives which are drawn and checked here, on one device."""
     config, devices = config_of("shard", False), 8
     with jax.enable_x64(True):
-        network = build(config, IDENTITIES, jnp.float64)
+        network = create_model(config, IDENTITIES, jnp.float64)
         network = network._replace(compute_dtype=jnp.dtype("float64"))
         images, labels = batch(config, 0)
         augmentation, *stages = jax.random.split(jax.random.fold_in(jax.random.key(0), 0), 3)
-        negatives = [draw_negatives(key, jnp.asarray(labels), devices) for key in stages]
+        negatives = [sample_negatives(key, jnp.asarray(labels), devices) for key in stages]
         for drawn in map(np.asarray, negatives):
             assert (labels[drawn] != labels).all()
             assert (drawn // 4 == np.arange(32) // 4).all()
         pixels = augment(augmentation, jnp.asarray(images), config.data)
-        draws = Draws((negatives[0], negatives[1]))
+        draws = MixingSample((negatives[0], negatives[1]))
 
         @jax.jit
         def loss(params: Tree, stats: Tree) -> jax.Array:
             arguments = params, stats, pixels, jnp.asarray(labels), draws
             outputs, _ = train_forward(network, config, *arguments)
-            triplets, entropies = stage_losses(outputs, Target(jnp.asarray(labels)), 0.1)
+            triplets, entropies = compute_losses(outputs, Target(jnp.asarray(labels)), 0.1)
             return sum(triplets[1:], triplets[0]) + sum(entropies[1:], entropies[0])
 
-        expected = float(loss(*initialise(network, 0)))
+        expected = float(loss(*init_params(network, 0)))
     # Augmented images are float32; other negatives move the loss by far more.
     assert program["losses"] == [pytest.approx(expected, rel=1e-6)]
 

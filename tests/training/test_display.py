@@ -52,8 +52,8 @@ def test_a_closed_output_is_no_output() -> None:
     display = Display()
     stream = io.StringIO()
     display.console.file = stream
-    display.say("heard")
+    display.info("heard")
     assert stream.getvalue() == "heard\n"
     stream.close()
-    display.say("unheard")
-    display.say("unheard again")
+    display.info("unheard")
+    display.info("unheard again")

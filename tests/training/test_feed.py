@@ -11,19 +11,19 @@ import pytest
 from pmm_jax.config import Config
 from pmm_jax.data.prepare import prepare
 from pmm_jax.training import loop
-from pmm_jax.training.calendar import Calendar
+from pmm_jax.training.schedule import RunSchedule
 from pmm_jax.training.display import Display
-from pmm_jax.training.feed import Chunk, Feed
+from pmm_jax.training.loader import MultiStepBatch, TrainLoader
 from pmm_jax.training.run_log import read_metrics
 from pmm_jax.training.sharding import data_mesh
 from pmm_jax.training.step import make_step
 
 
-def feed_of(config: Config) -> tuple[Feed, Calendar]:
+def feed_of(config: Config) -> tuple[TrainLoader, RunSchedule]:
     prepare(config.data)
     split, sampler = loop.training_data(config)
-    feed = Feed(config, split, sampler, data_mesh(sampler.batch_size), Display(quiet=True))
-    return feed, Calendar(config.train, sampler.steps_per_epoch)
+    feed = TrainLoader(config, split, sampler, data_mesh(sampler.batch_size), Display(quiet=True))
+    return feed, RunSchedule(config.train, sampler.steps_per_epoch)
 
 
 def in_calls_of(tiny: Config, steps: int, device_gib: float = 4.0) -> Config:
@@ -34,7 +34,7 @@ def in_calls_of(tiny: Config, steps: int, device_gib: float = 4.0) -> Config:
     )
 
 
-def images_and_labels(chunk: Chunk) -> tuple[np.ndarray, np.ndarray]:
+def images_and_labels(chunk: MultiStepBatch) -> tuple[np.ndarray, np.ndarray]:
     """Of all steps in a call, one after the other."""
     source, labels, *pixels = (np.asarray(array) for array in chunk.inputs)
     images = pixels[0][source] if pixels else source
@@ -49,7 +49,7 @@ def test_a_call_of_two_steps_has_their_batches(tiny: Config, device_gib: float) 
     assert two.resident == (device_gib > 0)
     singles = [images_and_labels(chunk) for chunk in one.chunks(calendar, 0)]
     (together,) = two.chunks(calendar, 0)
-    assert together.numbers == range(1, 3)
+    assert together.steps == range(1, 3)
     for found, expected in zip(
         images_and_labels(together), zip(*singles, strict=True), strict=True
     ):
@@ -93,7 +93,7 @@ def test_accelerators_get_several_steps_a_call_and_all_images(
     config = replace(config, train=replace(config.train, log_every=log_every))
     prepare(config.data)
     split, sampler = loop.training_data(config)
-    feed = Feed(config, split, sampler, data_mesh(sampler.batch_size), Display(quiet=True))
+    feed = TrainLoader(config, split, sampler, data_mesh(sampler.batch_size), Display(quiet=True))
     assert (feed.length, feed.resident) == (length, resident)
 
 

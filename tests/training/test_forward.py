@@ -9,7 +9,7 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from pmm_jax.config import Config, MethodConfig
-from pmm_jax.model.pmm import Tree, build, embed
+from pmm_jax.model.pmm import Tree, create_model, embed
 from tests.training.naive_forward import (
     IDS,
     NEGATIVES,
@@ -121,7 +121,7 @@ def test_at_test_time_heads_see_clean_maps_and_running_statistics(tiny: Config) 
         def run(pixels: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
             def part(name: str, x: jax.Array) -> Any:
                 variables = {"params": params[name], "batch_stats": stats[name]}
-                return network.parts[name].apply(variables, x, False)
+                return network.modules[name].apply(variables, x, False)
 
             feature_map = part("trunk", x=pixels)
             return (
@@ -142,7 +142,7 @@ def test_at_test_time_heads_see_clean_maps_and_running_statistics(tiny: Config) 
 
 def test_the_baseline_has_stage_1_alone(tiny: Config) -> None:
     config = replace(tiny, method=MethodConfig(name="baseline"))
-    assert list(build(config, IDS).parts) == ["trunk", "stage1"]
+    assert list(create_model(config, IDS).modules) == ["trunk", "stage1"]
     run = forward(config)
     assert [len(run[name]) for name in ("embeddings", "logits", "inputs")] == [1, 1, 1]
     assert run["heats"] == run["keeps"] == ()

@@ -10,8 +10,8 @@ from flax.traverse_util import flatten_dict
 from pmm_jax.config import ModelConfig
 from pmm_jax.errors import UserError
 from pmm_jax.methods import Kind
-from pmm_jax.model.initial import initialise
-from pmm_jax.model.pmm import assemble
+from pmm_jax.model.initial import init_params
+from pmm_jax.model.pmm import create_network
 from pmm_jax.model.torch_checkpoint import state_dict
 from pmm_jax.model.weights_file import write_file
 from pmm_jax.training.initial import Initial, read_initial
@@ -20,7 +20,7 @@ SIZES = ModelConfig(depth=(1, 1, 1, 1), width=0.125, embedding_size=16)
 
 
 def trees(ids: int, seed: int, kind: Kind = "pmm", sizes: ModelConfig = SIZES) -> tuple[Any, Any]:
-    return initialise(assemble(sizes, kind, ids), seed)
+    return init_params(create_network(sizes, kind, ids), seed)
 
 
 def values(tree: Any) -> dict[str, np.ndarray]:

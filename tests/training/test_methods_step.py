@@ -10,12 +10,12 @@ import pytest
 
 from pmm_jax.config import Config
 from pmm_jax.methods import METHODS
-from pmm_jax.mixing import Draws
+from pmm_jax.mixing import MixingSample
 from pmm_jax.mixing.image_mix import saliency
-from pmm_jax.model.guide import Guide
+from pmm_jax.model.guide import SaliencyTrunk
 from pmm_jax.model.pmm import StageOutputs
 from pmm_jax.training.losses import batch_hard_triplet
-from pmm_jax.training.step import draw, loss_and_gradient, stage_losses
+from pmm_jax.training.step import draw, loss_and_gradient, compute_losses
 from pmm_jax.training.target import Target, mix_images
 from tests.training.naive_forward import IDS, LABELS, N, drawn_model, forward, images
 
@@ -31,7 +31,7 @@ def test_mixed_labels_weigh_the_identity_loss_and_the_larger_area_names_the_trip
     others = LABELS[PARTNERS]
     target = Target(jnp.asarray(LABELS), jnp.asarray(others), jnp.float32(share))
     outputs = StageOutputs((jnp.asarray(embeddings),), (jnp.asarray(logits),))
-    (triplet,), (entropy,) = stage_losses(outputs, target, 0.1)
+    (triplet,), (entropy,) = compute_losses(outputs, target, 0.1)
     expected = 0.0
     for n in range(N):
         log_p = logits[n] - np.log(np.exp(logits[n]).sum())
@@ -53,12 +53,12 @@ def of(tiny: Config, name: str) -> Config:
 def test_attentive_cutmix_looks_with_the_trunk_in_training_or_with_its_guide(tiny: Config) -> None:
     config = of(tiny, "a_cutmix")
     network, params, stats = drawn_model(config)
-    pixels, draws = jnp.asarray(images() / 128.0 - 1), Draws(partners=jnp.asarray(PARTNERS))
+    pixels, draws = jnp.asarray(images() / 128.0 - 1), MixingSample(partners=jnp.asarray(PARTNERS))
     arguments = network, config, params, stats, pixels, jnp.asarray(LABELS), draws
     mixed, target = mix_images(*arguments)
-    assert target.others is not None
-    np.testing.assert_array_equal(target.others, LABELS[PARTNERS])
-    own = Guide.of(network, params, stats)
+    assert target.mixed_labels is not None
+    np.testing.assert_array_equal(target.mixed_labels, LABELS[PARTNERS])
+    own = SaliencyTrunk.of(network, params, stats)
     again, _ = mix_images(*arguments, own)
     np.testing.assert_array_equal(mixed, again)
     heat = np.asarray(saliency(own.feature_map(pixels)))
@@ -69,7 +69,7 @@ def test_attentive_cutmix_looks_with_the_trunk_in_training_or_with_its_guide(tin
         window = slice(16 * row, 16 * (row + 2)), slice(16 * column, 16 * (column + 1))
         expected[window] = pixels[PARTNERS[n]][window]
         np.testing.assert_array_equal(mixed[n], expected)
-    upside_down = Guide(own.trunk, jax.tree.map(lambda x: -x, own.params), own.stats)
+    upside_down = SaliencyTrunk(own.trunk, jax.tree.map(lambda x: -x, own.params), own.stats)
     assert (np.asarray(mix_images(*arguments, upside_down)[0]) != np.asarray(mixed)).any()
 
 
@@ -83,11 +83,11 @@ def test_a_pass_of_each_method_moves_every_parameter(tiny: Config, name: str) ->
         pixels, draws = draw(config, jax.random.key(0), jnp.int32(0), jnp.asarray(images()), labels)
 
         @jax.jit
-        def run(pixels: jax.Array, draws: Draws) -> tuple:
+        def run(pixels: jax.Array, draws: MixingSample) -> tuple:
             metrics, gradient, moved, outputs = loss_and_gradient(
                 network, config, params, stats, pixels.astype(jnp.float64), labels, draws
             )
-            return metrics, gradient, moved, outputs.keeps
+            return metrics, gradient, moved, outputs.masks
 
         metrics, gradient, moved, keeps = jax.device_get(run(pixels, draws))
     heads = {"baseline": 1, "bdb": 2}.get(name, 3)
@@ -105,7 +105,7 @@ def test_a_pass_of_each_method_moves_every_parameter(tiny: Config, name: str) ->
 
 def test_bdbs_second_branch_sees_the_part_map_without_the_rows(tiny: Config) -> None:
     method = replace(tiny.method, name="bdb", drop_height=0.5)
-    found = forward(replace(tiny, method=method), Draws(corner=jnp.int32(2)))
+    found = forward(replace(tiny, method=method), MixingSample(corner=jnp.int32(2)))
     expected = found["part_map"].copy()
     expected[:, 2:5] = 0  # half of 6 rows
     np.testing.assert_allclose(found["inputs"][1], expected, rtol=1e-9, atol=1e-12)

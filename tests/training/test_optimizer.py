@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from pmm_jax.config import OptimConfig
-from pmm_jax.training.optimizer import adam, learning_rate
+from pmm_jax.training.optimizer import make_optimizer, learning_rate
 
 STEPS = 3  # an epoch
 
@@ -100,7 +100,7 @@ def test_adam_and_adamw_against_naive_ones(decoupled: float) -> None:
             naive[name] = kept * p - rate * unbiased[0] / (np.sqrt(unbiased[1]) + 1e-3)
 
     with jax.enable_x64(True):
-        transform = adam(optim, lambda step: jnp.asarray(rates)[step])
+        transform = make_optimizer(optim, lambda step: jnp.asarray(rates)[step])
         params = jax.tree.map(jnp.asarray, start)
         state = transform.init(params)
         for grad in grads:
@@ -111,7 +111,7 @@ def test_adam_and_adamw_against_naive_ones(decoupled: float) -> None:
 
 
 def test_every_parameter_decays() -> None:
-    transform = adam(replace(OptimConfig(), weight_decay=0.1), lambda step: 1.0)
+    transform = make_optimizer(replace(OptimConfig(), weight_decay=0.1), lambda step: 1.0)
     params = {"scale": jnp.ones(2), "bias": jnp.ones(2), "kernel": jnp.ones((2, 2))}
     zeros = jax.tree.map(jnp.zeros_like, params)
     updates, _ = transform.update(zeros, transform.init(params), params)

@@ -9,8 +9,14 @@ from typing import Any
 import pytest
 
 from pmm_jax.errors import UserError
-from pmm_jax.launch import Launch
-from pmm_jax.training.processes import any_of, check_same, is_first, join, together
+from pmm_jax.launch import DistributedConfig
+from pmm_jax.training.processes import (
+    any_process,
+    assert_equal,
+    is_first,
+    initialize_distributed,
+    run_or_abort_all,
+)
 
 CLUSTERS = ("SLURM", "OMPI", "KUBERNETES", "TPU", "JOBSET")
 """First words of the variables by which jax knows a cluster."""
@@ -30,7 +36,7 @@ CLUSTERS = ("SLURM", "OMPI", "KUBERNETES", "TPU", "JOBSET")
 )
 def test_half_an_address_is_refused(launch: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        join(Launch(**launch))
+        initialize_distributed(DistributedConfig(**launch))
 
 
 def test_no_cluster_is_told_in_one_line(project: Path) -> None:
@@ -51,17 +57,17 @@ def test_no_cluster_is_told_in_one_line(project: Path) -> None:
 def test_a_slurm_allocation_alone_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"JOB_ID": "7", "NTASKS": "4", "PROCID": "2"}.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
-    join(Launch())
+    initialize_distributed(DistributedConfig())
     assert is_first()
 
 
 def test_one_process_agrees_with_itself() -> None:
-    assert any_of(True)
-    assert not any_of(False)
-    check_same("images", "abc")
+    assert any_process(True)
+    assert not any_process(False)
+    assert_equal("images", "abc")
 
     def fail() -> None:
         raise UserError("mine")
 
     with pytest.raises(UserError, match="mine"):
-        together(fail)
+        run_or_abort_all(fail)

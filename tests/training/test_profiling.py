@@ -5,7 +5,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from pmm_jax.training.profiling import WARM_UP, Tracer
+from pmm_jax.training.profiling import WARM_UP, ProfilerHook
 
 
 def recorded(steps: range, count: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -13,7 +13,7 @@ def recorded(steps: range, count: int, monkeypatch: pytest.MonkeyPatch) -> list[
     running: list[bool] = []
     monkeypatch.setattr(jax.profiler, "start_trace", lambda folder: running.append(True))
     monkeypatch.setattr(jax.profiler, "stop_trace", running.clear)
-    tracer, found, ends = Tracer(Path("trace"), steps, count, True), [], 0
+    tracer, found, ends = ProfilerHook(Path("trace"), steps, count, True), [], 0
     for number in steps:
         tracer.before(range(number, number + 1))
         found += [number] * bool(running)
@@ -34,7 +34,7 @@ def test_of_a_short_run_the_last_steps_are_recorded(monkeypatch: pytest.MonkeyPa
 
 def test_nothing_is_recorded_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jax.profiler, "start_trace", pytest.fail)
-    tracer = Tracer(Path("trace"), range(1, 50), 5, False)
+    tracer = ProfilerHook(Path("trace"), range(1, 50), 5, False)
     for number in range(1, 50):
         tracer.before(range(number, number + 1))
         assert not tracer.after(range(number, number + 1), ())
@@ -44,7 +44,7 @@ def test_steps_that_go_out_in_one_call_are_recorded_whole(monkeypatch: pytest.Mo
     calls: list[str] = []
     monkeypatch.setattr(jax.profiler, "start_trace", lambda folder: calls.append("start"))
     monkeypatch.setattr(jax.profiler, "stop_trace", lambda: calls.append("stop"))
-    tracer = Tracer(Path("trace"), range(1, 41), 5, True)  # 11 to 15
+    tracer = ProfilerHook(Path("trace"), range(1, 41), 5, True)  # 11 to 15
     for first in range(1, 41, 10):
         numbers = range(first, first + 10)
         tracer.before(numbers)

@@ -11,11 +11,11 @@ import pytest
 
 from pmm_jax.config import Config
 from pmm_jax.model import operations
-from pmm_jax.model.initial import initialise
-from pmm_jax.model.pmm import Network, build
+from pmm_jax.model.initial import init_params
+from pmm_jax.model.pmm import Network, create_model
 from pmm_jax.training.evaluate import make_embed
-from pmm_jax.training.optimizer import adam
-from pmm_jax.training.sharding import data_mesh, place, whole
+from pmm_jax.training.optimizer import make_optimizer
+from pmm_jax.training.sharding import data_mesh, shard_pytree, replicated
 from pmm_jax.training.state import new_state
 from pmm_jax.training.step import jit_step
 
@@ -29,10 +29,12 @@ def shapes(tree: Any) -> Any:
 
 
 def step_and_inputs(config: Config) -> tuple[jax.stages.Wrapped, tuple[Any, ...]]:
-    network = build(config, IDENTITIES)
-    transform = adam(config.optim, lambda _: 1e-4)
+    network = create_model(config, IDENTITIES)
+    transform = make_optimizer(config.optim, lambda _: 1e-4)
     count = config.data.identities_per_batch * config.data.images_per_identity
-    state = place(new_state(*initialise(network, 0), transform), whole(data_mesh(count)))
+    state = shard_pytree(
+        new_state(*init_params(network, 0), transform), replicated(data_mesh(count))
+    )
     images = jax.ShapeDtypeStruct((count, *config.data.image_size, 3), jnp.uint8)
     labels = jax.ShapeDtypeStruct((count,), jnp.int32)
     return jit_step(network, config, transform, state), (state, images, labels)
@@ -87,9 +89,9 @@ def test_the_step_lowers_for_accelerators(tiny: Config, platform: str, compute_d
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
 @pytest.mark.parametrize("compute_dtype", ["float32", "bfloat16"])
 def test_embedding_lowers_for_accelerators(tiny: Config, platform: str, compute_dtype: str) -> None:
-    network: Network = build(of_type(tiny, compute_dtype), IDENTITIES)
+    network: Network = create_model(of_type(tiny, compute_dtype), IDENTITIES)
     images = jax.ShapeDtypeStruct((8, *tiny.data.image_size, 3), jnp.uint8)
-    weights = shapes(initialise(network, 0))
+    weights = shapes(init_params(network, 0))
     exported = jax.export.export(jax.jit(make_embed(network)), platforms=[platform])(
         *weights, images
     )

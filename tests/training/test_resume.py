@@ -30,7 +30,7 @@ from pmm_jax.training.checkpoint import Checkpoints
 from pmm_jax.training.display import Display
 from pmm_jax.training.evaluate import embed_run, make_embed
 from pmm_jax.training.initial import read_initial
-from pmm_jax.training.optimizer import adam, learning_rate
+from pmm_jax.training.optimizer import make_optimizer, learning_rate
 from pmm_jax.training.run_weights import restore_run
 from pmm_jax.training.seal import checked, with_checksum
 from pmm_jax.training.step import make_step
@@ -40,8 +40,8 @@ STEPS = 6
 
 
 def final_state(config: Config, workdir: Path) -> Any:
-    network = loop.build(config, 9)
-    transform = adam(config.optim, learning_rate(config.optim, config.train.epochs, 2))
+    network = loop.create_model(config, 9)
+    transform = make_optimizer(config.optim, learning_rate(config.optim, config.train.epochs, 2))
     with Checkpoints(workdir) as checkpoints:
         assert checkpoints.latest == STEPS
         state = loop.start(network, config, transform)
@@ -262,14 +262,14 @@ def test_a_workdir_that_is_removed_ends_the_run(
 
 def test_a_run_starts_from_a_trained_model(whole: Path, tiny: Config, tmp_path: Path) -> None:
     config = replace(tiny, train=replace(tiny.train, epochs=1, evaluate_every=0))
-    network = loop.build(config, 9)
+    network = loop.create_model(config, 9)
     initial = read_initial(str(whole))
     put = partial(initial.put_into, data=None, say=print)
-    transform = adam(config.optim, learning_rate(config.optim, 1, 2))
+    transform = make_optimizer(config.optim, learning_rate(config.optim, 1, 2))
     state = loop.start(network, config, transform, trained=put)
     trained = final_state(tiny, whole)
     jax.tree.map(np.testing.assert_array_equal, state.params, trained.params)
-    jax.tree.map(np.testing.assert_array_equal, state.stats, trained.stats)
+    jax.tree.map(np.testing.assert_array_equal, state.batch_stats, trained.stats)
     assert int(state.step) == 0
     loop.train(config, tmp_path, initial=initial)
     assert json.loads((tmp_path / "config.json").read_text())["run"]["initial"] == initial.digest

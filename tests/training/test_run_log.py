@@ -14,7 +14,7 @@ from pmm_jax.training.run_log import (
     BEFORE,
     DAMAGED,
     METRICS,
-    MetricsFile,
+    MetricWriter,
     read_lines,
     read_metrics,
 )
@@ -22,7 +22,7 @@ from pmm_jax.training.run_log import (
 
 def logged(folder: Path, losses: list[float]) -> str:
     """The text of a fresh file with a line for each loss."""
-    log = MetricsFile(folder, 0)
+    log = MetricWriter(folder, 0)
     for step, loss in enumerate(losses, 1):
         log.write(step, 1, {"loss": loss}, "train")
     log.close()
@@ -36,7 +36,7 @@ def steps(folder: Path) -> list[float]:
 def test_lines_past_the_checkpoint_are_written_again(tmp_path: Path) -> None:
     lines = logged(tmp_path, [1.0, 2.0, 3.0]).splitlines(keepends=True)
     said: list[str] = []
-    log = MetricsFile(tmp_path, 2, "".join(lines[:2]), said.append)
+    log = MetricWriter(tmp_path, 2, "".join(lines[:2]), said.append)
     assert steps(tmp_path) == [1, 2]
     log.write(3, 1, {"loss": 3.0}, "train")
     log.close()
@@ -60,7 +60,7 @@ def test_what_is_not_as_written_is_kept_and_mended(
     text, said = logged(tmp_path, [1.0, 2.0]), list[str]()
     damaged = damage(text.encode())
     (tmp_path / METRICS).write_bytes(damaged)
-    MetricsFile(tmp_path, 2, text, said.append).close()
+    MetricWriter(tmp_path, 2, text, said.append).close()
     assert (tmp_path / METRICS).read_text() == text
     assert (tmp_path / DAMAGED).read_bytes() == damaged
     assert len(said) == 1
@@ -71,7 +71,7 @@ def test_what_is_not_as_written_is_kept_and_mended(
 def test_what_was_cut_short_or_removed_is_written_again(tmp_path: Path, keep: int | None) -> None:
     text, said = logged(tmp_path, [1.0, 2.0]), list[str]()
     (tmp_path / METRICS).write_text(text[:keep]) if keep else (tmp_path / METRICS).unlink()
-    MetricsFile(tmp_path, 2, text, said.append).close()
+    MetricWriter(tmp_path, 2, text, said.append).close()
     assert (tmp_path / METRICS).read_text() == text
     assert said == []
 
@@ -92,7 +92,7 @@ def test_numbers_that_json_has_no_word_for_are_null(tmp_path: Path) -> None:
 def test_a_start_from_nothing_keeps_what_was_logged_before(tmp_path: Path) -> None:
     for loss in (1.0, 2.0):
         logged(tmp_path, [loss])
-    MetricsFile(tmp_path, 0).close()
+    MetricWriter(tmp_path, 0).close()
     assert read_metrics(tmp_path) == []
     assert [line["loss"] for line in read_lines(tmp_path / BEFORE)] == [1.0, 2.0]
 

@@ -11,10 +11,10 @@ import pytest
 
 from pmm_jax.config import Config
 from pmm_jax.data.prepare import prepare
-from pmm_jax.mixing import Draws
-from pmm_jax.model.pmm import build
+from pmm_jax.mixing import MixingSample
+from pmm_jax.model.pmm import create_model
 from pmm_jax.training import loop, step
-from pmm_jax.training.sharding import data_mesh, place, whole
+from pmm_jax.training.sharding import data_mesh, shard_pytree, replicated
 from pmm_jax.training.state import TrainState
 from tests.training.naive_forward import IDS, LABELS, N, images
 
@@ -34,11 +34,11 @@ def only_random(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(step, "apply_step", apply_step)
 
 
-def random_parts(config: Config, steps: int = 2) -> list[tuple[np.ndarray, Draws]]:
+def random_parts(config: Config, steps: int = 2) -> list[tuple[np.ndarray, MixingSample]]:
     """Augmented images and negatives of a run's first steps, on the same batch."""
     nothing = TrainState(jnp.int32(0), {}, {}, ())
-    state = place(nothing, whole(data_mesh(N)))
-    run = step.jit_step(build(config, IDS), config, optax.identity(), state)
+    state = shard_pytree(nothing, replicated(data_mesh(N)))
+    run = step.jit_step(create_model(config, IDS), config, optax.identity(), state)
     found = []
     for _ in range(steps):
         state, random = run(state, images(), LABELS)
@@ -81,7 +81,7 @@ def test_augmentation_is_what_the_config_asks_for(tiny: Config) -> None:
 
 
 def test_initial_weights_follow_from_the_seed(tiny: Config) -> None:
-    network = build(tiny, IDS)
+    network = create_model(tiny, IDS)
     one, again, other = (
         jax.device_get(loop.start(network, seeded(tiny, seed), optax.identity()).params)
         for seed in (3, 3, 4)

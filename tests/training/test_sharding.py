@@ -44,7 +44,7 @@ def test_moments_are_spread_where_asked_and_nothing_else_is(spread: bool) -> Non
     assert found.optimizer.count == PartitionSpec()
     for spec in jax.tree.leaves((found.step, found.params, found.stats)):
         assert spec == PartitionSpec()
-    sizes = [math.prod(x.shape) for x in jax.tree.leaves(state.optimizer)]
+    sizes = [math.prod(x.shape) for x in jax.tree.leaves(state.opt_state)]
     assert sum(sizes) > 2 * 3 * 3 * 8 * 64
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pmm_jax.config import Config
-from pmm_jax.mixing import draw_negatives
+from pmm_jax.mixing import sample_negatives
 from pmm_jax.training.step import negative_shards
 
 LAYOUTS = [
@@ -41,7 +41,7 @@ def test_negatives_come_from_the_device_where_it_has_two_identities(
     # what is promised.
     assert shards == (devices if parts.shape[1] > each else 1)
     assert shards == 1 or has_two
-    drawn = np.asarray(draw_negatives(jax.random.key(0), jnp.asarray(labels), shards))
+    drawn = np.asarray(sample_negatives(jax.random.key(0), jnp.asarray(labels), shards))
     assert (labels[drawn] != labels).all()
     size = len(labels) // shards
     assert (drawn // size == np.arange(len(labels)) // size).all()

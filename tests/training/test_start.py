@@ -14,9 +14,9 @@ from jax.sharding import PartitionSpec
 from pmm_jax.api import Model
 from pmm_jax.config import Config
 from pmm_jax.data.augment import normalise
-from pmm_jax.model.guide import Guide
-from pmm_jax.model.initial import initialise
-from pmm_jax.model.pmm import assemble, build, embed
+from pmm_jax.model.guide import SaliencyTrunk
+from pmm_jax.model.initial import init_params
+from pmm_jax.model.pmm import create_network, create_model, embed
 from pmm_jax.training import loop
 from pmm_jax.training.state import TrainState
 from tests.training.naive_forward import IDS, images
@@ -28,7 +28,7 @@ class Started(Exception):
 
 class Start(NamedTuple):
     state: TrainState
-    guide: Guide | None
+    guide: SaliencyTrunk | None
     embed: Any
 
 
@@ -73,10 +73,10 @@ def test_shard_moments(
 ) -> None:
     config = replace(tiny, optim=replace(tiny.optim, shard_moments=spread))
     state = started(config, tmp_path, monkeypatch).state
-    specs = [array.sharding.spec for array in jax.tree.leaves(state.optimizer) if array.ndim]
+    specs = [array.sharding.spec for array in jax.tree.leaves(state.opt_state) if array.ndim]
     assert len(specs) > 40
     assert all(("data" in spec) == spread for spec in specs)
-    for array in jax.tree.leaves((state.params, state.stats)):
+    for array in jax.tree.leaves((state.params, state.batch_stats)):
         assert array.sharding.spec == PartitionSpec()
 
 
@@ -86,8 +86,8 @@ def test_evaluations_in_training_average_with_mirror_images_where_asked(
 ) -> None:
     config = replace(tiny, evaluate=replace(tiny.evaluate, flip_average=flip))
     state, _, embed_images = started(config, tmp_path, monkeypatch)
-    weights = state.params, state.stats
-    network = build(config, IDS)
+    weights = state.params, state.batch_stats
+    network = create_model(config, IDS)
     run = jax.jit(lambda pixels: embed(network, *weights, normalise(pixels)))
     plain, mirrored = (np.asarray(run(x)) for x in (images(), images()[:, :, ::-1]))
     expected = (plain + mirrored) / 2 if flip else plain
@@ -99,8 +99,8 @@ def test_evaluations_in_training_average_with_mirror_images_where_asked(
 def test_the_guide_is_the_files(
     tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network = assemble(tiny.model, "pmm", IDS)
-    params, stats = initialise(network, seed=5)
+    network = create_network(tiny.model, "pmm", IDS)
+    params, stats = init_params(network, seed=5)
     file = tmp_path / "guide.safetensors"
     Model("pmm", network, params, stats, tiny.data.image_size).save(file)
     method = replace(tiny.method, name="a_cutmix", guide=str(file))

@@ -12,12 +12,12 @@ from flax.traverse_util import flatten_dict
 
 from pmm_jax.config import Config
 from pmm_jax.data.augment import augment
-from pmm_jax.mixing import Draws, draw_negatives
-from pmm_jax.model.initial import initialise
-from pmm_jax.model.pmm import Network, StageOutputs, build, train_forward
+from pmm_jax.mixing import MixingSample, sample_negatives
+from pmm_jax.model.initial import init_params
+from pmm_jax.model.pmm import Network, StageOutputs, create_model, train_forward
 from pmm_jax.training import step as step_module
-from pmm_jax.training.optimizer import adam, learning_rate
-from pmm_jax.training.sharding import data_mesh, place, split_batch, whole
+from pmm_jax.training.optimizer import make_optimizer, learning_rate
+from pmm_jax.training.sharding import data_mesh, shard_pytree, split_batch, replicated
 from pmm_jax.training.state import TrainState, new_state
 from pmm_jax.training.step import Step, loss_and_gradient, make_step
 from tests.training.naive_forward import (
@@ -29,10 +29,10 @@ from tests.training.naive_forward import (
 
 
 def prepare(config: Config) -> tuple[Network, optax.GradientTransformation, TrainState]:
-    network = build(config, IDS)
-    transform = adam(config.optim, learning_rate(config.optim, config.train.epochs, 2))
-    state = new_state(*initialise(network, config.train.seed), transform)
-    return network, transform, place(state, whole(data_mesh(N)))
+    network = create_model(config, IDS)
+    transform = make_optimizer(config.optim, learning_rate(config.optim, config.train.epochs, 2))
+    state = new_state(*init_params(network, config.train.seed), transform)
+    return network, transform, shard_pytree(state, replicated(data_mesh(N)))
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def step(tiny: Config) -> Step:
 def take(step: Step, config: Config, seeds: list[int], start: int = 0) -> tuple[Any, list[Any]]:
     """Steps from a fresh state whose counter stands at `start`, one for each seed of images."""
     _, _, state = prepare(config)
-    state = replace(state, step=place(jnp.int32(start), whole(data_mesh(N))))
+    state = replace(state, step=shard_pytree(jnp.int32(start), replicated(data_mesh(N))))
     metrics = []
     for seed in seeds:
         batch = (split_batch(data_mesh(N), array, N) for array in (images(seed), LABELS))
@@ -90,14 +90,14 @@ def test_losses_of_the_step_follow_from_seed_and_step(step: Step, tiny: Config) 
     # The documented rule: everything random comes from fold_in(seed, step).
     keys = jax.random.split(jax.random.fold_in(jax.random.key(tiny.train.seed), 5), 3)
     labels = jnp.asarray(LABELS)
-    draws = Draws((draw_negatives(keys[1], labels), draw_negatives(keys[2], labels)))
+    draws = MixingSample((sample_negatives(keys[1], labels), sample_negatives(keys[2], labels)))
     pixels = augment(keys[0], jnp.asarray(images()), tiny.data)
     outputs = jax.device_get(
         jax.jit(
             lambda params, stats: vars(
                 train_forward(network, tiny, params, stats, pixels, labels, draws)[0]
             )
-        )(state.params, state.stats)
+        )(state.params, state.batch_stats)
     )
     for i in (1, 2, 3):
         triplet = naive_triplet(outputs["embeddings"][i - 1])
@@ -117,9 +117,9 @@ def test_the_configs_smoothing_is_the_losses(
     outputs = StageOutputs(tuple(map(jnp.asarray, embeddings)), tuple(map(jnp.asarray, logits)))
     monkeypatch.setattr(step_module, "train_forward", lambda *_: (outputs, {}))
     config = replace(tiny, method=replace(tiny.method, label_smoothing=smoothing))
-    network, labels = build(config, IDS), jnp.asarray(LABELS)
+    network, labels = create_model(config, IDS), jnp.asarray(LABELS)
     metrics, *_ = loss_and_gradient(
-        network, config, {"w": jnp.ones(())}, {}, jnp.zeros(()), labels, Draws()
+        network, config, {"w": jnp.ones(())}, {}, jnp.zeros(()), labels, MixingSample()
     )
     for i in (0, 1):
         expected = naive_cross_entropy(logits[i], smoothing)

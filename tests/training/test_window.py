@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import jax.numpy as jnp
 import pytest
 
-from pmm_jax.training.window import Window
+from pmm_jax.training.accumulator import MetricAccumulator
 
 
 def slow(seconds: float) -> Iterator[int]:
@@ -16,8 +16,8 @@ def slow(seconds: float) -> Iterator[int]:
 
 
 def test_waiting_for_batches_is_counted() -> None:
-    window = Window(batch_size=4)
-    for i in window.waiting(slow(0.05)):
+    window = MetricAccumulator(batch_size=4)
+    for i in window.timed(slow(0.05)):
         time.sleep(0.05)
         window.add({"loss": jnp.float32(i)})
     means, pace = window.close(3)
@@ -28,8 +28,8 @@ def test_waiting_for_batches_is_counted() -> None:
 
 
 def test_what_happens_between_windows_is_not_counted() -> None:
-    window = Window(batch_size=1)
-    batches = window.waiting(slow(0.01))
+    window = MetricAccumulator(batch_size=1)
+    batches = window.timed(slow(0.01))
     next(batches)
     time.sleep(0.2)
     window.restart()

@@ -20,10 +20,10 @@ from pmm_jax.errors import UserError
 from pmm_jax.fields import walk
 from pmm_jax.training.seal import Seal, checked, seal_path, with_checksum
 from pmm_jax.training.workdir import (
-    check_claim,
-    claim,
+    check_resume,
+    register_run,
     data_fingerprint,
-    read_config,
+    load_run_config,
     run_lock,
 )
 
@@ -31,7 +31,7 @@ CONFIG = Config()
 
 
 def test_writes_the_config(tmp_path: Path) -> None:
-    claim(tmp_path / "runs" / "a", replace(CONFIG, method=MethodConfig(top_k=6)))
+    register_run(tmp_path / "runs" / "a", replace(CONFIG, method=MethodConfig(top_k=6)))
     written = json.loads((tmp_path / "runs" / "a" / "config.json").read_text())
     assert written["method"]["top_k"] == 6
     assert written["data"]["image_size"] == [384, 128]
@@ -39,26 +39,26 @@ def test_writes_the_config(tmp_path: Path) -> None:
 
 def run_once(workdir: Path) -> None:
     """What a run leaves: its config and a step that was logged."""
-    claim(workdir, CONFIG)
+    register_run(workdir, CONFIG)
     (workdir / "metrics.jsonl").write_text('{"step": 1, "epoch": 1, "loss": 9.0}\n')
 
 
 def test_a_run_that_failed_before_its_first_line_claims_nothing(tmp_path: Path) -> None:
-    claim(tmp_path, CONFIG)
-    claim(tmp_path, replace(CONFIG, method=MethodConfig(top_k=6)))
+    register_run(tmp_path, CONFIG)
+    register_run(tmp_path, replace(CONFIG, method=MethodConfig(top_k=6)))
     assert json.loads((tmp_path / "config.json").read_text())["method"]["top_k"] == 6
 
 
 def test_a_checkpoint_without_a_line_is_a_run_too(tmp_path: Path) -> None:
-    claim(tmp_path, CONFIG)
+    register_run(tmp_path, CONFIG)
     (tmp_path / "checkpoints" / "3" / "default").mkdir(parents=True)
     with pytest.raises(UserError, match=r"train\.seed 0, not 1"):
-        claim(tmp_path, replace(CONFIG, train=TrainConfig(seed=1)))
+        register_run(tmp_path, replace(CONFIG, train=TrainConfig(seed=1)))
 
 
 def test_the_same_config_may_come_back(tmp_path: Path) -> None:
     run_once(tmp_path)
-    claim(tmp_path, Config())
+    register_run(tmp_path, Config())
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_another_config_is_refused_and_changes_nothing(
     run_once(tmp_path)
     before = (tmp_path / "config.json").read_text()
     with pytest.raises(UserError) as refusal:
-        claim(tmp_path, other)
+        register_run(tmp_path, other)
     for word in [*words, str(tmp_path), "--workdir"]:
         assert word in str(refusal.value)
     assert (tmp_path / "config.json").read_text() == before
@@ -108,10 +108,10 @@ def test_only_fields_that_change_no_result_may_differ(tmp_path: Path, name: str)
     other = replace(CONFIG, **{group: changed})
     assert other != CONFIG
     if name in FREE:
-        claim(tmp_path, other)
+        register_run(tmp_path, other)
     else:
         with pytest.raises(UserError, match=rf"holds a run with {name} "):
-            claim(tmp_path, other)
+            register_run(tmp_path, other)
 
 
 FREE = {
@@ -137,7 +137,7 @@ def test_fields_that_change_no_result_may_change(tmp_path: Path) -> None:
         train=TrainConfig(checkpoint_every=3, profile_steps=2),
         evaluate=EvaluateConfig(batch_size=7, checkpoint="best", chunk=3),
     )
-    claim(tmp_path, free)
+    register_run(tmp_path, free)
     assert json.loads((tmp_path / "config.json").read_text())["data"]["workers"] == 5
 
 
@@ -149,7 +149,7 @@ def test_a_field_that_only_the_run_knows_is_named(tmp_path: Path) -> None:
     saved["method"]["gone"] = 3
     path.write_text(json.dumps(with_checksum(saved)))
     with pytest.raises(UserError, match=r"no field 'method\.gone'"):
-        claim(tmp_path, CONFIG)
+        register_run(tmp_path, CONFIG)
 
 
 @pytest.mark.parametrize("content", ["{ torn", "[]", '{"data": 3}', "null", ""])
@@ -157,19 +157,19 @@ def test_a_file_that_is_no_config_is_refused(tmp_path: Path, content: str) -> No
     run_once(tmp_path)
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(UserError, match="not as it was written"):
-        claim(tmp_path, CONFIG)
+        register_run(tmp_path, CONFIG)
 
 
 def test_a_workdir_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"--workdir .* can't be written"):
-        claim(tmp_path / "file", CONFIG)
+        register_run(tmp_path / "file", CONFIG)
 
 
 def test_a_run_of_another_command_is_refused(tmp_path: Path) -> None:
     run_once(tmp_path)
     with pytest.raises(UserError, match="holds a run of train, not of compare --precision float64"):
-        claim(tmp_path, CONFIG, "compare --precision float64")
+        register_run(tmp_path, CONFIG, "compare --precision float64")
 
 
 def test_a_field_that_is_younger_than_the_run_had_its_default(tmp_path: Path) -> None:
@@ -179,24 +179,24 @@ def test_a_field_that_is_younger_than_the_run_had_its_default(tmp_path: Path) ->
     assert groups
     del groups["model"]["neck"]
     path.write_text(json.dumps(with_checksum(groups)))
-    check_claim(tmp_path, CONFIG)
+    check_resume(tmp_path, CONFIG)
     with pytest.raises(UserError, match=r'model\.neck "paper", not "bnneck"'):
-        check_claim(tmp_path, replace(CONFIG, model=ModelConfig(neck="bnneck")))
+        check_resume(tmp_path, replace(CONFIG, model=ModelConfig(neck="bnneck")))
 
 
 def test_a_run_on_other_images_is_refused(tmp_path: Path) -> None:
     run_once(tmp_path)
-    claim(tmp_path, CONFIG, data="a")  # an older run didn't say
-    claim(tmp_path, CONFIG, data="a")
+    register_run(tmp_path, CONFIG, data="a")  # an older run didn't say
+    register_run(tmp_path, CONFIG, data="a")
     with pytest.raises(UserError, match=r"are not those that the run in .* began with"):
-        claim(tmp_path, CONFIG, data="b")
+        register_run(tmp_path, CONFIG, data="b")
 
 
 def test_the_images_may_have_moved_and_checking_writes_nothing(tmp_path: Path) -> None:
     run_once(tmp_path)
     before = (tmp_path / "config.json").read_bytes()
     moved = replace(CONFIG, data=DataConfig(root="elsewhere"))
-    check_claim(tmp_path, moved)
+    check_resume(tmp_path, moved)
     assert (tmp_path / "config.json").read_bytes() == before
 
 
@@ -209,7 +209,7 @@ def test_a_bit_flipped_anywhere_in_the_config_is_found_out(tmp_path: Path, bit: 
         path.write_bytes(data[:place] + bytes([data[place] ^ 1 << bit]) + data[place + 1 :])
         if json.loads(data) != _parsed(path):  # white space means nothing
             with pytest.raises(UserError, match="not as it was written"):
-                read_config(tmp_path)
+                load_run_config(tmp_path)
 
 
 def _parsed(path: Path) -> Any:
@@ -220,7 +220,7 @@ def _parsed(path: Path) -> Any:
 
 
 def test_a_checkpoint_has_a_copy_of_the_config(tmp_path: Path) -> None:
-    claim(tmp_path, replace(CONFIG, train=TrainConfig(seed=5)), data="images")
+    register_run(tmp_path, replace(CONFIG, train=TrainConfig(seed=5)), data="images")
     text = (tmp_path / "config.json").read_text()
     (tmp_path / "checkpoints" / "3").mkdir(parents=True)
     seal_path(tmp_path, 3).write_bytes(Seal({}, "", text).encode())
@@ -228,43 +228,43 @@ def test_a_checkpoint_has_a_copy_of_the_config(tmp_path: Path) -> None:
         (tmp_path / "config.json").unlink()
         if damaged is not None:
             (tmp_path / "config.json").write_text(damaged)
-        assert read_config(tmp_path).train.seed == 5
+        assert load_run_config(tmp_path).train.seed == 5
         assert data_fingerprint(tmp_path) == "images"
-        claim(tmp_path, replace(CONFIG, train=TrainConfig(seed=5)))
+        register_run(tmp_path, replace(CONFIG, train=TrainConfig(seed=5)))
         assert (tmp_path / "config.json").read_text() == text
 
 
 def test_an_evaluation_may_be_asked_for_differently_when_a_run_goes_on(tmp_path: Path) -> None:
     run_once(tmp_path)
-    claim(tmp_path, replace(CONFIG, evaluate=EvaluateConfig(rerank=True, flip_average=True)))
+    register_run(tmp_path, replace(CONFIG, evaluate=EvaluateConfig(rerank=True, flip_average=True)))
 
 
 def test_more_epochs_go_on_where_the_rates_stay_what_they_were(tmp_path: Path) -> None:
     longer = replace(CONFIG, train=TrainConfig(epochs=500))
     for schedule in ("step", "cosine"):
-        claim(tmp_path / schedule, replace(CONFIG, optim=OptimConfig(schedule=schedule)))
+        register_run(tmp_path / schedule, replace(CONFIG, optim=OptimConfig(schedule=schedule)))
         (tmp_path / schedule / "metrics.jsonl").write_text('{"step": 1}\n')
-    check_claim(tmp_path / "step", longer)
+    check_resume(tmp_path / "step", longer)
     with pytest.raises(UserError, match=r"train\.epochs 400, not 300"):
-        check_claim(tmp_path / "step", replace(CONFIG, train=TrainConfig(epochs=300)))
+        check_resume(tmp_path / "step", replace(CONFIG, train=TrainConfig(epochs=300)))
     cosine = replace(longer, optim=OptimConfig(schedule="cosine"))
     with pytest.raises(UserError, match=r"--init-from .* trains on from its weights"):
-        check_claim(tmp_path / "cosine", cosine)
+        check_resume(tmp_path / "cosine", cosine)
 
 
 def test_an_empty_value_is_shown(tmp_path: Path) -> None:
     run_once(tmp_path)
     with pytest.raises(UserError, match=r'method\.guide "own", not ""'):
-        check_claim(tmp_path, replace(CONFIG, method=MethodConfig(guide="")))
+        check_resume(tmp_path, replace(CONFIG, method=MethodConfig(guide="")))
 
 
 def test_another_start_is_refused_and_none_goes_on(tmp_path: Path) -> None:
-    claim(tmp_path, CONFIG, initial="one")
+    register_run(tmp_path, CONFIG, initial="one")
     (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n')
-    claim(tmp_path, CONFIG)
-    claim(tmp_path, CONFIG, initial="one")
+    register_run(tmp_path, CONFIG)
+    register_run(tmp_path, CONFIG, initial="one")
     with pytest.raises(UserError, match="did not start from that --init-from"):
-        claim(tmp_path, CONFIG, initial="two")
+        register_run(tmp_path, CONFIG, initial="two")
 
 
 def test_a_workdir_that_is_gone_or_another_one_is_noticed(tmp_path: Path) -> None:
@@ -306,16 +306,16 @@ def test_a_config_that_was_changed_by_hand_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_text(path.read_text().replace('"stages": 3', '"stages": 7'))
     with pytest.raises(UserError, match=r"config\.json is not as it was written"):
-        read_config(tmp_path)
+        load_run_config(tmp_path)
     groups = json.loads(path.read_text())
     del groups["sha256"]
     path.write_text(json.dumps(with_checksum(groups)))
     with pytest.raises(UserError, match=r"config\.json: method\.stages is 7; it must be one of"):
-        read_config(tmp_path)
+        load_run_config(tmp_path)
     path.write_bytes(b"\xff")
     with pytest.raises(UserError, match=r"config\.json is not as it was written"):
-        read_config(tmp_path)
+        load_run_config(tmp_path)
     path.unlink()
     path.mkdir()
     with pytest.raises(UserError, match=r"config\.json is a folder"):
-        read_config(tmp_path)
+        load_run_config(tmp_path)

@@ -1,17 +1,17 @@
-"""What a step draws at random for its mixing."""
+"""What a step samples at random."""
 
 import jax
 from flax import struct
 
 from pmm_jax.config import Config
 from pmm_jax.config_check import feature_map_size
-from pmm_jax.mixing.batch_drop import draw_corner
-from pmm_jax.mixing.hard_mix import draw_negatives
-from pmm_jax.mixing.image_mix import draw_box
+from pmm_jax.mixing.batch_drop import sample_drop_row
+from pmm_jax.mixing.hard_mix import sample_negatives
+from pmm_jax.mixing.image_mix import sample_box
 
 
 @struct.dataclass
-class Draws:
+class MixingSample:
     """A step's random choices; None where the method makes no such choice."""
 
     negatives: tuple[jax.Array, jax.Array] | None = None
@@ -26,7 +26,21 @@ class Draws:
     """(N,) int, a permutation: the image pasted into each image."""
 
 
-def draw_mixing(config: Config, keys: jax.Array, labels: jax.Array, shards: int = 1) -> Draws:
+@struct.dataclass
+class TrainBatch:
+    """A batch of N images with a step's random choices made."""
+
+    images: jax.Array
+    """(N, H, W, 3), normalized and augmented."""
+    labels: jax.Array
+    """(N,) int, 0 to identities - 1."""
+    mixing: MixingSample = MixingSample()
+    """What the method's mixing sampled."""
+
+
+def sample_mixing(
+    config: Config, keys: jax.Array, labels: jax.Array, shards: int = 1
+) -> MixingSample:
     """What the config's method needs.
 
     Args:
@@ -39,15 +53,17 @@ def draw_mixing(config: Config, keys: jax.Array, labels: jax.Array, shards: int 
     # Keys of their own, so that methods that share a choice share its draw.
     spare = jax.random.fold_in(keys[0], 1)
     if name == "bdb":
-        return Draws(corner=draw_corner(spare, config.data.image_size, config.method.drop_height))
+        return MixingSample(
+            corner=sample_drop_row(spare, config.data.image_size, config.method.drop_height)
+        )
     if name in ("cutmix", "a_cutmix"):
         partners = jax.random.permutation(jax.random.fold_in(spare, 0), count)
-        box = draw_box(spare, config.data.image_size) if name == "cutmix" else None
-        return Draws(box=box, partners=partners)
-    negatives = draw_negatives(keys[0], labels, shards), draw_negatives(keys[1], labels, shards)
+        box = sample_box(spare, config.data.image_size) if name == "cutmix" else None
+        return MixingSample(box=box, partners=partners)
+    negatives = sample_negatives(keys[0], labels, shards), sample_negatives(keys[1], labels, shards)
     if name != "random_mix":
-        return Draws(negatives)
+        return MixingSample(negatives)
     (h, w), block = feature_map_size(config.data.image_size), config.method.block
     shape = count, (h // block[0]) * (w // block[1])
     drawn = (jax.random.uniform(jax.random.fold_in(key, 1), shape) for key in keys)
-    return Draws(negatives, scores=(next(drawn), next(drawn)))
+    return MixingSample(negatives, scores=(next(drawn), next(drawn)))

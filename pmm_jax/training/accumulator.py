@@ -9,12 +9,12 @@ import jax
 import numpy as np
 
 from pmm_jax.errors import UserError
-from pmm_jax.training.step import Metrics
+from pmm_jax.training.train_step import Metrics
 
 T = TypeVar("T")
 
 
-class Pace(NamedTuple):
+class Throughput(NamedTuple):
     """How fast the steps of a window went."""
 
     images_per_second: float
@@ -22,7 +22,7 @@ class Pace(NamedTuple):
     """Share of the time in which the host waited for batches; the device may have been busy."""
 
 
-class Window:
+class MetricAccumulator:
     """The metrics since the last training line; they stay on the device until it is written."""
 
     def __init__(self, batch_size: int) -> None:
@@ -36,7 +36,7 @@ class Window:
         self._waited = 0.0
         self._started = time.monotonic()
 
-    def waiting(self, batches: Iterator[T]) -> Iterator[T]:
+    def timed(self, batches: Iterator[T]) -> Iterator[T]:
         """The batches, with the time that each is waited for counted."""
         while True:
             asked = time.monotonic()
@@ -46,16 +46,16 @@ class Window:
                 return
             yield batch
 
-    @property
-    def data_wait(self) -> float:
+    def summary(self) -> str:
         """Share of the time in all closed windows in which the host waited for batches."""
-        return self._total_waited / max(self._total_seconds, 1e-9)
+        waited = self._total_waited / max(self._total_seconds, 1e-9)
+        return f"waited for data {waited:.1%} of the training time"
 
     def add(self, metrics: Metrics) -> None:
         """The metrics of one step, or of several, stacked."""
         self._metrics.append(metrics)
 
-    def close(self, number: int) -> tuple[dict[str, float], Pace]:
+    def close(self, number: int) -> tuple[dict[str, float], Throughput]:
         """Means over the window, and its pace; waits for the device.
 
         Raises:
@@ -67,7 +67,7 @@ class Window:
         }
         means = {name: float(np.mean(values)) for name, values in steps.items()}
         seconds = time.monotonic() - self._started
-        pace = Pace(len(steps["loss"]) * self._batch_size / seconds, self._waited / seconds)
+        pace = Throughput(len(steps["loss"]) * self._batch_size / seconds, self._waited / seconds)
         self._total_seconds += seconds
         self._total_waited += self._waited
         if not math.isfinite(means["loss"]):

@@ -18,22 +18,28 @@ from pmm_jax.data.decode import decode_split
 from pmm_jax.data.loading import Batch, image_reader, train_batches
 from pmm_jax.data.sampler import IdentitySampler
 from pmm_jax.data.split import Split
-from pmm_jax.training.calendar import Calendar
 from pmm_jax.training.display import Display
-from pmm_jax.training.sharding import local_rows, place, split, split_batch, whole
+from pmm_jax.training.schedule import RunSchedule
+from pmm_jax.training.sharding import (
+    batch_sharding,
+    local_rows,
+    replicated,
+    shard_pytree,
+    split_batch,
+)
 
 
-class Chunk(NamedTuple):
+class MultiStepBatch(NamedTuple):
     """The inputs of one call."""
 
-    numbers: range
+    steps: range
     """Of its steps, from 1."""
     inputs: tuple[jax.Array, ...]
     """What the step takes after the state: images, or positions in the resident split, then
     labels, then the resident split. Those of several steps are stacked."""
 
 
-class Feed:
+class TrainLoader:
     """Batches of a training split, placed on the devices."""
 
     def __init__(
@@ -44,7 +50,7 @@ class Feed:
         self._config, self._data, self._sampler = config, data, sampler
         self._mesh, self._display = mesh, display
         size = len(data) * int(np.prod(config.data.image_size)) * 3
-        self.resident = size <= config.data.device_gib * 2**30 and (
+        self.on_device = size <= config.data.device_gib * 2**30 and (
             accelerator or config.train.steps_per_call > 1
         )
         wanted = config.train.steps_per_call or (config.train.log_every if accelerator else 1)
@@ -54,47 +60,49 @@ class Feed:
         """Shapes, types and shardings of `inputs` for that many steps."""
         batch = (self._sampler.batch_size,)
         stacked = (length, *batch) if length > 1 else batch
-        where = split(self._mesh, axis=len(stacked) - 1)
+        where = batch_sharding(self._mesh, axis=len(stacked) - 1)
         labels = jax.ShapeDtypeStruct(stacked, jnp.int32, sharding=where)
         size = (*self._config.data.image_size, 3)
-        if not self.resident:
+        if not self.on_device:
             images = jax.ShapeDtypeStruct((*stacked, *size), jnp.uint8, sharding=where)
             return images, labels
         pixels = jax.ShapeDtypeStruct(
-            (len(self._data), *size), jnp.uint8, sharding=whole(self._mesh)
+            (len(self._data), *size), jnp.uint8, sharding=replicated(self._mesh)
         )
         return labels, labels, pixels
 
-    def chunks(self, calendar: Calendar, done: int) -> Iterator[Chunk]:
+    def batches(self, schedule: RunSchedule, done: int) -> Iterator[MultiStepBatch]:
         """All that is to come after `done` steps; a resident split is decoded here."""
-        if done == calendar.steps:
+        if done == schedule.steps:
             return iter(())
-        return self._chunks(calendar, done + 1, *self._batches(range(done, calendar.steps)))
+        return self._multi_step(
+            schedule, done + 1, *self._host_batches(range(done, schedule.steps))
+        )
 
-    def _chunks(
+    def _multi_step(
         self,
-        calendar: Calendar,
+        schedule: RunSchedule,
         number: int,
         batches: Iterator[Batch],
         last: tuple[jax.Array, ...],
-    ) -> Iterator[Chunk]:
-        while number <= calendar.steps:
-            numbers = calendar.chunk(number, self.length)
+    ) -> Iterator[MultiStepBatch]:
+        while number <= schedule.steps:
+            numbers = schedule.steps_at_once(number, self.length)
             some = [next(batches) for _ in numbers]
-            yield Chunk(numbers, (*self._placed(some), *last))
+            yield MultiStepBatch(numbers, (*self._placed(some), *last))
             number = numbers.stop
 
-    def _batches(self, steps: range) -> tuple[Iterator[Batch], tuple[jax.Array, ...]]:
+    def _host_batches(self, steps: range) -> tuple[Iterator[Batch], tuple[jax.Array, ...]]:
         """Host batches of images, or of positions with the resident split beside them."""
         data, sampler = self._config.data, self._sampler
         rows = local_rows(self._mesh, sampler.batch_size)
-        if not self.resident:
+        if not self.on_device:
             read = image_reader(self._data, data)
             return train_batches(read, sampler, steps, data.workers, rows), ()
         with self._display.bar("decoding", len(self._data)) as bar:
             pixels = decode_split(self._data, data.image_size, data.workers, bar.advance)
         positions = train_batches(lambda p: p.astype(np.int32), sampler, steps, data.workers, rows)
-        return positions, (place(pixels, whole(self._mesh)),)
+        return positions, (shard_pytree(pixels, replicated(self._mesh)),)
 
     def _placed(self, batches: list[Batch]) -> list[jax.Array]:
         size = self._sampler.batch_size

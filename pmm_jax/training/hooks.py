@@ -1,0 +1,213 @@
+"""What happens around the steps of a run: profile, log, save, evaluate.
+
+The loop calls each hook after every call of the compiled step, in the order of its list; a hook
+knows from the `RunSchedule` whether its turn has come.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from jax.sharding import Mesh
+
+from pmm_jax.errors import Interrupted
+from pmm_jax.evaluation import Ranking
+from pmm_jax.evaluation.table import ranking_json
+from pmm_jax.host_memory import give_back_after
+from pmm_jax.model.pmm import Network
+from pmm_jax.training.accumulator import MetricAccumulator
+from pmm_jax.training.display import Bar
+from pmm_jax.training.evaluate import Embed, evaluate, make_embed
+from pmm_jax.training.optimizer import learning_rate
+from pmm_jax.training.processes import any_process, is_first
+from pmm_jax.training.profiling import ProfilerHook
+from pmm_jax.training.resume import Resumed
+from pmm_jax.training.run_log import MetricWriter, finite
+from pmm_jax.training.setup import Run
+from pmm_jax.training.state import TrainState
+from pmm_jax.training.train_step import Metrics
+
+T = TypeVar("T")
+
+
+class StepResult(NamedTuple):
+    """What one call of the compiled step came to."""
+
+    steps: range
+    """Their numbers, from 1."""
+    state: TrainState
+    metrics: Metrics
+
+    @property
+    def number(self) -> int:
+        """Of the last one."""
+        return self.steps[-1]
+
+
+@dataclass(frozen=True)
+class LogHook:
+    """Every log_every steps: a line of metrics.jsonl, TensorBoard's events, a note at the bar."""
+
+    run: Run
+    accumulator: MetricAccumulator
+    writer: MetricWriter
+    bar: Bar
+
+    def __call__(self, result: StepResult) -> None:
+        """Count the steps, and log where it is time."""
+        self.accumulator.add(result.metrics)
+        is_due = self.run.schedule.should_log(result.number)
+        note = self._log(result.number) if is_due else None
+        self.bar.advance(len(result.steps), note)
+
+    def _log(self, number: int) -> str:
+        means, throughput = self.accumulator.close(number)
+        config, schedule = self.run.config, self.run.schedule
+        rates = learning_rate(config.optim, config.train.epochs, schedule.steps_per_epoch)
+        rate, epoch = float(rates(np.int32(number - 1))), schedule.epoch(number)
+        self.run.still_there()
+        self.writer.write(number, epoch, {**means, "learning_rate": rate}, "train")
+        self.writer.write_events(number, throughput._asdict(), "speed")
+        return (
+            f"epoch {epoch}  loss {means['loss']:.3f}  accuracy {means['accuracy']:.1%}  "
+            f"{throughput.images_per_second:.0f} images/s"
+        )
+
+
+@dataclass(frozen=True)
+class MemoryHook:
+    """Gives unused memory back to the system while the heap settles."""
+
+    done: int
+    """Steps taken before this process began."""
+
+    def __call__(self, result: StepResult) -> None:
+        """Give back where it is time."""
+        give_back_after(result.number - self.done)
+
+
+@dataclass(frozen=True)
+class CheckpointHook:
+    """Every checkpoint_every epochs, and once a signal came: the state."""
+
+    run: Run
+    writer: MetricWriter
+
+    def __call__(self, result: StepResult) -> None:
+        """Save where it is time.
+
+        Raises:
+            Interrupted: a signal came; the state was saved.
+        """
+        # Only where a line was written: its window of averages would be lost.
+        run, number = self.run, result.number
+        stop = run.schedule.should_log(number) and any_process(run.stopping())
+        if run.schedule.should_save(number) or stop:
+            run.still_there()
+            run.checkpoints.save(number, result.state, self.writer.text)
+        if stop:
+            raise Interrupted(number, run.schedule.steps)
+
+
+class EvalHook:
+    """Every evaluate_every epochs: query and gallery, embedded and ranked."""
+
+    def __init__(
+        self, run: Run, writer: MetricWriter, embed_images: Embed, accumulator: MetricAccumulator
+    ) -> None:
+        self._run, self._writer, self._embed_images = run, writer, embed_images
+        self._accumulator = accumulator
+        self._last: Ranking | None = None
+
+    @property
+    def ranking(self) -> Ranking:
+        """Of the last evaluation."""
+        assert self._last is not None  # the last epoch is always evaluated
+        return self._last
+
+    def __call__(self, result: StepResult) -> None:
+        """Evaluate where it is time."""
+        if self._run.schedule.should_eval(result.number):
+            self._evaluate_saved(result.number, result.state)
+            self._accumulator.restart()
+
+    def catch_up(self, state: TrainState, resumed: Resumed) -> None:
+        """Evaluate the step that a run goes on from: a kill came between, or it is the last."""
+        schedule = self._run.schedule
+        if resumed.step == schedule.steps:
+            self._run.display.info("the run is finished; evaluating its last checkpoint")
+        if schedule.should_eval(resumed.step) and not resumed.is_evaluated:
+            self._evaluate_saved(resumed.step, state)
+        elif resumed.step == schedule.steps:
+            self._evaluate(state)
+
+    def _evaluate_saved(self, number: int, state: TrainState) -> None:
+        # After it was saved: a figure that can't be had costs no weights.
+        run = self._run
+        run.checkpoints.settle()
+        ranking = self._evaluate(state)
+        result, epoch = finite(ranking_json(ranking)), run.schedule.epoch(number)
+        run.still_there()
+        run.checkpoints.add_evaluation(number, result)
+        self._writer.write(number, epoch, result, "test")
+        run.display.info(f"epoch {epoch}: Rank-1 {ranking.rank1:.1%}  mAP {ranking.mAP:.1%}")
+
+    def _evaluate(self, state: TrainState) -> Ranking:
+        run = self._run
+        self._last = evaluate(
+            self._embed_images, run.config, state.eval_params, state.batch_stats, run.display
+        )
+        return self._last
+
+
+class Hooks(NamedTuple):
+    """All that happens around the steps."""
+
+    profiler: ProfilerHook
+    evaluation: EvalHook
+    after: list[Callable[[StepResult], None]]
+    """Called after each call of the compiled step, in this order."""
+    accumulator: MetricAccumulator
+
+    def timed(self, batches: Iterator[T]) -> Iterator[T]:
+        """The batches, with the time that each is waited for counted."""
+        return self.accumulator.timed(batches)
+
+
+@contextmanager
+def open_hooks(
+    run: Run, resumed: Resumed, network: Network, mesh: Mesh, profile: bool
+) -> Iterator[Hooks]:
+    """The hooks of a run; at the end its log is closed.
+
+    Args:
+        run: set up.
+        resumed: where it goes on.
+        network: embeds query and gallery.
+        mesh: devices that they are split over.
+        profile: record a trace of a few steps.
+    """
+    schedule, train = run.schedule, run.config.train
+    accumulator = MetricAccumulator(run.sampler.batch_size)
+    writer = MetricWriter(
+        run.workdir, resumed.step, resumed.log, run.display.info, writes=is_first()
+    )
+    with closing(writer), run.display.bar("training", schedule.steps, resumed.step) as bar:
+        embed_images = make_embed(network, run.config.evaluate.flip_average, mesh)
+        evaluation = EvalHook(run, writer, embed_images, accumulator)
+        profiler = ProfilerHook(
+            run.workdir / "profile",
+            range(resumed.step + 1, schedule.steps + 1),
+            train.profile_steps if profile and is_first() else 0,
+            run.display.info,
+        )
+        after: list[Callable[[StepResult], None]] = [
+            profiler,
+            LogHook(run, accumulator, writer, bar),
+            MemoryHook(resumed.step),
+            CheckpointHook(run, writer),
+            evaluation,
+        ]
+        yield Hooks(profiler, evaluation, after, accumulator)

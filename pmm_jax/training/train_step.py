@@ -1,0 +1,129 @@
+"""One training step: losses of every stage, their gradient, the update.
+
+Where arrays lie, how a step is compiled, and several steps a call are in compile_step.py.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from pmm_jax.config import Config
+from pmm_jax.data.augment import augment
+from pmm_jax.mixing import TrainBatch, sample_mixing
+from pmm_jax.model.guide import SaliencyTrunk
+from pmm_jax.model.pmm import Network, StageOutputs, Tree, create_model, train_forward
+from pmm_jax.training.losses import batch_hard_triplet
+from pmm_jax.training.optimizer import learning_rate, make_optimizer
+from pmm_jax.training.state import TrainState
+from pmm_jax.training.target import Target, mix_images
+
+Metrics = dict[str, jax.Array]
+
+
+@dataclass(frozen=True)
+class TrainTask:
+    """What a step depends on besides state and batch: constants of its program."""
+
+    network: Network
+    config: Config
+    tx: optax.GradientTransformation
+    num_shards: int = 1
+    """Equal parts of the batch that sample negatives among themselves."""
+
+
+def create_task(config: Config, num_ids: int, steps_per_epoch: int, devices: int) -> TrainTask:
+    """The task that a config names, for that many training identities and devices."""
+    schedule = learning_rate(config.optim, config.train.epochs, steps_per_epoch)
+    return TrainTask(
+        create_model(config, num_ids),
+        config,
+        make_optimizer(config.optim, schedule),
+        negative_shards(config, devices),
+    )
+
+
+def negative_shards(config: Config, devices: int) -> int:
+    """Parts of a batch that sample negatives among themselves, by method.negatives.
+
+    A batch lists its identities one after the other, so that a device's part holds two of them
+    where it has more images than one identity does.
+    """
+    per_device = config.data.identities_per_batch * config.data.images_per_identity // devices
+    local = config.method.negatives == "shard" and per_device > config.data.images_per_identity
+    return devices if local else 1
+
+
+def train_step(
+    task: TrainTask, state: TrainState, batch: TrainBatch, saliency: SaliencyTrunk | None = None
+) -> tuple[TrainState, Metrics]:
+    """One step of the optimizer on one batch.
+
+    Args:
+        task: model, losses and optimizer.
+        state: before the step.
+        batch: of N images, as `sample_batch` makes it.
+        saliency: of `a_cutmix`; None for the trunk in training.
+
+    Returns:
+        The state after the step; and the sum `loss`, every stage's `triplet*` and
+        `cross_entropy*`, and `accuracy`, the share of the batch that stage I classifies correctly.
+    """
+    grads, batch_stats, metrics, _ = compute_gradients(task, state, batch, saliency)
+    ema_decay = task.config.optim.average_decay
+    return state.apply_gradients(task.tx, grads, batch_stats, ema_decay), metrics
+
+
+def compute_gradients(
+    task: TrainTask, state: TrainState, batch: TrainBatch, saliency: SaliencyTrunk | None = None
+) -> tuple[Tree, Tree, Metrics, StageOutputs]:
+    """One forward and one backward pass; arguments and metrics are those of `train_step`.
+
+    Returns:
+        The gradient, the statistics after the batch, the metrics, what the stages put out.
+    """
+    config, network = task.config, task.network
+    batch, target = mix_images(network, config.method, state.variables, batch, saliency)
+
+    def loss_fn(params: Tree) -> tuple[jax.Array, Any]:
+        variables = {**state.variables, "params": params}
+        outputs, batch_stats = train_forward(
+            network, config.method, variables, batch, task.num_shards
+        )
+        triplets, entropies = compute_losses(outputs, target, config.method.label_smoothing)
+        metrics = {f"triplet{i}": value for i, value in enumerate(triplets, 1)}
+        metrics |= {f"cross_entropy{i}": value for i, value in enumerate(entropies, 1)}
+        metrics["accuracy"] = (outputs.logits[0].argmax(1) == target.dominant_labels).mean()
+        return jnp.stack(triplets + entropies).sum(), (batch_stats, metrics, outputs)
+
+    (loss, (batch_stats, metrics, outputs)), grads = jax.value_and_grad(loss_fn, has_aux=True)(
+        state.params
+    )
+    return grads, batch_stats, {"loss": loss, **metrics}, outputs
+
+
+def compute_losses(
+    outputs: StageOutputs, target: Target, smoothing: float
+) -> tuple[list[jax.Array], list[jax.Array]]:
+    """Triplet losses and cross entropies, one of each per stage (paper, eq. 3)."""
+    triplets = [batch_hard_triplet(e, target.dominant_labels) for e in outputs.embeddings]
+    entropies = [target.cross_entropy(x, smoothing) for x in outputs.logits]
+    return triplets, entropies
+
+
+def sample_batch(
+    task: TrainTask, key: jax.Array, images: jax.Array, labels: jax.Array
+) -> TrainBatch:
+    """The random part of a step: augmented images, and what the method's mixing samples.
+
+    Args:
+        task: names the method; probabilities and sizes of the augmentation.
+        key: random key of this step.
+        images: (N, H, W, 3) uint8.
+        labels: (N,) int.
+    """
+    keys = jax.random.split(key, 3)
+    mixing = sample_mixing(task.config, keys[1:], labels, task.num_shards)
+    return TrainBatch(augment(keys[0], images, task.config.data), labels, mixing)
