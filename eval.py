@@ -88,7 +88,7 @@ def run(arguments: Sequence[str]) -> None:
     # Imported late: saved embeddings need none of what a run does.
     from pmm_jax.training.display import Display
     from pmm_jax.training.evaluate import embed_run, own_share
-    from pmm_jax.training.processes import is_first, initialize_distributed
+    from pmm_jax.training.processes import initialize_distributed, is_first
 
     initialize_distributed(options)
     display = Display(stderr=options.json, quiet=not is_first())

@@ -58,13 +58,6 @@ def sections(data_root: str | None, fastreid: str | None) -> list[Section]:
             "Simulated on the same cores, so the speed says nothing; the transfers are real.",
             (("JAX_NUM_CPU_DEVICES", "8"),),
         ),
-        Section(
-            "Machines that nobody measured",
-            ("benchmarks.forecast",),
-            "Arithmetic from the compiled step and the makers' data sheets, for the paper's 400 "
-            "epochs on Market-1501 in bfloat16. The floor is computing alone at the full rate; a "
-            "good program reaches a third to a half of it.",
-        ),
     ]
 
 

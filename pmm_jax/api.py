@@ -118,8 +118,8 @@ class Model:
         partners = pixel_batches(others, self.image_size, batch_size)
         for batch, count in pixel_batches(images, self.image_size, batch_size):
             both = self._explain_match(*self._weights, batch, next(partners)[0])
-            for side, heats in zip(found, both, strict=True):
-                side.append(np.asarray(heats, np.float32)[:count])
+            for side, cams in zip(found, both, strict=True):
+                side.append(np.asarray(cams, np.float32)[:count])
         return np.concatenate(found[0]), np.concatenate(found[1])
 
     def _identities(self, identities: Sequence[int] | np.ndarray, count: int) -> np.ndarray:

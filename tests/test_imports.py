@@ -77,7 +77,7 @@ def test_imports_point_down(path: Path) -> None:
 
 def test_the_test_sees_what_it_should() -> None:
     found = set(imported(PACKAGE / "training" / "loop.py"))
-    assert "pmm_jax.training.step.make_step" in found
+    assert "pmm_jax.training.compile_step.compile_steps" in found
     assert part("pmm_jax.data.prepare.prepare") == "data"
     assert part("numpy") is None
     assert layer("mixing") < layer("model") < layer("training")

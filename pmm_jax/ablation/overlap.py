@@ -12,22 +12,22 @@ from pmm_jax.data.augment import normalise
 from pmm_jax.data.decode import decode_record
 from pmm_jax.data.split import open_split
 from pmm_jax.mixing import block_mask
-from pmm_jax.model.explain import stage_heats
+from pmm_jax.model.explain import stage_cams
 from pmm_jax.model.pmm import Network, Tree
 
 IMAGES = 1024
 """Training images that are looked at, spread evenly over the split."""
 
 
-def block_overlap(heats: list[np.ndarray], block: tuple[int, int], top_k: int) -> float:
+def block_overlap(cams: list[np.ndarray], block: tuple[int, int], top_k: int) -> float:
     """Mean IoU of the top-K blocks of two heads, over images and pairs of heads.
 
     Args:
-        heats: (N, h, w) for each of two heads or more.
+        cams: (N, h, w) for each of two heads or more.
         block: height and width of a block in cells.
         top_k: K.
     """
-    chosen = [~np.asarray(block_mask(jnp.asarray(heat), block, top_k)) for heat in heats]
+    chosen = [~np.asarray(block_mask(jnp.asarray(cam), block, top_k)) for cam in cams]
     shares = [
         (one & other).sum((1, 2)) / (one | other).sum((1, 2))
         for one, other in itertools.combinations(chosen, 2)
@@ -55,14 +55,14 @@ def run_overlap(config: Config, network: Network, params: Tree, stats: Tree) -> 
     _, labels = np.unique(split.identities, return_inverse=True)
     some = np.unique(np.linspace(0, len(split) - 1, IMAGES).astype(int))
     run = jax.jit(
-        lambda images, labels: stage_heats(network, params, stats, normalise(images), labels)
+        lambda images, labels: stage_cams(network, params, stats, normalise(images), labels)
     )
     batch, found = config.evaluate.batch_size, []
     for start in range(0, len(some), batch):
         part = some[start : start + batch]
         padded = np.resize(part, batch)  # one shape, one program
         images = np.stack([decode_record(split, int(i), config.data.image_size) for i in padded])
-        heats = run(images, jnp.asarray(labels[padded]))
-        found.append(np.asarray(heats)[: len(part)])
-    heats = np.moveaxis(np.concatenate(found), 1, 0)
-    return block_overlap(list(heats), block, config.method.top_k)
+        cams = run(images, jnp.asarray(labels[padded]))
+        found.append(np.asarray(cams)[: len(part)])
+    cams = np.moveaxis(np.concatenate(found), 1, 0)
+    return block_overlap(list(cams), block, config.method.top_k)

@@ -135,7 +135,7 @@ def _train_both(
                     f"{step.seconds[0]:.3f} and {step.seconds[1]:.3f} s",
                 )
         steps = checkpoints.steps()
-    params, stats = pair.state.params, pair.state.stats
+    params, stats = pair.state.params, pair.state.batch_stats
     write_file(workdir / "ours.safetensors", state_dict(params, stats))
     write_file(
         workdir / "baseline.pth.tar",

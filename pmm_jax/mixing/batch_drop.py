@@ -30,6 +30,6 @@ def batch_drop(
     """
     n, h, w, _ = feature_map.shape
     row = jnp.arange(h)
-    keep = (row < corner) | (row >= corner + dropped_rows(h, share))
-    keep = jnp.broadcast_to(keep[None, :, None], (n, h, w))
-    return jnp.where(keep[..., None], feature_map, 0), keep
+    mask = (row < corner) | (row >= corner + dropped_rows(h, share))
+    mask = jnp.broadcast_to(mask[None, :, None], (n, h, w))
+    return jnp.where(mask[..., None], feature_map, 0), mask

@@ -1,22 +1,22 @@
-"""Block ranking: the K blocks of a heat map that hold most evidence (paper, section 2.2, eq. 1)."""
+"""Block ranking: the K blocks of a CAM that hold most evidence (paper, section 2.2, eq. 1)."""
 
 import jax
 import jax.numpy as jnp
 
 
-def block_scores(heat: jax.Array, block: tuple[int, int]) -> jax.Array:
-    """Sum of the heat over each block, blocks in reading order.
+def block_scores(cam: jax.Array, block: tuple[int, int]) -> jax.Array:
+    """Sum of the cam over each block, blocks in reading order.
 
     Args:
-        heat: (N, H, W).
+        cam: (N, H, W).
         block: height and width in cells; they divide H and W.
 
     Returns:
         (N, H / height * W / width).
     """
-    n, h, w = heat.shape
+    n, h, w = cam.shape
     rows, columns = h // block[0], w // block[1]
-    return heat.reshape(n, rows, block[0], columns, block[1]).sum((2, 4)).reshape(n, -1)
+    return cam.reshape(n, rows, block[0], columns, block[1]).sum((2, 4)).reshape(n, -1)
 
 
 def top_blocks(scores: jax.Array, top_k: int) -> jax.Array:
@@ -50,6 +50,6 @@ def top_block_mask(
     return ~jnp.broadcast_to(cells, (n, rows, block[0], columns, block[1])).reshape(n, h, w)
 
 
-def block_mask(heat: jax.Array, block: tuple[int, int], top_k: int) -> jax.Array:
-    """`keep_blocks` of a heat map (N, H, W)."""
-    return top_block_mask(block_scores(heat, block), heat.shape, block, top_k)
+def block_mask(cam: jax.Array, block: tuple[int, int], top_k: int) -> jax.Array:
+    """`top_block_mask` of a CAM (N, H, W)."""
+    return top_block_mask(block_scores(cam, block), cam.shape, block, top_k)

@@ -22,14 +22,12 @@ def grad_cam(
         labels: (N,) int.
 
     Returns:
-        heat: (N, H, W) in float32 or wider, >= 0, not normalised.
+        cam: (N, H, W) in float32 or wider, >= 0, not normalized.
     """
     feature_map = jax.lax.stop_gradient(feature_map)
     logits, backward = jax.vjp(head, feature_map)
     (gradient,) = backward(jax.nn.one_hot(labels, logits.shape[1], dtype=logits.dtype))
     wide = jnp.promote_types(feature_map.dtype, jnp.float32)
     channel_weights = gradient.astype(wide).mean((1, 2))
-    heat = jnp.einsum(
-        "nhwc,nc->nhw", feature_map.astype(wide), channel_weights, precision="highest"
-    )
-    return jax.lax.stop_gradient(jax.nn.relu(heat))
+    cam = jnp.einsum("nhwc,nc->nhw", feature_map.astype(wide), channel_weights, precision="highest")
+    return jax.lax.stop_gradient(jax.nn.relu(cam))

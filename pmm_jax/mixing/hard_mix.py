@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 
-def sample_negatives(key: jax.Array, labels: jax.Array, shards: int = 1) -> jax.Array:
+def sample_negatives(key: jax.Array, labels: jax.Array, num_shards: int = 1) -> jax.Array:
     """For each image, one image of another identity, uniformly over the batch or its shard.
 
     The release counts on batches ordered in groups of four; labels need no order.
@@ -12,65 +12,65 @@ def sample_negatives(key: jax.Array, labels: jax.Array, shards: int = 1) -> jax.
     Args:
         key: random key.
         labels: (N,) int, two identities or more in each shard.
-        shards: equal parts of the batch, in order, that draw among themselves; 1 is the whole.
+        num_shards: equal parts of the batch, in order, that draw among themselves; 1 is the whole.
 
     Returns:
         (N,) int32, positions in the batch.
     """
     count = labels.shape[0]
     ranks = jax.random.uniform(key, (count, count))
-    shard = jnp.arange(count) // (count // shards)
+    shard = jnp.arange(count) // (count // num_shards)
     negative = labels[:, None] != labels[None, :]
     negative &= shard[:, None] == shard[None, :]
     return jnp.where(negative, ranks, -1.0).argmax(1).astype(jnp.int32)
 
 
-def nearest_negatives(embeddings: jax.Array, labels: jax.Array, shards: int = 1) -> jax.Array:
+def nearest_negatives(embeddings: jax.Array, labels: jax.Array, num_shards: int = 1) -> jax.Array:
     """For each image, the nearest one of another identity in the batch or its shard.
 
     Args:
         embeddings: (N, D); no gradient goes through the choice.
         labels: (N,) int, two identities or more in each shard.
-        shards: as of `draw_negatives`.
+        num_shards: as of `draw_negatives`.
 
     Returns:
         (N,) int32, positions in the batch.
     """
-    size = labels.shape[0] // shards
-    x = embeddings.reshape(shards, size, -1)
-    own = labels.reshape(shards, size)
+    size = labels.shape[0] // num_shards
+    x = embeddings.reshape(num_shards, size, -1)
+    own = labels.reshape(num_shards, size)
     # |a - b|^2 without |a|^2, which changes no order.
     products = jnp.einsum("snd,smd->snm", x, x, precision="highest")
     distances = jnp.square(x).sum(2)[:, None] - 2 * products
     distances = jnp.where(own[:, :, None] == own[:, None], jnp.inf, distances)
-    nearest = distances.argmin(2) + size * jnp.arange(shards)[:, None]
+    nearest = distances.argmin(2) + size * jnp.arange(num_shards)[:, None]
     return nearest.reshape(-1).astype(jnp.int32)
 
 
 def hard_mix(
-    feature_map: jax.Array, negatives: jax.Array, keep: jax.Array, shards: int = 1
+    feature_map: jax.Array, negatives: jax.Array, mask: jax.Array, num_shards: int = 1
 ) -> jax.Array:
     """M * anchor + (1 - M) * negative, at the same place; the label stays the anchor's.
 
     Args:
         feature_map: (N, H, W, C).
         negatives: (N,) int, positions in the batch.
-        keep: (N, H, W) bool, the mask M.
-        shards: that the negatives were drawn in. A shard's maps are looked up in the shard, so
+        mask: (N, H, W) bool, the mask M.
+        num_shards: that the negatives were drawn in. A shard's maps are looked up in the shard, so
             where each lies on a device of its own none crosses to another.
 
     Returns:
         (N, H, W, C).
     """
-    mixed_in = rows_of(feature_map, negatives, shards)
-    return jnp.where(keep[..., None], feature_map, mixed_in)
+    mixed_in = rows_of(feature_map, negatives, num_shards)
+    return jnp.where(mask[..., None], feature_map, mixed_in)
 
 
-def rows_of(feature_map: jax.Array, chosen: jax.Array, shards: int = 1) -> jax.Array:
+def rows_of(feature_map: jax.Array, chosen: jax.Array, num_shards: int = 1) -> jax.Array:
     """feature_map[chosen], where each shard of the batch chose among its own."""
-    size = feature_map.shape[0] // shards
-    maps = feature_map.reshape(shards, size, *feature_map.shape[1:])
-    return _rows(maps, (chosen % size).reshape(shards, size)).reshape(feature_map.shape)
+    size = feature_map.shape[0] // num_shards
+    maps = feature_map.reshape(num_shards, size, *feature_map.shape[1:])
+    return _rows(maps, (chosen % size).reshape(num_shards, size)).reshape(feature_map.shape)
 
 
 @jax.custom_vjp

@@ -47,7 +47,7 @@ def cutmix(images: jax.Array, box: jax.Array, partners: jax.Array) -> tuple[jax.
 
 
 def attentive_cutmix(
-    images: jax.Array, heat: jax.Array, partners: jax.Array, block: tuple[int, int], top_k: int
+    images: jax.Array, cam: jax.Array, partners: jax.Array, block: tuple[int, int], top_k: int
 ) -> tuple[jax.Array, jax.Array]:
     """The partner's most salient patches, at their own place (Walawalkar et al., ICASSP 2020).
 
@@ -55,23 +55,23 @@ def attentive_cutmix(
 
     Args:
         images: (N, H, W, 3).
-        heat: (N, h, w), of a network that looks at the images; h and w divide H and W.
+        cam: (N, h, w), of a network that looks at the images; h and w divide H and W.
         partners: (N,) int, positions in the batch.
-        block: height and width of a patch in cells of the heat map.
+        block: height and width of a patch in cells of the CAM.
         top_k: patches pasted.
 
     Returns:
         As `cutmix`.
     """
-    cells = ~block_mask(heat, block, top_k)[partners]
+    cells = ~block_mask(cam, block, top_k)[partners]
     inside = cells
     for axis in (1, 2):
-        inside = jnp.repeat(inside, images.shape[axis] // heat.shape[axis], axis)
+        inside = jnp.repeat(inside, images.shape[axis] // cam.shape[axis], axis)
     mixed = jnp.where(inside[..., None], images[partners], images)
     # Every image has as many patches.
     return mixed, 1 - cells[0].mean(dtype=jnp.float32)
 
 
 def saliency(feature_map: jax.Array) -> jax.Array:
-    """(N, h, w) float32: the mean activation of each cell, as Attentive CutMix's heat map."""
+    """(N, h, w) float32: the mean activation of each cell, as Attentive CutMix's CAM."""
     return jax.lax.stop_gradient(feature_map).astype(jnp.float32).mean(-1)

@@ -13,49 +13,49 @@ from pmm_jax.mixing.sample import MixingSample
 def mix_features(
     config: MethodConfig,
     base: jax.Array,
-    heat: jax.Array,
-    draws: MixingSample,
+    cam: jax.Array,
+    sample: MixingSample,
     stage: int,
-    shards: int = 1,
+    num_shards: int = 1,
 ) -> tuple[jax.Array, jax.Array]:
     """The input of a stage.
 
     Args:
         config: names the method.
         base: (N, H, W, C), the map whose blocks are replaced.
-        heat: (N, H, W), where the stage before looked.
-        draws: the step's random choices.
+        cam: (N, H, W), where the stage before looked.
+        sample: the step's random choices.
         stage: 2 or 3.
-        shards: parts of the batch that the negatives were drawn in.
+        num_shards: parts of the batch that the negatives were drawn in.
 
     Returns:
         (N, H, W, C); and (N, H, W) bool, False where it isn't the base's own.
     """
     method, block, top_k = METHODS[config.name], config.block, config.top_k
     if method.augments != "feature":
-        return base, jnp.ones(heat.shape, bool)
-    scores = block_scores(heat, block)
-    ranked = scores if draws.scores is None else draws.scores[stage - 2]
-    keep = top_block_mask(ranked, heat.shape, block, top_k)
+        return base, jnp.ones(cam.shape, bool)
+    scores = block_scores(cam, block)
+    ranked = scores if sample.scores is None else sample.scores[stage - 2]
+    mask = top_block_mask(ranked, cam.shape, block, top_k)
     if method.filling == "zeros":
-        return jnp.where(keep[..., None], base, 0), keep
-    assert draws.negatives is not None
-    negatives = draws.negatives[stage - 2]
+        return jnp.where(mask[..., None], base, 0), mask
+    assert sample.negatives is not None
+    negatives = sample.negatives[stage - 2]
     if method.filling == "negative":
-        return hard_mix(base, negatives, keep, shards), keep
-    return easy_mix(base, negatives, scores, keep, block, top_k, shards), keep
+        return hard_mix(base, negatives, mask, num_shards), mask
+    source = weakest_blocks(base, negatives, scores, block, top_k, num_shards)
+    return jnp.where(mask[..., None], base, source), mask
 
 
-def easy_mix(
+def weakest_blocks(
     feature_map: jax.Array,
     negatives: jax.Array,
     scores: jax.Array,
-    keep: jax.Array,
     block: tuple[int, int],
     top_k: int,
-    shards: int = 1,
+    num_shards: int = 1,
 ) -> jax.Array:
-    """Each of an image's K best blocks becomes the negative's block of the same rank from below.
+    """Easy mix: at each of an image's K best blocks the negative's of the same rank from below.
 
     What is put in says least about the negative, so the mixture is easier than Hard-Mix's.
 
@@ -63,13 +63,12 @@ def easy_mix(
         feature_map: (N, H, W, C).
         negatives: (N,) int, positions in the batch.
         scores: (N, blocks) of the images' blocks.
-        keep: (N, H, W) bool, False in the K best blocks.
         block: height and width in cells.
         top_k: K.
-        shards: that the negatives were drawn in.
+        num_shards: parts of the batch that the negatives were sampled in.
 
     Returns:
-        (N, H, W, C).
+        (N, H, W, C), which is of use in those blocks alone.
     """
     n, h, w, c = feature_map.shape
     rows, columns = h // block[0], w // block[1]
@@ -79,10 +78,9 @@ def easy_mix(
     place = jax.nn.one_hot(best, rows * columns, dtype=feature_map.dtype)
     source = jax.nn.one_hot(weakest, rows * columns, dtype=feature_map.dtype)
     move = jnp.einsum("nkp,nks->nps", place, source, precision="highest")
-    theirs = rows_of(feature_map, negatives, shards)
+    theirs = rows_of(feature_map, negatives, num_shards)
     blocks = theirs.reshape(n, rows, block[0], columns, block[1], c).swapaxes(2, 3)
     moved = jnp.einsum(
         "nps,nsx->npx", move, blocks.reshape(n, rows * columns, -1), precision="highest"
     )
-    filling = moved.reshape(n, rows, columns, *block, c).swapaxes(2, 3).reshape(n, h, w, c)
-    return jnp.where(keep[..., None], feature_map, filling)
+    return moved.reshape(n, rows, columns, *block, c).swapaxes(2, 3).reshape(n, h, w, c)

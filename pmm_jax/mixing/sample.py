@@ -39,7 +39,7 @@ class TrainBatch:
 
 
 def sample_mixing(
-    config: Config, keys: jax.Array, labels: jax.Array, shards: int = 1
+    config: Config, keys: jax.Array, labels: jax.Array, num_shards: int = 1
 ) -> MixingSample:
     """What the config's method needs.
 
@@ -47,7 +47,7 @@ def sample_mixing(
         config: names the method, and the sizes.
         keys: (2,) random keys: of stage II and stage III.
         labels: (N,) int, two identities or more in each shard.
-        shards: parts of the batch that draw negatives among themselves.
+        num_shards: parts of the batch that draw negatives among themselves.
     """
     name, count = config.method.name, labels.shape[0]
     # Keys of their own, so that methods that share a choice share its draw.
@@ -60,10 +60,10 @@ def sample_mixing(
         partners = jax.random.permutation(jax.random.fold_in(spare, 0), count)
         box = sample_box(spare, config.data.image_size) if name == "cutmix" else None
         return MixingSample(box=box, partners=partners)
-    negatives = sample_negatives(keys[0], labels, shards), sample_negatives(keys[1], labels, shards)
+    stage2, stage3 = (sample_negatives(key, labels, num_shards) for key in keys)
     if name != "random_mix":
-        return MixingSample(negatives)
+        return MixingSample((stage2, stage3))
     (h, w), block = feature_map_size(config.data.image_size), config.method.block
     shape = count, (h // block[0]) * (w // block[1])
     drawn = (jax.random.uniform(jax.random.fold_in(key, 1), shape) for key in keys)
-    return MixingSample(negatives, scores=(next(drawn), next(drawn)))
+    return MixingSample((stage2, stage3), scores=(next(drawn), next(drawn)))

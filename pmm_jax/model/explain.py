@@ -12,7 +12,7 @@ from pmm_jax.mixing import grad_cam
 from pmm_jax.model.pmm import Head, Network, Tree, inference_heads
 
 
-def stage_heats(
+def stage_cams(
     network: Network, params: Tree, stats: Tree, images: jax.Array, labels: jax.Array | None = None
 ) -> jax.Array:
     """Each head's Grad-CAM for an identity of the training set (paper, Figure 4).
@@ -43,7 +43,7 @@ def _logits(head: Head, x: jax.Array) -> jax.Array:
     return logits
 
 
-def match_heats(
+def match_cams(
     network: Network, params: Tree, stats: Tree, images: jax.Array, others: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Where each head finds what makes an image like another one.
@@ -57,7 +57,7 @@ def match_heats(
         images, others: (N, H, W, 3), normalised; pairs.
 
     Returns:
-        Of the images and of the others, (N, S, h, w) each, as `stage_heats`.
+        Of the images and of the others, (N, S, h, w) each, as `stage_cams`.
     """
     count = len(images)
     heads = inference_heads(network, params, stats, jnp.concatenate([images, others]))
@@ -66,8 +66,8 @@ def match_heats(
         embeddings = head(x)[0]
         partner = jnp.concatenate([embeddings[count:], embeddings[:count]])
         maps.append(grad_cam(partial(_products, head, partner), x, jnp.zeros(len(x), int)))
-    heats = jnp.stack(maps, axis=1)
-    return heats[:count], heats[count:]
+    cams = jnp.stack(maps, axis=1)
+    return cams[:count], cams[count:]
 
 
 def _products(head: Head, partner: jax.Array, x: jax.Array) -> jax.Array:

@@ -174,7 +174,7 @@ def train_forward(
         new_stats[name] = updates["batch_stats"]
         return output
 
-    def heat_of(stage: str, feature_map: jax.Array) -> jax.Array:
+    def cam_of(stage: str, feature_map: jax.Array) -> jax.Array:
         variables = jax.lax.stop_gradient({"params": params[stage], "batch_stats": stats[stage]})
 
         def score(feature_map: jax.Array) -> jax.Array:
@@ -196,37 +196,37 @@ def train_forward(
     part_map = run("part_block", feature_map)
     if "drop" in network.modules:
         assert sample.corner is not None
-        dropped, keep = batch_drop(part_map, sample.corner, method.drop_height)
+        dropped, mask = batch_drop(part_map, sample.corner, method.drop_height)
         second = run("drop", dropped)
         outputs = StageOutputs(
             embeddings=(stage1[0], second[0]),
             logits=(stage1[1], second[1]),
-            masks=(keep,),
+            masks=(mask,),
             inputs=(feature_map, dropped),
             part_map=part_map,
         )
         return outputs, new_stats
 
     stages, inputs = [stage1], [feature_map]
-    heats: list[jax.Array] = []
-    keeps: list[jax.Array] = []
+    cams: list[jax.Array] = []
+    masks: list[jax.Array] = []
     for number in range(2, method.stages + 1):
-        heats.append(heat_of(f"stage{number - 1}", inputs[-1]))
+        cams.append(cam_of(f"stage{number - 1}", inputs[-1]))
         # The release mixes into the clean map, so stage I's blocks come back; the paper's words
         # suppress cumulatively.
         base = inputs[-1] if method.cumulative and number > 2 else part_map
         if method.mining == "hardest":
             nearest = nearest_negatives(stages[-1][0], labels, num_shards)
             sample = replace(sample, negatives=(nearest, nearest))
-        mixed, keep = mix_features(method, base, heats[-1], sample, number, num_shards)
+        mixed, mask = mix_features(method, base, cams[-1], sample, number, num_shards)
         stages.append(run(f"stage{number}", mixed))
         inputs.append(mixed)
-        keeps.append(keep)
+        masks.append(mask)
     outputs = StageOutputs(
         embeddings=tuple(embedding for embedding, _ in stages),
         logits=tuple(logits for _, logits in stages),
-        cams=tuple(heats),
-        masks=tuple(keeps),
+        cams=tuple(cams),
+        masks=tuple(masks),
         inputs=tuple(inputs),
         part_map=part_map,
     )

@@ -233,8 +233,8 @@ class Checkpoints:
         if fault:
             raise self._damaged(step, fault)
         params, stats = _abstract(like)
-        name = "average" if averaged else "params"
-        target = {name: params, "stats": stats}
+        name = "ema_params" if averaged else "params"
+        target = {name: params, "batch_stats": stats}
         args = ocp.args.PyTreeRestore(
             target,
             restore_args=ocp.checkpoint_utils.construct_restore_args(target),
@@ -245,7 +245,7 @@ class Checkpoints:
                 restored = reader.restore(self._folder / str(step), args=args)
         except _READING as error:
             raise self._damaged(step, _one_line(error)) from error
-        return restored[name], restored["stats"]
+        return restored[name], restored["batch_stats"]
 
     def identities(self, step: int) -> int:
         """Training identities of the model in a checkpoint, by the shape of its classifier.

@@ -17,7 +17,7 @@ from pmm_jax.evaluation import Embeddings, Ranking
 from pmm_jax.evaluation.embed import embed_batches
 from pmm_jax.evaluation.measure import check_protocol, ranking, settled
 from pmm_jax.evaluation.streaming import Share
-from pmm_jax.model.explain import match_heats, stage_heats
+from pmm_jax.model.explain import match_cams, stage_cams
 from pmm_jax.model.initial import init_params
 from pmm_jax.model.pmm import Network, Tree, create_model, embed
 from pmm_jax.training.display import Display
@@ -53,19 +53,19 @@ def make_embed(
 
 
 def make_explain(network: Network) -> tuple[Callable[..., jax.Array], Callable[..., jax.Array]]:
-    """Jitted `stage_heats` and `match_heats`, uint8 images in."""
+    """Jitted `stage_cams` and `match_cams`, uint8 images in."""
 
-    def heats(
+    def cams(
         params: Tree, stats: Tree, images: jax.Array, labels: jax.Array | None = None
     ) -> jax.Array:
-        return stage_heats(network, params, stats, normalise(images), labels)
+        return stage_cams(network, params, stats, normalise(images), labels)
 
     def match(
         params: Tree, stats: Tree, images: jax.Array, others: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        return match_heats(network, params, stats, normalise(images), normalise(others))
+        return match_cams(network, params, stats, normalise(images), normalise(others))
 
-    return jax.jit(heats), jax.jit(match)
+    return jax.jit(cams), jax.jit(match)
 
 
 def embed_split(

@@ -62,7 +62,7 @@ def state_sharding(mesh: Mesh, state: TrainState, spread: bool) -> TrainState:
         return batch_sharding(mesh, longest)
 
     everywhere = jax.tree.map(lambda _: replicated(mesh), state)
-    return everywhere.replace(optimizer=jax.tree.map(moment, state.opt_state))
+    return everywhere.replace(opt_state=jax.tree.map(moment, state.opt_state))
 
 
 def shard_pytree(tree: Any, sharding: Any) -> Any:

@@ -1,6 +1,7 @@
 """BDB's forward, step and checkpoint against a PyTorch version."""
 
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,6 @@ torch = pytest.importorskip("torch", reason="the baseline is PyTorch (requiremen
 
 from pmm_jax.comparison.pair import normalized, torch_weights  # noqa: E402
 from pmm_jax.config import MethodConfig  # noqa: E402
-from pmm_jax.mixing import MixingSample  # noqa: E402
 from pmm_jax.model.pmm import create_model  # noqa: E402
 from pmm_jax.model.torch_checkpoint import load_state_dict, state_dict  # noqa: E402
 from pmm_jax.torch_baseline.bdb import BDB  # noqa: E402
@@ -19,9 +19,10 @@ from pmm_jax.torch_baseline.evaluate import embed  # noqa: E402
 from pmm_jax.torch_baseline.step import adam as torch_adam  # noqa: E402
 from pmm_jax.torch_baseline.step import train_step  # noqa: E402
 from pmm_jax.training.evaluate import make_embed  # noqa: E402
-from pmm_jax.training.loop import start  # noqa: E402
+from pmm_jax.training.initial import create_train_state  # noqa: E402
 from pmm_jax.training.optimizer import make_optimizer  # noqa: E402
-from pmm_jax.training.step import apply_step, draw  # noqa: E402
+from pmm_jax.training.train_step import TrainTask, sample_batch  # noqa: E402
+from pmm_jax.training.train_step import train_step as our_step  # noqa: E402
 from tests.comparison.test_pair import CONFIG, IDENTITIES, batches  # noqa: E402
 
 RATE = 1e-4
@@ -33,24 +34,24 @@ def run(steps: int) -> tuple:
     network = create_model(BDB_CONFIG, IDENTITIES, jnp.dtype("float64"))
     network = network._replace(compute_dtype=jnp.dtype("float64"))
     transform = make_optimizer(BDB_CONFIG.optim, lambda _: RATE)
-    state = jax.device_put(start(network, BDB_CONFIG, transform))
+    task = TrainTask(network, BDB_CONFIG, transform)
+    state = jax.device_put(create_train_state(task))
     model = BDB(BDB_CONFIG.model, BDB_CONFIG.method, IDENTITIES).double()
-    model.load_state_dict(torch_weights(state.params, state.stats))
+    model.load_state_dict(torch_weights(state.params, state.batch_stats))
     model.train()
     optimizer = torch_adam(model, BDB_CONFIG.optim)
-    take = jax.jit(lambda state, *batch: apply_step(network, BDB_CONFIG, transform, state, *batch))
+    take = jax.jit(partial(our_step, task))
     largest, rows = 0.0, set()
     for number, batch in enumerate(batches(steps)):
         labels = jnp.asarray(batch.labels)
-        images, draws = draw(
-            BDB_CONFIG, jax.random.key(0), jnp.int32(number), jnp.asarray(batch.images), labels
-        )
-        images = images.astype("float64")
-        assert draws.negatives is None
-        row = int(np.asarray(draws.corner))
+        key = jax.random.fold_in(jax.random.key(0), number)
+        drawn = sample_batch(task, key, jnp.asarray(batch.images), labels)
+        drawn = replace(drawn, images=drawn.images.astype("float64"))
+        assert drawn.mixing.negatives is None
+        row = int(np.asarray(drawn.mixing.corner))
         rows.add(row)
-        state, metrics = take(state, images, labels, MixingSample(corner=draws.corner))
-        pixels = torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).contiguous()
+        state, metrics = take(state, drawn)
+        pixels = torch.from_numpy(np.array(drawn.images)).permute(0, 3, 1, 2).contiguous()
         same = torch.from_numpy(batch.labels.astype(np.int64))
         losses, _ = train_step(model, optimizer, RATE, pixels, same, row)
         assert set(losses) < set(metrics)
@@ -70,13 +71,13 @@ def test_fifty_steps_agree_in_float64() -> None:
 @pytest.mark.usefixtures("x64")
 def test_weights_statistics_and_embeddings_agree_after_two_steps() -> None:
     network, state, model, _, _ = run(2)
-    ours, theirs = state_dict(state.params, state.stats), model.state_dict()
+    ours, theirs = state_dict(state.params, state.batch_stats), model.state_dict()
     assert list(ours) == list(theirs)
     for name, value in theirs.items():
         if not name.endswith("num_batches_tracked"):
             np.testing.assert_allclose(ours[name], value.numpy(), rtol=1e-6, atol=1e-9)
     images = next(batches(1)).images
-    found = make_embed(network)(state.params, state.stats, jnp.asarray(images))
+    found = make_embed(network)(state.params, state.batch_stats, jnp.asarray(images))
     assert found.shape == (16, 3 * BDB_CONFIG.model.embedding_size)
     expected = embed(model, normalized([(images, 16)]), False)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)

@@ -1,9 +1,11 @@
 """Our step against the PyTorch baseline's."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import jax
 import numpy as np
+import optax
 import pytest
 
 torch = pytest.importorskip("torch", reason="the baseline is PyTorch (requirements-torch.txt)")
@@ -23,7 +25,8 @@ from pmm_jax.model.pmm import create_model  # noqa: E402
 from pmm_jax.torch_baseline.evaluate import embed  # noqa: E402
 from pmm_jax.torch_baseline.model import PMM  # noqa: E402
 from pmm_jax.training.evaluate import make_embed  # noqa: E402
-from pmm_jax.training.step import loss_and_gradient  # noqa: E402
+from pmm_jax.training.state import TrainState  # noqa: E402
+from pmm_jax.training.train_step import TrainTask, compute_gradients  # noqa: E402
 
 IDENTITIES = 12
 CONFIG = Config(
@@ -77,7 +80,7 @@ def test_weights_statistics_and_embeddings_agree_after_two_steps() -> None:
     from pmm_jax.model.torch_checkpoint import state_dict
 
     pair, _ = trained(2, "float64")
-    ours = state_dict(pair.state.params, pair.state.stats)
+    ours = state_dict(pair.state.params, pair.state.batch_stats)
     baseline = pair.baseline.state_dict()
     assert list(ours) == list(baseline)  # the order too
     for name, value in baseline.items():
@@ -86,7 +89,7 @@ def test_weights_statistics_and_embeddings_agree_after_two_steps() -> None:
     images = next(batches(1)).images
     for flip_average in (False, True):
         embeddings = make_embed(pair.network, flip_average)(
-            pair.state.params, pair.state.stats, jax.numpy.asarray(images)
+            pair.state.params, pair.state.batch_stats, jax.numpy.asarray(images)
         )
         theirs = embed(pair.baseline, normalized([(images, 16)]), flip_average)
         np.testing.assert_allclose(embeddings, theirs, rtol=1e-4, atol=1e-5)
@@ -133,17 +136,18 @@ def test_float32_gradients_are_as_near_to_float64_as_pytorchs() -> None:
     pair = Pair(CONFIG, IDENTITIES, 3, "float32")
     batch = next(batches(1))
     labels = jax.numpy.asarray(batch.labels)
-    images, draws = pair._draw(0, batch.images, labels)
+    drawn = pair.sample(0, batch.images, labels)
 
     def ours(dtype: str) -> dict[str, np.ndarray]:
         params, stats = jax.tree.map(
-            lambda x: x.astype(dtype), (pair.state.params, pair.state.stats)
+            lambda x: x.astype(dtype), (pair.state.params, pair.state.batch_stats)
         )
         network = create_model(CONFIG, IDENTITIES, jax.numpy.dtype(dtype))
         network = network._replace(compute_dtype=jax.numpy.dtype(dtype))
-        _, gradient, _, _ = loss_and_gradient(
-            network, CONFIG, params, stats, images.astype(dtype), labels, draws
-        )
+        task = TrainTask(network, CONFIG, optax.identity())
+        state = TrainState.create(params, stats, task.tx)
+        rounded = replace(drawn, images=drawn.images.astype(dtype))
+        gradient, _, _, _ = compute_gradients(task, state, rounded)
         return state_dict(gradient, {})
 
     exact, rounded = ours("float64"), ours("float32")

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pmm_jax.mixing import block_scores, block_mask
+from pmm_jax.mixing import block_mask, block_scores
 
 
 def naive_scores(heat: np.ndarray, block: tuple[int, int]) -> np.ndarray:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pmm_jax.mixing import sample_negatives, hard_mix, nearest_negatives
+from pmm_jax.mixing import hard_mix, nearest_negatives, sample_negatives
 
 N, H, W, C = 4, 3, 2, 5
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pmm_jax.mixing.image_mix import attentive_cutmix, cutmix, sample_box, saliency
+from pmm_jax.mixing.image_mix import attentive_cutmix, cutmix, saliency, sample_box
 
 N, H, W = 4, 32, 16
 PARTNERS = np.array([3, 0, 2, 1])

@@ -10,7 +10,7 @@ import pytest
 
 from pmm_jax.config import Config, DataConfig, MethodConfig
 from pmm_jax.config_check import dropped_rows
-from pmm_jax.mixing import MixingSample, sample_mixing, mix_features
+from pmm_jax.mixing import MixingSample, mix_features, sample_mixing
 from pmm_jax.mixing.batch_drop import batch_drop, sample_drop_row
 
 N, H, W, C = 4, 6, 4, 3

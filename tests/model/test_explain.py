@@ -7,7 +7,7 @@ import pytest
 
 from pmm_jax.config import ModelConfig
 from pmm_jax.methods import Kind
-from pmm_jax.model.explain import match_heats, stage_heats
+from pmm_jax.model.explain import match_cams, stage_cams
 from pmm_jax.model.initial import init_params
 from pmm_jax.model.pmm import Network, Tree, create_network, embed, inference_heads
 
@@ -70,7 +70,7 @@ def parts(network: Network, params: Tree, stats: Tree, batch: jax.Array) -> list
 )
 def test_the_heat_of_an_identity(kind: Kind, heads: int) -> None:
     model, batch, labels = made(kind), images(2), np.arange(N) % IDS
-    heats = np.asarray(stage_heats(*model, batch, jnp.asarray(labels)))
+    heats = np.asarray(stage_cams(*model, batch, jnp.asarray(labels)))
     assert heats.shape == (N, heads, 4, 2)
     for stage, (params, stats, x, _) in enumerate(parts(*model, batch)):
         wanted = np.asarray(params["classifier"]["kernel"]).T[labels]
@@ -82,7 +82,7 @@ def test_the_heat_of_an_identity(kind: Kind, heads: int) -> None:
 @pytest.mark.parametrize("kind", [pytest.param("pmm", marks=pytest.mark.slow), "bdb", "baseline"])
 def test_the_heats_of_a_match(kind: Kind) -> None:
     model, one, other = made(kind), images(3), images(4)
-    found = match_heats(*model, one, other)
+    found = match_cams(*model, one, other)
     sides = parts(*model, one), parts(*model, other)
     for heats, mine, theirs in zip(found, sides, sides[::-1], strict=True):
         for stage, (params, stats, x, _) in enumerate(mine):
@@ -96,13 +96,13 @@ def test_a_bare_trunk_explains_a_match_and_no_identity() -> None:
     maps = np.asarray(inference_heads(*model, one)[0][1])
     weights = np.asarray(embed(*model, other)) / (maps.shape[1] * maps.shape[2])
     expected = np.maximum(np.einsum("nhwc,nc->nhw", maps, weights), 0)
-    np.testing.assert_allclose(match_heats(*model, one, other)[0][:, 0], expected, rtol=1e-9)
+    np.testing.assert_allclose(match_cams(*model, one, other)[0][:, 0], expected, rtol=1e-9)
     with pytest.raises(ValueError, match="no identities"):
-        stage_heats(*model, one)
+        stage_cams(*model, one)
 
 
 def test_unasked_the_identity_is_the_one_the_heads_agree_on() -> None:
     model, batch = made("pmm"), images(5)
     logits = np.sum([np.asarray(head(x)[1]) for head, x in inference_heads(*model, batch)], axis=0)
     labels = jnp.asarray(logits.argmax(1))
-    np.testing.assert_array_equal(stage_heats(*model, batch), stage_heats(*model, batch, labels))
+    np.testing.assert_array_equal(stage_cams(*model, batch), stage_cams(*model, batch, labels))

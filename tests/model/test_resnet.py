@@ -12,10 +12,10 @@ from flax.traverse_util import flatten_dict
 
 from pmm_jax.config import Config, MethodConfig, ModelConfig
 from pmm_jax.methods import Kind
-from pmm_jax.mixing import MixingSample
+from pmm_jax.mixing import MixingSample, TrainBatch
 from pmm_jax.model.initial import init_params, shapes
 from pmm_jax.model.layers import Conv
-from pmm_jax.model.pmm import Network, create_network, create_model, embed, train_forward
+from pmm_jax.model.pmm import Network, create_model, create_network, embed, train_forward
 from pmm_jax.model.resnet import Bottleneck, ResNet, scaled
 
 Shapes = dict[str, Any]
@@ -58,14 +58,17 @@ def test_map_and_embedding_sizes_at_full_width() -> None:
     def forward(params: Shapes, stats: Shapes, images: jax.Array, labels: jax.Array) -> Any:
         return vars(
             train_forward(
-                network, config, params, stats, images, labels, MixingSample((labels, labels))
+                network,
+                config.method,
+                {"params": params, "batch_stats": stats},
+                TrainBatch(images, labels, MixingSample((labels, labels))),
             )[0]
         )
 
     outputs = jax.eval_shape(forward, params, stats, images, labels)
     assert [x.shape for x in outputs["inputs"]] == [(8, 24, 8, 2048)] * 3
-    assert [x.shape for x in outputs["heats"]] == [(8, 24, 8)] * 2
-    assert [x.shape for x in outputs["keeps"]] == [(8, 24, 8)] * 2
+    assert [x.shape for x in outputs["cams"]] == [(8, 24, 8)] * 2
+    assert [x.shape for x in outputs["masks"]] == [(8, 24, 8)] * 2
     assert [x.shape for x in outputs["embeddings"]] == [(8, 512)] * 3
     assert [x.shape for x in outputs["logits"]] == [(8, 10)] * 3
 

@@ -19,18 +19,19 @@ from pmm_jax.config import Config, DataConfig, MethodConfig, ModelConfig, OptimC
 from pmm_jax.launch import DistributedConfig
 from pmm_jax.model.pmm import create_model
 from pmm_jax.training.checkpoint import Checkpoints
-from pmm_jax.training.loop import start
-from pmm_jax.training.optimizer import make_optimizer, learning_rate
-from pmm_jax.training.processes import is_first, initialize_distributed
+from pmm_jax.training.compile_step import compile_step
+from pmm_jax.training.initial import create_train_state
+from pmm_jax.training.optimizer import learning_rate, make_optimizer
+from pmm_jax.training.processes import initialize_distributed, is_first
 from pmm_jax.training.sharding import (
+    batch_sharding,
     data_mesh,
     local_rows,
     shard_pytree,
-    batch_sharding,
     split_batch,
     state_sharding,
 )
-from pmm_jax.training.step import make_step
+from pmm_jax.training.train_step import TrainTask, negative_shards
 
 IDENTITIES = 24
 
@@ -65,7 +66,8 @@ def main(options: dict) -> None:
     transform = make_optimizer(config.optim, learning_rate(config.optim, 400, 10))
     size = config.data.identities_per_batch * config.data.images_per_identity
     mesh = data_mesh(size)
-    state = start(network, config, transform)
+    task = TrainTask(network, config, transform, negative_shards(config, mesh.size))
+    state = create_train_state(task)
     state = shard_pytree(state, state_sharding(mesh, state, config.optim.shard_moments))
     if "restore" in options:
         with Checkpoints(Path(options["restore"])) as checkpoints:
@@ -74,7 +76,7 @@ def main(options: dict) -> None:
         jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=batch_sharding(mesh))
         for x in batch(config, 0)
     ]
-    step, losses = make_step(network, config, transform, state, tuple(shapes)), []
+    step, losses = compile_step(task, state, tuple(shapes)), []
     rows = local_rows(mesh, size)
     for number in range(options["first"], options["last"]):
         local = (split_batch(mesh, array[rows], size) for array in batch(config, number))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pmm_jax.config import Config
-from pmm_jax.mixing import MixingSample
+from pmm_jax.mixing import MixingSample, TrainBatch
 from pmm_jax.model.initial import init_params
 from pmm_jax.model.pmm import Network, Tree, create_model, train_forward
 
@@ -42,16 +42,14 @@ def forward(config: Config, draws: MixingSample | None = None) -> Forward:
     with jax.enable_x64(True):
         network, params, stats = drawn_model(config)
         pixels = images() / 128.0 - 1
+        sample = draws or MixingSample((jnp.asarray(NEGATIVES[0]), jnp.asarray(NEGATIVES[1])))
 
         def run(params: Tree, stats: Tree, pixels: jax.Array) -> Any:
             outputs, moved = train_forward(
                 network,
-                config,
-                params,
-                stats,
-                pixels,
-                jnp.asarray(LABELS),
-                draws or MixingSample((jnp.asarray(NEGATIVES[0]), jnp.asarray(NEGATIVES[1]))),
+                config.method,
+                {"params": params, "batch_stats": stats},
+                TrainBatch(pixels, jnp.asarray(LABELS), sample),
             )
             part = None
             if "part_block" in network.modules:

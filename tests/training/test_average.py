@@ -17,23 +17,22 @@ from pmm_jax.errors import Interrupted
 from pmm_jax.evaluation import Ranking
 from pmm_jax.evaluation.measure import ranking, settled
 from pmm_jax.model.pmm import Tree
-from pmm_jax.training import loop
+from pmm_jax.training import compile_step, hooks, loop
 from pmm_jax.training.checkpoint import Checkpoints
 from pmm_jax.training.display import Display
 from pmm_jax.training.evaluate import embed_run, make_embed
 from pmm_jax.training.run_log import read_metrics
 from pmm_jax.training.run_weights import restore_run
-from pmm_jax.training.state import TrainState, new_state
-from pmm_jax.training.step import apply_gradient, make_step
+from pmm_jax.training.state import TrainState
 
 
 def test_against_its_formula() -> None:
     transform = optax.sgd(0.1)
-    state = new_state({"w": jnp.array([1.0, -2.0])}, {}, transform, averaged=True)
+    state = TrainState.create({"w": jnp.array([1.0, -2.0])}, {}, transform, ema=True)
     weights, average = np.array([1.0, -2.0]), np.array([1.0, -2.0])
     for t in range(40):
         gradient = np.array([np.sin(t), 1.0])
-        state = apply_gradient(transform, state, {"w": jnp.asarray(gradient)}, {}, 0.8)
+        state = state.apply_gradients(transform, {"w": jnp.asarray(gradient)}, {}, 0.8)
         weights = weights - 0.1 * gradient
         keep = min(0.8, (1 + t) / (10 + t))
         average = keep * average + (1 - keep) * weights
@@ -44,12 +43,14 @@ def test_against_its_formula() -> None:
 def test_a_checkpoint_without_an_average_is_what_it_was_before_there_were_any(
     tmp_path: Path,
 ) -> None:
-    state = new_state({"w": jnp.ones(2)}, {"mean": jnp.ones(2)}, optax.sgd(0.1, momentum=0.9))
+    state = TrainState.create(
+        {"w": jnp.ones(2)}, {"mean": jnp.ones(2)}, optax.sgd(0.1, momentum=0.9)
+    )
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(1, state)
     with ocp.PyTreeCheckpointer() as reader:
         saved = reader.metadata(tmp_path / "checkpoints" / "1").item_metadata.tree
-    assert set(saved) == {"step", "params", "stats", "optimizer"}
+    assert set(saved) == {"step", "params", "batch_stats", "opt_state"}
 
 
 @pytest.fixture(scope="module")
@@ -74,8 +75,10 @@ def whole(averaged: Config, tmp_path_factory: pytest.TempPathFactory) -> Watched
     states: dict[int, TrainState] = {}
     tested: dict[int, list[Tree]] = defaultdict(list)
 
+    plain = compile_step.compile_step
+
     def watched_step(*arguments: Any) -> Any:
-        step = make_step(*arguments)
+        step = plain(*arguments)
 
         def run(*inputs: Any) -> Any:
             state, metrics = step(*inputs)
@@ -94,8 +97,8 @@ def whole(averaged: Config, tmp_path_factory: pytest.TempPathFactory) -> Watched
         return run
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "make_step", watched_step)
-        patch.setattr(loop, "make_embed", watched_embed)
+        patch.setattr(compile_step, "compile_step", watched_step)
+        patch.setattr(hooks, "make_embed", watched_embed)
         return Watched(workdir, loop.train(averaged, workdir), states, tested)
 
 
@@ -146,7 +149,7 @@ def test_a_run_that_was_stopped_goes_on_with_its_average(
     whole: Watched, averaged: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "any_of", lambda _: True)  # as if a signal came in the first step
+        patch.setattr(hooks, "any_process", lambda _: True)  # as if a signal came in the first step
         with pytest.raises(Interrupted):
             loop.train(averaged, tmp_path)
     loop.train(averaged, tmp_path)

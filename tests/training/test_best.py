@@ -11,7 +11,7 @@ import pytest
 
 from pmm_jax.config import Config
 from pmm_jax.evaluation import Ranking
-from pmm_jax.training import loop
+from pmm_jax.training import compile_step, hooks, loop
 from pmm_jax.training.checkpoint import Checkpoints
 
 LOSSES = ("loss", "accuracy", "triplet1", "cross_entropy1")
@@ -29,8 +29,8 @@ def run(config: Config, workdir: Path, figures: list[float], patch: pytest.Monke
     def step(state: Any, *_: Any) -> Any:
         return replace(state, step=state.step + 1), {name: jnp.float32(1) for name in LOSSES}
 
-    patch.setattr(loop, "make_step", lambda *_: step)
-    patch.setattr(loop, "evaluate", lambda *_, **__: made_up(next(left)))
+    patch.setattr(compile_step, "compile_step", lambda *_: step)
+    patch.setattr(hooks, "evaluate", lambda *_, **__: made_up(next(left)))
     train = replace(config.train, evaluate_every=1, epochs=len(figures))
     loop.train(replace(config, train=train), workdir)
 

@@ -220,7 +220,7 @@ def run(words):
     many = {f"layer{i}": jnp.ones((64, 64)) * i for i in range(40)}
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
     with Checkpoints(Path(words[0])) as checkpoints:
-        checkpoints.save(1, state(1).replace(stats=many))
+        checkpoints.save(1, state(1).replace(batch_stats=many))
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 main(run)

@@ -7,9 +7,8 @@ import jax
 import pytest
 
 from pmm_jax.config import Config
-from pmm_jax.training import loop
+from pmm_jax.training import compile_step, hooks, loop
 from pmm_jax.training.evaluate import evaluate
-from pmm_jax.training.step import make_step
 
 STEPS = 6
 
@@ -23,8 +22,10 @@ def test_nothing_is_compiled_after_the_first_step_but_the_first_evaluation(
         if event == "/jax/core/compile/backend_compile_duration":
             events.append("compile")
 
+    plain = compile_step.compile_step
+
     def make(*arguments: Any) -> Any:
-        step = make_step(*arguments)
+        step = plain(*arguments)
 
         def run(*inputs: Any) -> Any:
             events.append("step")
@@ -38,8 +39,8 @@ def test_nothing_is_compiled_after_the_first_step_but_the_first_evaluation(
         events.append("evaluated")
         return result
 
-    monkeypatch.setattr(loop, "make_step", make)
-    monkeypatch.setattr(loop, "evaluate", tested)
+    monkeypatch.setattr(compile_step, "compile_step", make)
+    monkeypatch.setattr(hooks, "evaluate", tested)
     jax.monitoring.register_event_duration_secs_listener(compiled)
     try:
         loop.train(tiny, tmp_path)

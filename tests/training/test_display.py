@@ -18,7 +18,7 @@ with display.bar("training", 500) as bar:
     for step in range(500):
         display._last_line = -100.0
         bar.advance(1, f"step {step} " + 200 * "x")
-display.say("done")
+display.info("done")
 print("still here", file=sys.stderr)
 """
 

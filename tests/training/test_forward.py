@@ -43,33 +43,33 @@ def either(request: pytest.FixtureRequest) -> Forward:
 def test_cams_against_finite_differences(either: Forward) -> None:
     for stage in (1, 2):
         expected = naive_cam(stage, either["inputs"][stage - 1], either["params"][f"stage{stage}"])
-        found = either["heats"][stage - 1]
+        found = either["cams"][stage - 1]
         assert (expected > 0).mean() > 0.2
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6 * expected.max())
 
 
 def test_stage_2_sees_the_part_map_mixed_by_the_first_cam(either: Forward) -> None:
     part_map, method = either["part_map"], either["config"].method
-    expected = naive_mix(either["heats"][0], part_map, part_map, NEGATIVES[0], method)
+    expected = naive_mix(either["cams"][0], part_map, part_map, NEGATIVES[0], method)
     assert (expected != part_map).any((1, 2, 3)).all()
     np.testing.assert_allclose(either["inputs"][1], expected, rtol=1e-9, atol=1e-12)
 
 
 def test_stage_3_sees_the_clean_map_mixed_by_the_second_cam(released: Forward) -> None:
     part_map, method = released["part_map"], released["config"].method
-    expected = naive_mix(released["heats"][1], part_map, part_map, NEGATIVES[1], method)
+    expected = naive_mix(released["cams"][1], part_map, part_map, NEGATIVES[1], method)
     np.testing.assert_allclose(released["inputs"][2], expected, rtol=1e-9, atol=1e-12)
 
 
 def test_cumulative_starts_stage_3_from_the_mixed_map(cumulative: Forward) -> None:
     mixed2, method = cumulative["inputs"][1], cumulative["config"].method
-    expected = naive_mix(cumulative["heats"][1], mixed2, mixed2, NEGATIVES[1], method)
+    expected = naive_mix(cumulative["cams"][1], mixed2, mixed2, NEGATIVES[1], method)
     np.testing.assert_allclose(cumulative["inputs"][2], expected, rtol=1e-9, atol=1e-12)
 
 
 def test_top_k_blocks_are_replaced(released: Forward, cumulative: Forward) -> None:
     for run, top_k in ((released, 2), (cumulative, 3)):
-        for keep in run["keeps"]:
+        for keep in run["masks"]:
             assert ((~keep).sum((1, 2)) == top_k * 2).all()  # blocks of 2 x 1 cells
 
 
@@ -145,5 +145,5 @@ def test_the_baseline_has_stage_1_alone(tiny: Config) -> None:
     assert list(create_model(config, IDS).modules) == ["trunk", "stage1"]
     run = forward(config)
     assert [len(run[name]) for name in ("embeddings", "logits", "inputs")] == [1, 1, 1]
-    assert run["heats"] == run["keeps"] == ()
+    assert run["cams"] == run["masks"] == ()
     assert set(run["moved"]) == {"trunk", "stage1"}

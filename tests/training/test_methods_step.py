@@ -6,17 +6,24 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from pmm_jax.config import Config
 from pmm_jax.methods import METHODS
-from pmm_jax.mixing import MixingSample
+from pmm_jax.mixing import MixingSample, TrainBatch
 from pmm_jax.mixing.image_mix import saliency
 from pmm_jax.model.guide import SaliencyTrunk
 from pmm_jax.model.pmm import StageOutputs
 from pmm_jax.training.losses import batch_hard_triplet
-from pmm_jax.training.step import draw, loss_and_gradient, compute_losses
+from pmm_jax.training.state import TrainState
 from pmm_jax.training.target import Target, mix_images
+from pmm_jax.training.train_step import (
+    TrainTask,
+    compute_gradients,
+    compute_losses,
+    sample_batch,
+)
 from tests.training.naive_forward import IDS, LABELS, N, drawn_model, forward, images
 
 PARTNERS = np.array([2, 0, 1, 5, 3, 4, 7, 6])
@@ -54,12 +61,18 @@ def test_attentive_cutmix_looks_with_the_trunk_in_training_or_with_its_guide(tin
     config = of(tiny, "a_cutmix")
     network, params, stats = drawn_model(config)
     pixels, draws = jnp.asarray(images() / 128.0 - 1), MixingSample(partners=jnp.asarray(PARTNERS))
-    arguments = network, config, params, stats, pixels, jnp.asarray(LABELS), draws
-    mixed, target = mix_images(*arguments)
+    batch = TrainBatch(pixels, jnp.asarray(LABELS), draws)
+    arguments = network, config.method, {"params": params, "batch_stats": stats}, batch
+
+    def mix(trunk: SaliencyTrunk | None = None) -> tuple[np.ndarray, Target]:
+        mixed, target = mix_images(*arguments, trunk)
+        return np.asarray(mixed.images), target
+
+    mixed, target = mix()
     assert target.mixed_labels is not None
     np.testing.assert_array_equal(target.mixed_labels, LABELS[PARTNERS])
     own = SaliencyTrunk.of(network, params, stats)
-    again, _ = mix_images(*arguments, own)
+    again, _ = mix(own)
     np.testing.assert_array_equal(mixed, again)
     heat = np.asarray(saliency(own.feature_map(pixels)))
     for n in range(N):
@@ -70,7 +83,7 @@ def test_attentive_cutmix_looks_with_the_trunk_in_training_or_with_its_guide(tin
         expected[window] = pixels[PARTNERS[n]][window]
         np.testing.assert_array_equal(mixed[n], expected)
     upside_down = SaliencyTrunk(own.trunk, jax.tree.map(lambda x: -x, own.params), own.stats)
-    assert (np.asarray(mix_images(*arguments, upside_down)[0]) != np.asarray(mixed)).any()
+    assert (mix(upside_down)[0] != mixed).any()
 
 
 @pytest.mark.slow
@@ -80,16 +93,17 @@ def test_a_pass_of_each_method_moves_every_parameter(tiny: Config, name: str) ->
         config = of(tiny, name)
         network, params, stats = drawn_model(config)
         labels = jnp.asarray(LABELS)
-        pixels, draws = draw(config, jax.random.key(0), jnp.int32(0), jnp.asarray(images()), labels)
+        task = TrainTask(network, config, optax.identity())
+        state = TrainState.create(params, stats, task.tx)
+        batch = sample_batch(task, jax.random.key(0), jnp.asarray(images()), labels)
+        batch = replace(batch, images=batch.images.astype(jnp.float64))
 
         @jax.jit
-        def run(pixels: jax.Array, draws: MixingSample) -> tuple:
-            metrics, gradient, moved, outputs = loss_and_gradient(
-                network, config, params, stats, pixels.astype(jnp.float64), labels, draws
-            )
-            return metrics, gradient, moved, outputs.masks
+        def run(batch: TrainBatch) -> tuple:
+            grads, moved, metrics, outputs = compute_gradients(task, state, batch)
+            return metrics, grads, moved, outputs.masks
 
-        metrics, gradient, moved, keeps = jax.device_get(run(pixels, draws))
+        metrics, gradient, moved, keeps = jax.device_get(run(batch))
     heads = {"baseline": 1, "bdb": 2}.get(name, 3)
     names = {f"{loss}{i}" for loss in ("triplet", "cross_entropy") for i in range(1, heads + 1)}
     assert set(metrics) == names | {"loss", "accuracy"}
@@ -109,7 +123,7 @@ def test_bdbs_second_branch_sees_the_part_map_without_the_rows(tiny: Config) -> 
     expected = found["part_map"].copy()
     expected[:, 2:5] = 0  # half of 6 rows
     np.testing.assert_allclose(found["inputs"][1], expected, rtol=1e-9, atol=1e-12)
-    (keep,) = found["keeps"]
+    (keep,) = found["masks"]
     assert (keep == (np.arange(6) < 2)[None, :, None] | (np.arange(6) >= 5)[None, :, None]).all()
     assert [embedding.shape[1] for embedding in found["embeddings"]] == [16, 32]
 
@@ -122,7 +136,7 @@ def test_hardest_negatives_are_the_nearest_by_the_stage_before(tiny: Config) -> 
         for n in range(N):
             others = [m for m in range(N) if LABELS[m] != LABELS[n]]
             nearest = min(others, key=lambda m: ((embeddings[n] - embeddings[m]) ** 2).sum())
-            gone = ~found["keeps"][stage - 2][n]
+            gone = ~found["masks"][stage - 2][n]
             assert gone.any()
             part_map, mixed = found["part_map"], found["inputs"][stage - 1]
             np.testing.assert_array_equal(mixed[n][gone], part_map[nearest][gone])

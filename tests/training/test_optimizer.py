@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from pmm_jax.config import OptimConfig
-from pmm_jax.training.optimizer import make_optimizer, learning_rate
+from pmm_jax.training.optimizer import learning_rate, make_optimizer
 
 STEPS = 3  # an epoch
 

@@ -13,8 +13,8 @@ from pmm_jax.launch import DistributedConfig
 from pmm_jax.training.processes import (
     any_process,
     assert_equal,
-    is_first,
     initialize_distributed,
+    is_first,
     run_or_abort_all,
 )
 

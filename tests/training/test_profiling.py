@@ -1,6 +1,7 @@
 """Which steps --profile records."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import pytest
@@ -8,18 +9,24 @@ import pytest
 from pmm_jax.training.profiling import WARM_UP, ProfilerHook
 
 
+def result_of(steps: range) -> SimpleNamespace:
+    """As far as the hook looks at it."""
+    return SimpleNamespace(steps=steps, state=())
+
+
 def recorded(steps: range, count: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The steps between the start and the end of the trace, in a run of those steps."""
     running: list[bool] = []
     monkeypatch.setattr(jax.profiler, "start_trace", lambda folder: running.append(True))
     monkeypatch.setattr(jax.profiler, "stop_trace", running.clear)
-    tracer, found, ends = ProfilerHook(Path("trace"), steps, count, True), [], 0
+    told: list[str] = []
+    hook, found = ProfilerHook(Path("trace"), steps, count, told.append), []
     for number in steps:
-        tracer.before(range(number, number + 1))
+        hook.before(range(number, number + 1))
         found += [number] * bool(running)
-        ends += tracer.after(range(number, number + 1), ())
+        hook(result_of(range(number, number + 1)))
     assert not running
-    assert ends == 1
+    assert told == ["profiler trace written under trace"]
     return found
 
 
@@ -34,20 +41,20 @@ def test_of_a_short_run_the_last_steps_are_recorded(monkeypatch: pytest.MonkeyPa
 
 def test_nothing_is_recorded_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jax.profiler, "start_trace", pytest.fail)
-    tracer = ProfilerHook(Path("trace"), range(1, 50), 5, False)
+    hook = ProfilerHook(Path("trace"), range(1, 50), 0, pytest.fail)
     for number in range(1, 50):
-        tracer.before(range(number, number + 1))
-        assert not tracer.after(range(number, number + 1), ())
+        hook.before(range(number, number + 1))
+        hook(result_of(range(number, number + 1)))
 
 
 def test_steps_that_go_out_in_one_call_are_recorded_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
     monkeypatch.setattr(jax.profiler, "start_trace", lambda folder: calls.append("start"))
     monkeypatch.setattr(jax.profiler, "stop_trace", lambda: calls.append("stop"))
-    tracer = ProfilerHook(Path("trace"), range(1, 41), 5, True)  # 11 to 15
+    hook = ProfilerHook(Path("trace"), range(1, 41), 5, calls.append)  # 11 to 15
     for first in range(1, 41, 10):
         numbers = range(first, first + 10)
-        tracer.before(numbers)
+        hook.before(numbers)
         calls.append(str(first))
-        tracer.after(numbers, ())
-    assert calls == ["1", "start", "11", "stop", "21", "31"]
+        hook(result_of(numbers))
+    assert calls == ["1", "start", "11", "stop", "profiler trace written under trace", "21", "31"]

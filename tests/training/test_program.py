@@ -13,11 +13,12 @@ from pmm_jax.config import Config
 from pmm_jax.model import operations
 from pmm_jax.model.initial import init_params
 from pmm_jax.model.pmm import Network, create_model
+from pmm_jax.training.compile_step import jit_step
 from pmm_jax.training.evaluate import make_embed
 from pmm_jax.training.optimizer import make_optimizer
-from pmm_jax.training.sharding import data_mesh, shard_pytree, replicated
-from pmm_jax.training.state import new_state
-from pmm_jax.training.step import jit_step
+from pmm_jax.training.sharding import data_mesh, replicated, shard_pytree
+from pmm_jax.training.state import TrainState
+from pmm_jax.training.train_step import TrainTask
 
 IDENTITIES = 9
 CONVOLUTIONS = 1 + 4 * 4 + 3
@@ -33,11 +34,11 @@ def step_and_inputs(config: Config) -> tuple[jax.stages.Wrapped, tuple[Any, ...]
     transform = make_optimizer(config.optim, lambda _: 1e-4)
     count = config.data.identities_per_batch * config.data.images_per_identity
     state = shard_pytree(
-        new_state(*init_params(network, 0), transform), replicated(data_mesh(count))
+        TrainState.create(*init_params(network, 0), transform), replicated(data_mesh(count))
     )
     images = jax.ShapeDtypeStruct((count, *config.data.image_size, 3), jnp.uint8)
     labels = jax.ShapeDtypeStruct((count,), jnp.int32)
-    return jit_step(network, config, transform, state), (state, images, labels)
+    return jit_step(TrainTask(network, config, transform), state), (state, images, labels)
 
 
 @pytest.fixture

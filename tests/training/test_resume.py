@@ -25,26 +25,25 @@ from pmm_jax.data.split import open_split
 from pmm_jax.errors import Interrupted, UserError
 from pmm_jax.evaluation import Ranking
 from pmm_jax.evaluation.measure import ranking, settled
-from pmm_jax.training import loop
+from pmm_jax.training import compile_step, hooks, loop
 from pmm_jax.training.checkpoint import Checkpoints
 from pmm_jax.training.display import Display
 from pmm_jax.training.evaluate import embed_run, make_embed
-from pmm_jax.training.initial import read_initial
-from pmm_jax.training.optimizer import make_optimizer, learning_rate
+from pmm_jax.training.initial import create_train_state, read_initial
 from pmm_jax.training.run_weights import restore_run
 from pmm_jax.training.seal import checked, with_checksum
-from pmm_jax.training.step import make_step
+from pmm_jax.training.train_step import create_task
 from pmm_jax.training.workdir import run_lock
 
 STEPS = 6
+PLAIN = compile_step.compile_step
 
 
 def final_state(config: Config, workdir: Path) -> Any:
-    network = loop.create_model(config, 9)
-    transform = make_optimizer(config.optim, learning_rate(config.optim, config.train.epochs, 2))
+    task = create_task(config, 9, 2, 1)
     with Checkpoints(workdir) as checkpoints:
         assert checkpoints.latest == STEPS
-        state = loop.start(network, config, transform)
+        state = create_train_state(task)
         return jax.device_get(checkpoints.restore(STEPS, jax.tree.map(jax.numpy.asarray, state)))
 
 
@@ -136,19 +135,19 @@ def test_another_seed_gives_another_run(whole: Path, tiny: Config, tmp_path: Pat
     with pytest.MonkeyPatch.context() as patch:
         # The seed of the step is compiled into it; batches and weights are enough to differ here.
         patch.setattr(
-            loop,
-            "make_step",
-            lambda network, _, *arguments: make_step(network, tiny, *arguments),
+            compile_step,
+            "compile_step",
+            lambda task, *arguments: PLAIN(replace(task, config=tiny), *arguments),
         )
         loop.train(config, tmp_path)
     assert lines(tmp_path)[0]["loss"] != lines(whole)[0]["loss"]
 
 
 def failing_step(before: int, what: Callable[[], None]) -> Callable[..., Any]:
-    """A make_step whose step number `before`, from 1, is preceded by something."""
+    """A compile_step whose step number `before`, from 1, is preceded by something."""
 
     def make(*arguments: Any) -> Any:
-        step, taken = make_step(*arguments), []
+        step, taken = PLAIN(*arguments), []
 
         def run(*inputs: Any) -> Any:
             taken.append(1)
@@ -168,7 +167,7 @@ def test_a_crash_costs_only_the_steps_since_the_checkpoint(
         raise RuntimeError("power cut")
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "make_step", failing_step(4, crash))
+        patch.setattr(compile_step, "compile_step", failing_step(4, crash))
         with pytest.raises(RuntimeError, match="power cut"):
             loop.train(tiny, tmp_path)
     assert lines(tmp_path)[-1]["step"] == 3  # one line past the checkpoint of step 2
@@ -185,7 +184,7 @@ def test_a_signal_lets_the_step_finish_and_saves_it(
     before = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patch:
         stop = failing_step(3, lambda: os.kill(os.getpid(), signal.SIGTERM))
-        patch.setattr(loop, "make_step", stop)
+        patch.setattr(compile_step, "compile_step", stop)
         with pytest.raises(Interrupted, match="after step 3 of 6"):
             loop.train(tiny, tmp_path)
     assert signal.getsignal(signal.SIGTERM) is before
@@ -203,7 +202,7 @@ def test_a_signal_waits_for_the_line_under_way(
     config = replace(tiny, train=replace(tiny.train, log_every=2))
     with monkeypatch.context() as patch:
         stop = failing_step(3, lambda: os.kill(os.getpid(), signal.SIGTERM))
-        patch.setattr(loop, "make_step", stop)
+        patch.setattr(compile_step, "compile_step", stop)
         with pytest.raises(Interrupted, match="after step 4 of 6"):
             loop.train(config, tmp_path)
 
@@ -214,14 +213,14 @@ def test_a_stop_before_the_evaluation_only_puts_it_off(
 ) -> None:
     """The weights are saved first; and what the evaluation was to log is logged after all."""
 
-    works, plain = iter([False, True, False]), loop.evaluate
+    works, plain = iter([False, True, False]), hooks.evaluate
 
     def sometimes(*arguments: Any) -> Any:
         if next(works, True):
             return plain(*arguments)
         raise MemoryError("no room for the distances")
 
-    monkeypatch.setattr(loop, "evaluate", sometimes)
+    monkeypatch.setattr(hooks, "evaluate", sometimes)
     for step in (4, STEPS):
         with pytest.raises(MemoryError):
             loop.train(tiny, tmp_path)
@@ -254,7 +253,9 @@ def test_a_workdir_that_is_removed_ends_the_run(
     tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workdir = tmp_path / "run"
-    monkeypatch.setattr(loop, "make_step", failing_step(2, lambda: shutil.rmtree(workdir)))
+    monkeypatch.setattr(
+        compile_step, "compile_step", failing_step(2, lambda: shutil.rmtree(workdir))
+    )
     with pytest.raises(UserError, match="was removed or renamed"):
         loop.train(tiny, workdir)
     assert not workdir.exists()
@@ -262,14 +263,12 @@ def test_a_workdir_that_is_removed_ends_the_run(
 
 def test_a_run_starts_from_a_trained_model(whole: Path, tiny: Config, tmp_path: Path) -> None:
     config = replace(tiny, train=replace(tiny.train, epochs=1, evaluate_every=0))
-    network = loop.create_model(config, 9)
     initial = read_initial(str(whole))
     put = partial(initial.put_into, data=None, say=print)
-    transform = make_optimizer(config.optim, learning_rate(config.optim, 1, 2))
-    state = loop.start(network, config, transform, trained=put)
+    state = create_train_state(create_task(config, 9, 2, 1), trained=put)
     trained = final_state(tiny, whole)
     jax.tree.map(np.testing.assert_array_equal, state.params, trained.params)
-    jax.tree.map(np.testing.assert_array_equal, state.batch_stats, trained.stats)
+    jax.tree.map(np.testing.assert_array_equal, state.batch_stats, trained.batch_stats)
     assert int(state.step) == 0
     loop.train(config, tmp_path, initial=initial)
     assert json.loads((tmp_path / "config.json").read_text())["run"]["initial"] == initial.digest
@@ -357,7 +356,7 @@ def test_a_loss_that_is_no_number_ends_the_run(
     tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def make(*arguments: Any) -> Any:
-        step = make_step(*arguments)
+        step = PLAIN(*arguments)
 
         def run(*inputs: Any) -> Any:
             state, metrics = step(*inputs)
@@ -365,7 +364,7 @@ def test_a_loss_that_is_no_number_ends_the_run(
 
         return run
 
-    monkeypatch.setattr(loop, "make_step", make)
+    monkeypatch.setattr(compile_step, "compile_step", make)
     with pytest.raises(UserError, match=r"loss is nan at step 1; lower optim\.peak_lr"):
         loop.train(tiny, tmp_path)
     with Checkpoints(tmp_path) as checkpoints:

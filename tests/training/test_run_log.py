@@ -119,8 +119,8 @@ def test_writing_events_leaves_torch_alone(tmp_path: Path) -> None:
     """tensorboardX imports it at once: seconds of start-up, and memory that compare would count."""
     pytest.importorskip("torch", reason="torch is not installed")
     code = (
-        "import sys; from pathlib import Path; from pmm_jax.training.run_log import MetricsFile\n"
-        "log = MetricsFile(Path(sys.argv[1]), 0)\n"
+        "import sys; from pathlib import Path; from pmm_jax.training.run_log import MetricWriter\n"
+        "log = MetricWriter(Path(sys.argv[1]), 0)\n"
         "log.write(1, 1, {'loss': 2.0}, 'train'); log.close()\n"
         "assert 'torch' not in sys.modules, 'torch was imported'\n"
         "import torch; torch.zeros(1)"

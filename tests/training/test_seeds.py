@@ -11,12 +11,17 @@ import pytest
 
 from pmm_jax.config import Config
 from pmm_jax.data.prepare import prepare
-from pmm_jax.mixing import MixingSample
+from pmm_jax.mixing import MixingSample, TrainBatch
 from pmm_jax.model.pmm import create_model
-from pmm_jax.training import loop, step
-from pmm_jax.training.sharding import data_mesh, shard_pytree, replicated
+from pmm_jax.training import compile_step
+from pmm_jax.training.initial import create_train_state
+from pmm_jax.training.setup import training_data
+from pmm_jax.training.sharding import data_mesh, replicated, shard_pytree
 from pmm_jax.training.state import TrainState
+from pmm_jax.training.train_step import TrainTask
 from tests.training.naive_forward import IDS, LABELS, N, images
+
+NO_TX = optax.identity()
 
 
 def seeded(config: Config, seed: int) -> Config:
@@ -27,18 +32,19 @@ def seeded(config: Config, seed: int) -> Config:
 def only_random(monkeypatch: pytest.MonkeyPatch) -> None:
     """Training steps that stop at their random part, and give it as metrics."""
 
-    def apply_step(*arguments: Any) -> tuple[TrainState, dict[str, Any]]:
-        _, _, _, state, images, _, draws, _, _ = arguments
-        return replace(state, step=state.step + 1), {"images": images, "draws": draws}
+    def train_step(
+        task: TrainTask, state: TrainState, batch: TrainBatch, _: None
+    ) -> tuple[TrainState, dict[str, Any]]:
+        return replace(state, step=state.step + 1), {"images": batch.images, "draws": batch.mixing}
 
-    monkeypatch.setattr(step, "apply_step", apply_step)
+    monkeypatch.setattr(compile_step, "train_step", train_step)
 
 
 def random_parts(config: Config, steps: int = 2) -> list[tuple[np.ndarray, MixingSample]]:
     """Augmented images and negatives of a run's first steps, on the same batch."""
     nothing = TrainState(jnp.int32(0), {}, {}, ())
     state = shard_pytree(nothing, replicated(data_mesh(N)))
-    run = step.jit_step(create_model(config, IDS), config, optax.identity(), state)
+    run = compile_step.jit_step(TrainTask(create_model(config, IDS), config, NO_TX), state)
     found = []
     for _ in range(steps):
         state, random = run(state, images(), LABELS)
@@ -84,7 +90,7 @@ def test_augmentation_is_what_the_config_asks_for(tiny: Config) -> None:
 def test_initial_weights_follow_from_the_seed(tiny: Config) -> None:
     network = create_model(tiny, IDS)
     one, again, other = (
-        jax.device_get(loop.start(network, seeded(tiny, seed), optax.identity()).params)
+        jax.device_get(create_train_state(TrainTask(network, seeded(tiny, seed), NO_TX)).params)
         for seed in (3, 3, 4)
     )
     jax.tree.map(np.testing.assert_array_equal, one, again)
@@ -101,7 +107,7 @@ def test_initial_weights_follow_from_the_seed(tiny: Config) -> None:
 def test_batches_follow_from_the_seed(tiny: Config) -> None:
     prepare(tiny.data)
     one, again, other = (
-        [loop.training_data(seeded(tiny, seed))[1].batch(i) for i in range(6)] for seed in (3, 3, 4)
+        [training_data(seeded(tiny, seed))[1].batch(i) for i in range(6)] for seed in (3, 3, 4)
     )
     np.testing.assert_array_equal(one, again)
     assert (np.sort(one, axis=1) != np.sort(other, axis=1)).any(1).all()

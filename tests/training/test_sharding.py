@@ -11,7 +11,7 @@ from jax.sharding import AbstractMesh, PartitionSpec
 
 from pmm_jax.errors import UserError
 from pmm_jax.training.sharding import data_mesh, state_sharding
-from pmm_jax.training.state import new_state
+from pmm_jax.training.state import TrainState
 
 PARAMS = {
     "kernel": jnp.zeros((3, 3, 8, 64)),
@@ -31,7 +31,7 @@ SPREAD = {
 
 
 def specs(spread: bool) -> Any:
-    state = new_state(PARAMS, {"mean": jnp.zeros(64)}, optax.scale_by_adam())
+    state = TrainState.create(PARAMS, {"mean": jnp.zeros(64)}, optax.scale_by_adam())
     mesh: Any = AbstractMesh((4,), ("data",))
     return state, jax.tree.map(lambda s: s.spec, state_sharding(mesh, state, spread))
 
@@ -39,10 +39,10 @@ def specs(spread: bool) -> Any:
 @pytest.mark.parametrize("spread", [True, False])
 def test_moments_are_spread_where_asked_and_nothing_else_is(spread: bool) -> None:
     state, found = specs(spread)
-    for moments in (found.optimizer.mu, found.optimizer.nu):
+    for moments in (found.opt_state.mu, found.opt_state.nu):
         assert moments == (SPREAD if spread else dict.fromkeys(PARAMS, PartitionSpec()))
-    assert found.optimizer.count == PartitionSpec()
-    for spec in jax.tree.leaves((found.step, found.params, found.stats)):
+    assert found.opt_state.count == PartitionSpec()
+    for spec in jax.tree.leaves((found.step, found.params, found.batch_stats)):
         assert spec == PartitionSpec()
     sizes = [math.prod(x.shape) for x in jax.tree.leaves(state.opt_state)]
     assert sum(sizes) > 2 * 3 * 3 * 8 * 64

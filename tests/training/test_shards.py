@@ -11,7 +11,7 @@ import pytest
 
 from pmm_jax.config import Config
 from pmm_jax.mixing import sample_negatives
-from pmm_jax.training.step import negative_shards
+from pmm_jax.training.train_step import negative_shards
 
 LAYOUTS = [
     (identities, each, devices)

@@ -16,14 +16,14 @@ from pmm_jax.config import Config
 from pmm_jax.data.augment import normalise
 from pmm_jax.model.guide import SaliencyTrunk
 from pmm_jax.model.initial import init_params
-from pmm_jax.model.pmm import create_network, create_model, embed
-from pmm_jax.training import loop
+from pmm_jax.model.pmm import create_model, create_network, embed
+from pmm_jax.training import compile_step, hooks, loop
 from pmm_jax.training.state import TrainState
 from tests.training.naive_forward import IDS, images
 
 
 class Started(Exception):
-    """A run is about to compile its step."""
+    """A run is about to take its first step."""
 
 
 class Start(NamedTuple):
@@ -36,21 +36,19 @@ def started(config: Config, workdir: Path, patch: pytest.MonkeyPatch) -> Start:
     """A run up to its first step."""
     found: list[Any] = []
 
-    def make_step(*arguments: Any) -> None:
-        found.extend([arguments[3], arguments[6]])
-        raise Started
+    def compiled(task: Any, state: TrainState, inputs: Any, length: int, saliency: Any) -> None:
+        found[:] = state, saliency
 
     def make_embed(*arguments: Any) -> Any:
         found.append(original(*arguments))
-        return found[-1]
+        raise Started
 
-    original = loop.make_embed
-    patch.setattr(loop, "make_step", make_step)
-    patch.setattr(loop, "make_embed", make_embed)
+    original = hooks.make_embed
+    patch.setattr(compile_step, "compile_step", compiled)
+    patch.setattr(hooks, "make_embed", make_embed)
     with pytest.raises(Started):
         loop.train(config, workdir)
-    embed_images, state, guide = found
-    return Start(state, guide, embed_images)
+    return Start(*found)
 
 
 def of_model(config: Config, **fields: Any) -> Config:

@@ -21,9 +21,9 @@ from pmm_jax.fields import walk
 from pmm_jax.training.seal import Seal, checked, seal_path, with_checksum
 from pmm_jax.training.workdir import (
     check_resume,
-    register_run,
     data_fingerprint,
     load_run_config,
+    register_run,
     run_lock,
 )
 

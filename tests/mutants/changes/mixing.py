@@ -25,14 +25,14 @@ MUTANTS = [
             "every step draws the same negatives",
         ),
         (
-            "jnp.arange(count) // (count // shards)",
-            "jnp.arange(count) % shards",
+            "jnp.arange(count) // (count // num_shards)",
+            "jnp.arange(count) % num_shards",
             "negatives from other devices, looked up in the wrong place",
         ),
         (
-            "return jnp.where(keep[..., None], feature_map, mixed_in)",
-            "return jnp.where(keep[..., None], mixed_in, feature_map)",
-            "the map keeps what should go",
+            "return jnp.where(mask[..., None], feature_map, mixed_in)",
+            "return jnp.where(mask[..., None], mixed_in, feature_map)",
+            "the map masks what should go",
         ),
         (
             "distances = jnp.square(x).sum(2)[:, None] - 2 * products",
@@ -45,13 +45,13 @@ MUTANTS = [
             "the hardest negative is of the anchor's own identity",
         ),
         (
-            "nearest = distances.argmin(2) + size * jnp.arange(shards)[:, None]",
+            "nearest = distances.argmin(2) + size * jnp.arange(num_shards)[:, None]",
             "nearest = distances.argmin(2)",
             "with several devices all negatives are the first device's",
         ),
         (
-            "(chosen % size).reshape(shards, size)",
-            "jnp.minimum(chosen, size - 1).reshape(shards, size)",
+            "(chosen % size).reshape(num_shards, size)",
+            "jnp.minimum(chosen, size - 1).reshape(num_shards, size)",
             "with several devices the wrong images are mixed in",
         ),
         (
@@ -78,8 +78,8 @@ MUTANTS = [
             "of blocks that tie, the last ones go",
         ),
         (
-            "rows, columns = h // block[0], w // block[1]\n    return heat",
-            "rows, columns = h // block[1], w // block[0]\n    return heat",
+            "rows, columns = h // block[0], w // block[1]\n    return cam",
+            "rows, columns = h // block[1], w // block[0]\n    return cam",
             "blocks of the wrong shape",
         ),
         (
@@ -90,40 +90,40 @@ MUTANTS = [
     ),
     *of("mixing/grad_cam.py", "mixing/test_grad_cam.py")(
         (
-            "return jax.lax.stop_gradient(jax.nn.relu(heat))",
-            "return jax.nn.relu(heat)",
-            "gradients of the mask's heat in the losses",
+            "return jax.lax.stop_gradient(jax.nn.relu(cam))",
+            "return jax.nn.relu(cam)",
+            "gradients of the mask's cam in the losses",
         ),
         (
-            "jax.nn.relu(heat)",
-            "jnp.abs(heat)",
+            "jax.nn.relu(cam)",
+            "jnp.abs(cam)",
             "evidence against an identity counts as evidence for it",
         ),
         (
             "gradient.astype(wide).mean((1, 2))",
             "gradient.astype(wide).sum((1, 2))",
-            "heat of another size than the paper's",
+            "cam of another size than the paper's",
         ),
         (
             "wide = jnp.promote_types(feature_map.dtype, jnp.float32)",
             "wide = feature_map.dtype",
-            "heat in bfloat16, whose blocks tie",
+            "cam in bfloat16, whose blocks tie",
         ),
         (
             "jax.nn.one_hot(labels, logits.shape[1], dtype=logits.dtype)",
             "jax.nn.softmax(logits)",
-            "heat of the predicted identity, not the true one",
+            "cam of the predicted identity, not the true one",
         ),
     ),
     *of("mixing/replace.py", "mixing/test_replace.py")(
         (
-            "negatives = draws.negatives[stage - 2]",
-            "negatives = draws.negatives[0]",
+            "negatives = sample.negatives[stage - 2]",
+            "negatives = sample.negatives[0]",
             "stage III mixes in stage II's images",
         ),
         (
-            "draws.scores[stage - 2]",
-            "draws.scores[0]",
+            "sample.scores[stage - 2]",
+            "sample.scores[0]",
             "random blocks are the same in both stages",
         ),
         (
@@ -137,8 +137,8 @@ MUTANTS = [
             "easy mix looks for weak blocks in the anchor",
         ),
         (
-            "return jnp.where(keep[..., None], base, 0), keep",
-            "return jnp.where(keep[..., None], base, base.mean()), keep",
+            "return jnp.where(mask[..., None], base, 0), mask",
+            "return jnp.where(mask[..., None], base, base.mean()), mask",
             "CutOut fills with the mean",
         ),
         (
@@ -176,8 +176,8 @@ MUTANTS = [
             "CutMix pastes a row more than labels count",
         ),
         (
-            "cells = ~keep_mask(heat, block, top_k)[partners]",
-            "cells = ~keep_mask(heat, block, top_k)",
+            "cells = ~block_mask(cam, block, top_k)[partners]",
+            "cells = ~block_mask(cam, block, top_k)",
             "A-CutMix pastes what is salient in the image itself",
         ),
         (
@@ -196,20 +196,20 @@ MUTANTS = [
             "A-CutMix's saliency by the largest channel",
         ),
     ),
-    *of("mixing/draws.py", "mixing/test_draws.py")(
+    *of("mixing/sample.py", "mixing/test_draws.py")(
         (
-            "draw_negatives(keys[1], labels, shards)",
-            "draw_negatives(keys[0], labels, shards)",
+            "sample_negatives(key, labels, num_shards) for key in keys",
+            "sample_negatives(keys[0], labels, num_shards) for key in keys",
             "both stages mix in the same images",
         ),
         (
-            "draw_negatives(keys[0], labels, shards), draw_negatives(keys[1], labels, shards)",
-            "draw_negatives(keys[0], labels), draw_negatives(keys[1], labels)",
+            "sample_negatives(key, labels, num_shards) for key in keys",
+            "sample_negatives(key, labels) for key in keys",
             "with several devices negatives that lie on others",
         ),
         (
-            "draw_corner(spare, config.data.image_size, config.method.drop_height)",
-            "draw_corner(spare, config.data.image_size, 0.33)",
+            "sample_drop_row(spare, config.data.image_size, config.method.drop_height)",
+            "sample_drop_row(spare, config.data.image_size, 0.33)",
             "method.drop_height half ignored",
         ),
         (
@@ -218,8 +218,8 @@ MUTANTS = [
             "CutMix pastes the same partner in every step",
         ),
         (
-            "draw_box(spare, config.data.image_size)",
-            "draw_box(jax.random.key(0), config.data.image_size)",
+            "sample_box(spare, config.data.image_size)",
+            "sample_box(jax.random.key(0), config.data.image_size)",
             "CutMix's box is the same in every step",
         ),
         (

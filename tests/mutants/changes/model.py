@@ -71,12 +71,12 @@ MUTANTS = [
     *of("model/operations.py", "model/test_operations.py")(
         (
             "    mean, variance = batch_moments(x)\n"
-            "    return normalise(x, mean, variance, scale, bias, eps), mean, variance\n\n\n"
-            "def normalise(",
+            "    return normalize(x, mean, variance, scale, bias, eps), mean, variance\n\n\n"
+            "def normalize(",
             "    mean, variance = batch_moments(x)\n"
             "    variance = variance * (x.size / (x.size - x.shape[-1]))\n"
-            "    return normalise(x, mean, variance, scale, bias, eps), mean, variance\n\n\n"
-            "def normalise(",
+            "    return normalize(x, mean, variance, scale, bias, eps), mean, variance\n\n\n"
+            "def normalize(",
             "statistics wrong on GPU and TPU alone",
         ),
         (
@@ -185,18 +185,18 @@ MUTANTS = [
     ),
     *of("model/pmm.py", "training/test_forward.py", "training/test_methods_step.py")(
         (
-            "if config.method.cumulative and number > 2 else part_map",
-            "if not config.method.cumulative and number > 2 else part_map",
+            "if method.cumulative and number > 2 else part_map",
+            "if not method.cumulative and number > 2 else part_map",
             "method.cumulative the other way round",
         ),
         (
-            'heats.append(heat_of(f"stage{number - 1}", inputs[-1]))',
-            'heats.append(heat_of("stage1", inputs[0]))',
+            'cams.append(cam_of(f"stage{number - 1}", inputs[-1]))',
+            'cams.append(cam_of("stage1", inputs[0]))',
             "stage III looks where stage I looked",
         ),
         (
-            "nearest_negatives(stages[-1][0], labels, shards)",
-            "nearest_negatives(stages[0][0], labels, shards)",
+            "nearest_negatives(stages[-1][0], labels, num_shards)",
+            "nearest_negatives(stages[0][0], labels, num_shards)",
             "the hardest negative by stage I's embedding in both stages",
         ),
         (
@@ -216,26 +216,26 @@ MUTANTS = [
             "training/test_methods_step.py",
         ),
         (
-            "batch_drop(part_map, draws.corner, config.method.drop_height)",
-            "batch_drop(part_map, draws.corner, 0.33)",
+            "batch_drop(part_map, sample.corner, method.drop_height)",
+            "batch_drop(part_map, sample.corner, 0.33)",
             "method.drop_height half ignored",
         ),
         (
-            "return network.parts[name].apply(variables, x, False)",
-            'return network.parts[name].apply(variables, x, True, mutable=["batch_stats"])[0]',
+            "return network.modules[name].apply(variables, x, False)",
+            'return network.modules[name].apply(variables, x, True, mutable=["batch_stats"])[0]',
             "at test time an embedding depends on the other images of its batch",
         ),
         (
             "return grad_cam(score, feature_map, labels)",
             "return grad_cam(score, feature_map, jnp.roll(labels, 1))",
-            "heat of another image's identity",
+            "cam of another image's identity",
         ),
     ),
     *of("model/explain.py", "model/test_explain.py")(
         (
-            "heats = jnp.stack(maps, axis=1)\n    return heats[:count], heats[count:]",
-            "heats = jnp.stack(maps, axis=1)\n    return heats[count:], heats[:count]",
-            "a pair's heat maps swapped",
+            "cams = jnp.stack(maps, axis=1)\n    return cams[:count], cams[count:]",
+            "cams = jnp.stack(maps, axis=1)\n    return cams[count:], cams[:count]",
+            "a pair's cam maps swapped",
         ),
         (
             ".sum(0).argmax(1)",

@@ -83,7 +83,7 @@ MUTANTS = [
         ),
         ("lambda x: x.ndim > 1, tree", "lambda x: x.ndim > 0, tree", "AdamW decays biases, too"),
     ),
-    *of("training/step.py", "training/test_step.py", "training/test_average.py")(
+    *of("training/train_step.py", "training/test_train_step.py", "training/test_average.py")(
         (
             "per_device > config.data.images_per_identity",
             "per_device >= config.data.images_per_identity",
@@ -103,49 +103,43 @@ MUTANTS = [
             "training/test_shards.py",
         ),
         (
-            "images, draws = draw(config, root, state.step, images, labels, shards)",
-            "images, draws = draw(config, root, state.step, images, labels)",
-            "negatives drawn from the batch, looked up in the shard",
-            "training/test_devices.py::test_negatives_of_the_own_shard_are_of_other_identities",
-        ),
-        (
-            "jax.random.split(jax.random.fold_in(root, step), 3)",
-            "jax.random.split(root, 3)",
-            "every step draws the same",
-        ),
-        (
-            "draw_mixing(config, keys[1:], labels, shards)",
-            "draw_mixing(config, keys[:2], labels, shards)",
+            "sample_mixing(task.config, keys[1:], labels, task.num_shards)",
+            "sample_mixing(task.config, keys[:2], labels, task.num_shards)",
             "augmentation and negatives share a key",
         ),
         (
-            "root = jax.random.key(config.train.seed)",
-            "root = jax.random.key(0)",
-            "runs of several seeds share augmentation and negatives",
-            "training/test_seeds.py",
-        ),
-        (
-            "return augment(keys[0], images, config.data), draws",
-            "return augment(jax.random.fold_in(jax.random.key(0), step), images, config.data), "
-            "draws",
+            "augment(keys[0], images, task.config.data)",
+            "augment(jax.random.key(0), images, task.config.data)",
             "the seed ignored for augmentation alone",
             "training/test_seeds.py",
         ),
         (
-            "draws = draw_mixing(config, keys[1:], labels, shards)",
-            "draws = draw_mixing(config, jax.random.split(jax.random.fold_in("
-            "jax.random.key(0), step)), labels, shards)",
+            "sample_mixing(task.config, keys[1:], labels, task.num_shards)",
+            "sample_mixing(task.config, jax.random.split(jax.random.key(0)), labels, "
+            "task.num_shards)",
             "the seed ignored for negatives alone",
             "training/test_seeds.py",
         ),
         (
-            "stage_losses(outputs, target, config.method.label_smoothing)",
-            "stage_losses(outputs, target, 0.1)",
-            "method.label_smoothing ignored",
-            "training/test_step.py::test_the_configs_smoothing_is_the_losses",
+            "sample_mixing(task.config, keys[1:], labels, task.num_shards)",
+            "sample_mixing(task.config, keys[1:], labels)",
+            "negatives sampled from the batch, looked up in the shard",
+            "training/test_devices.py::test_negatives_of_the_own_shard_are_of_other_identities",
         ),
         (
-            "batch_hard_triplet(e, target.main)",
+            "learning_rate(config.optim, config.train.epochs, steps_per_epoch)",
+            "learning_rate(config.optim, config.train.epochs, 1)",
+            "the rate falls after steps, not epochs",
+            RESUME,
+        ),
+        (
+            "compute_losses(outputs, target, config.method.label_smoothing)",
+            "compute_losses(outputs, target, 0.1)",
+            "method.label_smoothing ignored",
+            "training/test_train_step.py::test_the_configs_smoothing_is_the_losses",
+        ),
+        (
+            "batch_hard_triplet(e, target.dominant_labels)",
             "batch_hard_triplet(e, target.labels)",
             "CutMix's triplet by the smaller area",
             "training/test_methods_step.py",
@@ -156,150 +150,153 @@ MUTANTS = [
             "gradients a sixth as large",
         ),
         (
-            "(outputs.logits[0].argmax(1) == target.main).mean()",
-            "(outputs.logits[-1].argmax(1) == target.main).mean()",
+            "(outputs.logits[0].argmax(1) == target.dominant_labels).mean()",
+            "(outputs.logits[-1].argmax(1) == target.dominant_labels).mean()",
             "the logged accuracy is stage III's",
         ),
         (
-            "jnp.minimum(average_decay, (1 + state.step) / (10 + state.step))",
-            "average_decay",
-            "the average starts from random weights",
-        ),
-        (
-            "optax.incremental_update(params, average, 1 - keep)",
-            "optax.incremental_update(params, average, keep)",
-            "the average forgets at once",
-        ),
-        (
-            "optax.incremental_update(params, average, 1 - keep)",
-            "optax.incremental_update(state.params, average, 1 - keep)",
-            "the average is a step behind",
-        ),
-        (
-            "decay = config.optim.average_decay\n",
-            "decay = 0.999\n",
+            "ema_decay = task.config.optim.average_decay\n",
+            "ema_decay = 0.999\n",
             "optim.average_decay ignored",
         ),
+    ),
+    *of("training/compile_step.py", "training/test_train_step.py")(
         (
-            "transform.update(gradient, state.optimizer, state.params)",
-            "transform.update(gradient, transform.init(state.params), state.params)",
-            "Adam without memory",
+            "jax.random.fold_in(seed_key, state.step)",
+            "seed_key",
+            "every step samples the same",
         ),
         (
-            "donate_argnums=0, out_shardings=after)",
-            "out_shardings=after)",
+            "jax.random.key(task.config.train.seed)",
+            "jax.random.key(0)",
+            "runs of several seeds share augmentation and negatives",
+            "training/test_seeds.py",
+        ),
+        (
+            "donate_argnums=0, ",
+            "",
             "twice the memory",
-            "training/test_step.py::test_the_old_states_memory_is_the_new_ones",
-        ),
-        (
-            "run = one if length == 1 else several",
-            "run = one",
-            "several steps a call don't work",
-            "training/test_feed.py",
+            "training/test_train_step.py::test_the_old_states_memory_is_the_new_ones",
         ),
     ),
     *of("training/target.py", "training/test_methods_step.py")(
         (
-            "return self.share * own + (1 - self.share) * other",
-            "return (1 - self.share) * own + self.share * other",
+            "return self.lam * own + (1 - self.lam) * other",
+            "return (1 - self.lam) * own + self.lam * other",
             "mixed labels swapped",
         ),
         (
-            "return mixed, Target(labels, labels[draws.partners], share)",
-            "return mixed, Target(labels, labels, share)",
+            "Target(labels, labels[sample.partners], lam)",
+            "Target(labels, labels, lam)",
             "mixed labels ignored",
         ),
         (
-            "jnp.where(self.share >= 0.5, self.labels, self.others)",
-            "jnp.where(self.share > 0.5, self.labels, self.others)",
+            "jnp.where(self.lam >= 0.5, self.labels, self.mixed_labels)",
+            "jnp.where(self.lam > 0.5, self.labels, self.mixed_labels)",
             "at half and half the triplet goes by the other identity",
         ),
         (
-            "attentive_cutmix(images, heat, draws.partners, method.block, method.top_k)",
-            "attentive_cutmix(images, heat, draws.partners, method.block, 3)",
+            "cam, sample.partners, method.block, method.top_k",
+            "cam, sample.partners, method.block, 3",
             "A-CutMix ignores method.top_k",
         ),
         (
-            "cutmix(images, draws.box, draws.partners)",
-            "cutmix(images, draws.box, jnp.roll(draws.partners, 1))",
+            "cutmix(batch.images, sample.box, sample.partners)",
+            "cutmix(batch.images, sample.box, jnp.roll(sample.partners, 1))",
             "CutMix's labels are of other images",
         ),
     ),
     *of("training/state.py", "training/test_average.py")(
         (
-            "return self.params if self.average is None else self.average",
+            "return self.params if self.ema_params is None else self.ema_params",
             "return self.params",
             "the average is kept and never tested",
         ),
         (
-            "jax.tree.map(jnp.copy, params) if averaged else None",
-            "jax.tree.map(jnp.zeros_like, params) if averaged else None",
+            "jax.tree.map(jnp.copy, params) if ema else None",
+            "jax.tree.map(jnp.zeros_like, params) if ema else None",
             "the average starts from 0",
         ),
-    ),
-    *of("training/loop.py", RESUME)(
         (
-            "evaluate(embed_images, config, state.tested, state.stats, display)\n"
-            "            result",
-            "evaluate(embed_images, config, state.params, state.stats, display)\n"
-            "            result",
+            "jnp.minimum(ema_decay, (1 + self.step) / (10 + self.step))",
+            "ema_decay",
+            "the average starts from random weights",
+        ),
+        (
+            "optax.incremental_update(params, ema_params, 1 - decay)",
+            "optax.incremental_update(params, ema_params, decay)",
+            "the average forgets at once",
+        ),
+        (
+            "optax.incremental_update(params, ema_params, 1 - decay)",
+            "optax.incremental_update(self.params, ema_params, 1 - decay)",
+            "the average is a step behind",
+        ),
+        (
+            "tx.update(grads, self.opt_state, self.params)",
+            "tx.update(grads, tx.init(self.params), self.params)",
+            "Adam without memory",
+            RESUME,
+        ),
+    ),
+    *of("training/hooks.py", RESUME)(
+        (
+            "run.config, state.eval_params, state.batch_stats",
+            "run.config, state.params, state.batch_stats",
             "logged mAP and `best` belong to other weights than the tested ones",
             "training/test_average.py",
         ),
         (
-            "rate = float(schedule(np.int32(number - 1)))",
-            "rate = float(schedule(np.int32(number)))",
+            "rates(np.int32(number - 1))",
+            "rates(np.int32(number))",
             "the logged rate is the next step's",
         ),
         (
-            "initialise(network, config.train.seed, config.model.zero_last_scale)",
-            "initialise(network, config.train.seed)",
-            "model.zero_last_scale ignored",
+            "make_embed(network, run.config.evaluate.flip_average, mesh)",
+            "make_embed(network, False, mesh)",
+            "evaluate.flip_average ignored in training",
             "training/test_start.py",
         ),
+    ),
+    *of("training/initial.py", "training/test_start.py")(
         (
-            "initialise(network, config.train.seed, config.model.zero_last_scale)",
-            "initialise(network, 0, config.model.zero_last_scale)",
+            "init_params(task.network, config.train.seed, config.model.zero_last_scale)",
+            "init_params(task.network, config.train.seed)",
+            "model.zero_last_scale ignored",
+        ),
+        (
+            "init_params(task.network, config.train.seed, config.model.zero_last_scale)",
+            "init_params(task.network, 0, config.model.zero_last_scale)",
             "all seeds start from the same weights",
             "training/test_seeds.py",
         ),
         (
-            "state_sharding(mesh, state, config.optim.shard_moments)",
-            "state_sharding(mesh, state, False)",
-            "optim.shard_moments ignored",
-            "training/test_start.py",
-        ),
-        (
-            "        config.train.seed,\n    )\n    return split, sampler",
-            "        0,\n    )\n    return split, sampler",
-            "all seeds see the same batches",
-            "training/test_seeds.py",
-        ),
-        (
-            "new_state(params, stats, transform, config.optim.average_decay > 0)",
-            "new_state(params, stats, transform)",
+            "ema=config.optim.average_decay > 0",
+            "ema=False",
             "optim.average_decay ignored",
             "training/test_average.py",
-        ),
-        (
-            "learning_rate(config.optim, config.train.epochs, sampler.steps_per_epoch)",
-            "learning_rate(config.optim, config.train.epochs, 1)",
-            "the rate falls after steps, not epochs",
-        ),
-        (
-            "make_embed(network, config.evaluate.flip_average, mesh)",
-            "make_embed(network, False, mesh)",
-            "evaluate.flip_average ignored in training",
-            "training/test_start.py",
         ),
         (
             'config.method.name == "a_cutmix" and config.method.guide != "own"',
             "False",
             "method.guide ignored",
-            "training/test_start.py",
         ),
     ),
-    *of("training/calendar.py", "training/test_calendar.py")(
+    *of("training/resume.py", "training/test_start.py")(
+        (
+            "state_sharding(mesh, state, task.config.optim.shard_moments)",
+            "state_sharding(mesh, state, False)",
+            "optim.shard_moments ignored",
+        ),
+    ),
+    *of("training/setup.py", "training/test_seeds.py")(
+        (
+            "        config.train.seed,\n    )\n    return split, sampler",
+            "        0,\n    )\n    return split, sampler",
+            "all seeds see the same batches",
+        ),
+    ),
+    *of("training/schedule.py", "training/test_schedule.py")(
         (
             "return (number - 1) // self.steps_per_epoch + 1",
             "return number // self.steps_per_epoch + 1",
@@ -316,7 +313,7 @@ MUTANTS = [
             "the last epoch isn't evaluated",
         ),
         (
-            "or self.evaluates(number)",
+            "or self.should_eval(number)",
             "or False",
             "figures without a checkpoint",
         ),
@@ -326,15 +323,15 @@ MUTANTS = [
             "lines of too many steps",
         ),
     ),
-    *of("training/feed.py", "training/test_feed.py")(
+    *of("training/loader.py", "training/test_loader.py")(
         (
-            "numbers = calendar.chunk(number, self.length)",
-            "numbers = calendar.chunk(number, 1)",
+            "schedule.steps_at_once(number, self.length)",
+            "schedule.steps_at_once(number, 1)",
             "several steps a call fall back to one",
         ),
         (
-            "self._batches(range(done, calendar.steps))",
-            "self._batches(range(calendar.steps))",
+            "self._host_batches(range(done, schedule.steps))",
+            "self._host_batches(range(schedule.steps))",
             "a resumed run sees its first batches again",
         ),
         (
@@ -358,7 +355,7 @@ MUTANTS = [
             "data.device_gib ignored",
         ),
     ),
-    *of("training/window.py", "training/test_window.py")(
+    *of("training/accumulator.py", "training/test_accumulator.py")(
         (
             "float(np.mean(values))",
             "float(values[-1])",
@@ -415,8 +412,8 @@ MUTANTS = [
             RESUME,
         ),
         (
-            "restore_run(workdir, config.evaluate.checkpoint, display.say)",
-            'restore_run(workdir, "latest", display.say)',
+            "restore_run(workdir, config.evaluate.checkpoint, display.info)",
+            'restore_run(workdir, "latest", display.info)',
             "evaluate.checkpoint ignored",
             RESUME,
         ),

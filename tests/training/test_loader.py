@@ -10,18 +10,18 @@ import pytest
 
 from pmm_jax.config import Config
 from pmm_jax.data.prepare import prepare
-from pmm_jax.training import loop
-from pmm_jax.training.schedule import RunSchedule
+from pmm_jax.training import compile_step, loop
 from pmm_jax.training.display import Display
 from pmm_jax.training.loader import MultiStepBatch, TrainLoader
 from pmm_jax.training.run_log import read_metrics
+from pmm_jax.training.schedule import RunSchedule
+from pmm_jax.training.setup import training_data
 from pmm_jax.training.sharding import data_mesh
-from pmm_jax.training.step import make_step
 
 
 def feed_of(config: Config) -> tuple[TrainLoader, RunSchedule]:
     prepare(config.data)
-    split, sampler = loop.training_data(config)
+    split, sampler = training_data(config)
     feed = TrainLoader(config, split, sampler, data_mesh(sampler.batch_size), Display(quiet=True))
     return feed, RunSchedule(config.train, sampler.steps_per_epoch)
 
@@ -45,10 +45,10 @@ def images_and_labels(chunk: MultiStepBatch) -> tuple[np.ndarray, np.ndarray]:
 def test_a_call_of_two_steps_has_their_batches(tiny: Config, device_gib: float) -> None:
     one, calendar = feed_of(in_calls_of(tiny, 1))
     two, _ = feed_of(in_calls_of(tiny, 2, device_gib))
-    assert not one.resident
-    assert two.resident == (device_gib > 0)
-    singles = [images_and_labels(chunk) for chunk in one.chunks(calendar, 0)]
-    (together,) = two.chunks(calendar, 0)
+    assert not one.on_device
+    assert two.on_device == (device_gib > 0)
+    singles = [images_and_labels(chunk) for chunk in one.batches(calendar, 0)]
+    (together,) = two.batches(calendar, 0)
     assert together.steps == range(1, 3)
     for found, expected in zip(
         images_and_labels(together), zip(*singles, strict=True), strict=True
@@ -60,7 +60,7 @@ def test_a_call_of_two_steps_has_their_batches(tiny: Config, device_gib: float) 
 @pytest.mark.parametrize("device_gib", [4.0, 0.0])
 def test_the_examples_are_of_the_inputs_kind(tiny: Config, steps: int, device_gib: float) -> None:
     feed, calendar = feed_of(in_calls_of(tiny, steps, device_gib))
-    inputs = next(feed.chunks(calendar, 0)).inputs
+    inputs = next(feed.batches(calendar, 0)).inputs
     for array, example in zip(inputs, feed.example(steps), strict=True):
         assert (array.shape, array.dtype) == (example.shape, example.dtype)
         assert array.sharding.is_equivalent_to(example.sharding, array.ndim)
@@ -92,15 +92,15 @@ def test_accelerators_get_several_steps_a_call_and_all_images(
     config = in_calls_of(tiny, wanted, device_gib)
     config = replace(config, train=replace(config.train, log_every=log_every))
     prepare(config.data)
-    split, sampler = loop.training_data(config)
+    split, sampler = training_data(config)
     feed = TrainLoader(config, split, sampler, data_mesh(sampler.batch_size), Display(quiet=True))
-    assert (feed.length, feed.resident) == (length, resident)
+    assert (feed.length, feed.on_device) == (length, resident)
 
 
 def test_after_a_checkpoint_the_feed_goes_on(tiny: Config) -> None:
     feed, calendar = feed_of(replace(tiny, train=replace(tiny.train, log_every=2)))
-    whole = [images_and_labels(chunk) for chunk in feed.chunks(calendar, 0)]
-    rest = [images_and_labels(chunk) for chunk in feed.chunks(calendar, 4)]
+    whole = [images_and_labels(chunk) for chunk in feed.batches(calendar, 0)]
+    rest = [images_and_labels(chunk) for chunk in feed.batches(calendar, 4)]
     assert len(whole) == 6
     for found, expected in zip(rest, whole[4:], strict=True):
         np.testing.assert_array_equal(found[0], expected[0])
@@ -110,8 +110,10 @@ def metrics_and_calls_of(config: Config, workdir: Path) -> tuple[dict[str, Any],
     """The first line of a run, and the steps of each call."""
     calls: list[int] = []
 
+    plain = compile_step.compile_step
+
     def counting(*arguments: Any) -> Any:
-        step = make_step(*arguments)
+        step = plain(*arguments)
 
         def run(*inputs: Any) -> Any:
             state, metrics = step(*inputs)
@@ -121,7 +123,7 @@ def metrics_and_calls_of(config: Config, workdir: Path) -> tuple[dict[str, Any],
         return run
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "make_step", counting)
+        patch.setattr(compile_step, "compile_step", counting)
         loop.train(config, workdir)
     return read_metrics(workdir)[0], calls
 

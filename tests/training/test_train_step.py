@@ -12,14 +12,15 @@ from flax.traverse_util import flatten_dict
 
 from pmm_jax.config import Config
 from pmm_jax.data.augment import augment
-from pmm_jax.mixing import MixingSample, sample_negatives
+from pmm_jax.mixing import MixingSample, TrainBatch, sample_negatives
 from pmm_jax.model.initial import init_params
-from pmm_jax.model.pmm import Network, StageOutputs, create_model, train_forward
-from pmm_jax.training import step as step_module
-from pmm_jax.training.optimizer import make_optimizer, learning_rate
-from pmm_jax.training.sharding import data_mesh, shard_pytree, split_batch, replicated
-from pmm_jax.training.state import TrainState, new_state
-from pmm_jax.training.step import Step, loss_and_gradient, make_step
+from pmm_jax.model.pmm import StageOutputs, create_model, train_forward
+from pmm_jax.training import train_step as step_module
+from pmm_jax.training.compile_step import CompiledStep, compile_step
+from pmm_jax.training.optimizer import learning_rate, make_optimizer
+from pmm_jax.training.sharding import data_mesh, replicated, shard_pytree, split_batch
+from pmm_jax.training.state import TrainState
+from pmm_jax.training.train_step import TrainTask, compute_gradients
 from tests.training.naive_forward import (
     IDS,
     LABELS,
@@ -28,23 +29,25 @@ from tests.training.naive_forward import (
 )
 
 
-def prepare(config: Config) -> tuple[Network, optax.GradientTransformation, TrainState]:
+def prepare(config: Config) -> tuple[TrainTask, TrainState]:
     network = create_model(config, IDS)
-    transform = make_optimizer(config.optim, learning_rate(config.optim, config.train.epochs, 2))
-    state = new_state(*init_params(network, config.train.seed), transform)
-    return network, transform, shard_pytree(state, replicated(data_mesh(N)))
+    tx = make_optimizer(config.optim, learning_rate(config.optim, config.train.epochs, 2))
+    state = TrainState.create(*init_params(network, config.train.seed), tx)
+    return TrainTask(network, config, tx), shard_pytree(state, replicated(data_mesh(N)))
 
 
 @pytest.fixture(scope="module")
-def step(tiny: Config) -> Step:
-    network, transform, state = prepare(tiny)
+def step(tiny: Config) -> CompiledStep:
+    task, state = prepare(tiny)
     batch = (split_batch(data_mesh(N), array, N) for array in (images(), LABELS))
-    return make_step(network, tiny, transform, state, tuple(batch))
+    return compile_step(task, state, tuple(batch))
 
 
-def take(step: Step, config: Config, seeds: list[int], start: int = 0) -> tuple[Any, list[Any]]:
+def take(
+    step: CompiledStep, config: Config, seeds: list[int], start: int = 0
+) -> tuple[Any, list[Any]]:
     """Steps from a fresh state whose counter stands at `start`, one for each seed of images."""
-    _, _, state = prepare(config)
+    _, state = prepare(config)
     state = replace(state, step=shard_pytree(jnp.int32(start), replicated(data_mesh(N))))
     metrics = []
     for seed in seeds:
@@ -54,7 +57,7 @@ def take(step: Step, config: Config, seeds: list[int], start: int = 0) -> tuple[
     return jax.device_get(state), metrics
 
 
-def test_the_loss_is_the_sum_of_six(step: Step, tiny: Config) -> None:
+def test_the_loss_is_the_sum_of_six(step: CompiledStep, tiny: Config) -> None:
     _, (metrics,) = take(step, tiny, [0])
     six = [metrics[f"{kind}{i}"] for kind in ("triplet", "cross_entropy") for i in (1, 2, 3)]
     assert set(metrics) == {"loss", "accuracy"} | {
@@ -84,9 +87,9 @@ def naive_cross_entropy(logits: np.ndarray, smoothing: float = 0.1) -> float:
     return total / N
 
 
-def test_losses_of_the_step_follow_from_seed_and_step(step: Step, tiny: Config) -> None:
+def test_losses_of_the_step_follow_from_seed_and_step(step: CompiledStep, tiny: Config) -> None:
     _, (metrics,) = take(step, tiny, [0], start=5)
-    network, _, state = prepare(tiny)
+    task, state = prepare(tiny)
     # The documented rule: everything random comes from fold_in(seed, step).
     keys = jax.random.split(jax.random.fold_in(jax.random.key(tiny.train.seed), 5), 3)
     labels = jnp.asarray(LABELS)
@@ -94,10 +97,12 @@ def test_losses_of_the_step_follow_from_seed_and_step(step: Step, tiny: Config) 
     pixels = augment(keys[0], jnp.asarray(images()), tiny.data)
     outputs = jax.device_get(
         jax.jit(
-            lambda params, stats: vars(
-                train_forward(network, tiny, params, stats, pixels, labels, draws)[0]
+            lambda variables: vars(
+                train_forward(
+                    task.network, tiny.method, variables, TrainBatch(pixels, labels, draws)
+                )[0]
             )
-        )(state.params, state.batch_stats)
+        )(state.variables)
     )
     for i in (1, 2, 3):
         triplet = naive_triplet(outputs["embeddings"][i - 1])
@@ -117,17 +122,17 @@ def test_the_configs_smoothing_is_the_losses(
     outputs = StageOutputs(tuple(map(jnp.asarray, embeddings)), tuple(map(jnp.asarray, logits)))
     monkeypatch.setattr(step_module, "train_forward", lambda *_: (outputs, {}))
     config = replace(tiny, method=replace(tiny.method, label_smoothing=smoothing))
-    network, labels = create_model(config, IDS), jnp.asarray(LABELS)
-    metrics, *_ = loss_and_gradient(
-        network, config, {"w": jnp.ones(())}, {}, jnp.zeros(()), labels, MixingSample()
-    )
+    task = TrainTask(create_model(config, IDS), config, optax.identity())
+    state = TrainState.create({"w": jnp.ones(())}, {}, task.tx)
+    batch = TrainBatch(jnp.zeros(()), jnp.asarray(LABELS))
+    _, _, metrics, _ = compute_gradients(task, state, batch)
     for i in (0, 1):
         expected = naive_cross_entropy(logits[i], smoothing)
         np.testing.assert_allclose(metrics[f"cross_entropy{i + 1}"], expected, rtol=1e-5)
     assert metrics["accuracy"] == pytest.approx((logits[0].argmax(1) == LABELS).mean())
 
 
-def test_the_same_steps_twice_are_the_same_bit_for_bit(step: Step, tiny: Config) -> None:
+def test_the_same_steps_twice_are_the_same_bit_for_bit(step: CompiledStep, tiny: Config) -> None:
     first, first_metrics = take(step, tiny, [0, 1, 2])
     again, again_metrics = take(step, tiny, [0, 1, 2])
     jax.tree.map(np.testing.assert_array_equal, first, again)
@@ -135,8 +140,8 @@ def test_the_same_steps_twice_are_the_same_bit_for_bit(step: Step, tiny: Config)
     assert int(first.step) == 3
 
 
-def test_the_old_states_memory_is_the_new_ones(step: Step, tiny: Config) -> None:
-    _, _, state = prepare(tiny)
+def test_the_old_states_memory_is_the_new_ones(step: CompiledStep, tiny: Config) -> None:
+    _, state = prepare(tiny)
     batch = (split_batch(data_mesh(N), array, N) for array in (images(), LABELS))
     after, _ = step(state, *batch)
     for old, new in zip(jax.tree.leaves(state), jax.tree.leaves(after), strict=True):
@@ -144,18 +149,18 @@ def test_the_old_states_memory_is_the_new_ones(step: Step, tiny: Config) -> None
         assert not new.is_deleted()
 
 
-def test_every_parameter_and_statistic_moves(step: Step, tiny: Config) -> None:
-    _, _, state = prepare(tiny)
+def test_every_parameter_and_statistic_moves(step: CompiledStep, tiny: Config) -> None:
+    _, state = prepare(tiny)
     before = jax.device_get(state)
     after, _ = take(step, tiny, [0])
-    for tree in ("params", "stats"):
+    for tree in ("params", "batch_stats"):
         old = flatten_dict(getattr(before, tree), sep="/")
         for name, value in flatten_dict(getattr(after, tree), sep="/").items():
             assert (value != old[name]).any(), name
             assert np.isfinite(value).all(), name
 
 
-def test_the_step_number_decides_the_randomness(step: Step, tiny: Config) -> None:
+def test_the_step_number_decides_the_randomness(step: CompiledStep, tiny: Config) -> None:
     _, (first,) = take(step, tiny, [0], start=0)
     _, (later,) = take(step, tiny, [0], start=1)
     assert first["cross_entropy1"] != later["cross_entropy1"]  # another augmentation

@@ -26,11 +26,11 @@ def test_calls_of_several_steps_end_where_a_line_is_due() -> None:
     days = calendar(epochs=2, steps=23, log=10)
     number, calls = 1, []
     while number <= days.steps:
-        calls.append(days.chunk(number, 10))
+        calls.append(days.steps_at_once(number, 10))
         number = calls[-1].stop
     assert [len(call) for call in calls] == 2 * [10, 10, 1, 1, 1]
-    assert [len(days.chunk(n, 1)) for n in range(1, 47)] == 46 * [1]
-    assert {len(days.chunk(n, 5)) for n in range(1, 47)} == {1, 5}
+    assert [len(days.steps_at_once(n, 1)) for n in range(1, 47)] == 46 * [1]
+    assert {len(days.steps_at_once(n, 5)) for n in range(1, 47)} == {1, 5}
 
 
 def test_logs_every_so_often_and_at_each_epochs_end() -> None:
