@@ -1,12 +1,7 @@
 """What a scan of a data set finds: one record an image, and the problems met on the way."""
 
-import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Protocol, TypeVar
-
-from pmm_jax.data.images import read_image
 
 SPLITS = ("train", "query", "gallery")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -42,8 +37,8 @@ EXAMPLES = 3
 
 NOT_AN_IMAGE = "not an image, skipped"
 OTHER_FORMAT = f"in a format that is not read ({', '.join(IMAGE_SUFFIXES)} are), skipped"
-LEAVES_ROOT = "leads out of the data set's folder"
-NOT_UTF8 = "file name is not UTF-8"
+UNKNOWN_CAMERA = -1
+"""What a scan has for a camera that isn't known; `prepare` then numbers such images apart."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +50,8 @@ class Record:
     identity: int
     """Whose image it is, numbered as the data set does."""
     camera: int
-    """Camera number; negative and unique to the image where no camera is known, so that the rule
-    "same identity and same camera removed" removes only the query image itself."""
+    """Camera number. Where no camera is known, `prepare` makes it negative and unique to the image,
+    so that the rule "same identity and same camera removed" removes only the query image itself."""
 
 
 @dataclass(frozen=True)
@@ -94,22 +89,11 @@ class Scan:
 
     def records(self) -> Iterable[Record]:
         """All records, train first."""
-        return (record for _, record in self.labelled())
+        return (record for _, record in self.labeled())
 
-    def labelled(self) -> Iterable[tuple[str, Record]]:
+    def labeled(self) -> Iterable[tuple[str, Record]]:
         """All records with the name of their split, train first."""
         return ((split, record) for split in SPLITS for record in self.splits[split])
-
-
-class HasPath(Protocol):
-    """Anything that stands for an image file."""
-
-    @property
-    def path(self) -> str:
-        """Path relative to the root, or absolute."""
-
-
-Labeled = TypeVar("Labeled", bound=HasPath)
 
 
 def is_image(name: str) -> bool:
@@ -152,74 +136,3 @@ def left_out(problems: list[Problem]) -> str:
     """What a refusal adds on files that the scan left out; empty where there are none."""
     skipped = [problem for problem in problems if not problem.fatal]
     return f" (left out: {summary_of(skipped)})" if skipped else ""
-
-
-class Fence:
-    """Tells whether paths stay inside a folder, symbolic links followed."""
-
-    def __init__(self, root: Path):
-        self._root = os.path.realpath(root)
-        # One lookup a folder, not an image: realpath costs a system call for each path component.
-        self._folders: dict[str, bool] = {}
-
-    def holds(self, path: str) -> bool:
-        """Whether `path`, relative to the root or absolute, lies inside the root."""
-        full = os.path.join(self._root, path)
-        folder = os.path.dirname(full)
-        if folder not in self._folders:
-            self._folders[folder] = self._inside(os.path.realpath(folder))
-        if not self._folders[folder]:
-            return False
-        return not os.path.islink(full) or self._inside(os.path.realpath(full))
-
-    def _inside(self, real: str) -> bool:
-        return real == self._root or real.startswith(self._root.rstrip(os.sep) + os.sep)
-
-
-def fenced(root: Path, records: Iterable[Labeled]) -> tuple[list[Labeled], list[Problem]]:
-    """The records that stay inside the root, and a fatal problem for each that does not.
-
-    A path that no system could open, or that is not UTF-8, is a fatal problem, too.
-    """
-    fence = Fence(root)
-    kept: list[Labeled] = []
-    outside: list[str] = []
-    problems: list[Problem] = []
-    for record in records:
-        path = record.path
-        if not _is_utf8(path):
-            problems.append(Problem(path, NOT_UTF8, fatal=True, hint="rename it, with convmv say"))
-        elif "\0" in path:
-            problems.append(Problem(path, "path holds a NUL character", fatal=True))
-        elif fence.holds(path):
-            kept.append(record)
-        else:
-            outside.append(path)
-    hint = _way_in(root, outside)
-    problems += [Problem(path, LEAVES_ROOT, fatal=True, hint=hint) for path in outside]
-    return kept, problems
-
-
-def _is_utf8(path: str) -> bool:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _way_in(root: Path, paths: list[str]) -> str:
-    """What to do about images outside the root, none of which needs to be copied."""
-    real = os.path.realpath(root)
-    targets = (os.path.realpath(os.path.join(real, path)) for path in paths)
-    common = os.path.commonpath([real, *targets])
-    where = f"in {common}, which holds them all" if common != os.sep else "in a folder above them"
-    return (
-        f"images must lie inside {root}, links followed; point data.root at the folder they really "
-        f"lie in, or list them in a CSV file {where}"
-    )
-
-
-def file_reader(root: Path) -> Callable[[str], bytes]:
-    """Function from a record's path to its encoded image, for images that are files."""
-    return lambda path: read_image(root / path)

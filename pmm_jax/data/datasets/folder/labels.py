@@ -10,9 +10,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from pmm_jax.data.folder.entry import Entry
-from pmm_jax.data.folder.listing import File
-from pmm_jax.data.folder.splits import NAMES, TEST
+from pmm_jax.data.datasets.folder.entry import Entry
+from pmm_jax.data.datasets.folder.listing import File
+from pmm_jax.data.datasets.folder.splits import NAMES, TEST
 from pmm_jax.data.records import Problem
 from pmm_jax.errors import UserError
 

@@ -10,8 +10,8 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
-from pmm_jax.data.folder.entry import Entry
-from pmm_jax.data.folder.listing import File
+from pmm_jax.data.datasets.folder.entry import Entry
+from pmm_jax.data.datasets.folder.listing import File
 from pmm_jax.data.parsing import read_utf8
 from pmm_jax.data.records import Problem
 from pmm_jax.errors import UserError
