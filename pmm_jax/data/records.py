@@ -1,36 +1,19 @@
 """What a scan of a data set finds: one record an image, and the problems met on the way."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 SPLITS = ("train", "query", "gallery")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 """Formats that are read, in capital letters, too."""
-_OTHER_FORMATS = (
-    ".tif",
-    ".tiff",
-    ".gif",
-    ".heic",
-    ".heif",
-    ".avif",
-    ".jp2",
-    ".jxl",
-    ".ppm",
-    ".pgm",
-)
+_OTHER_FORMATS = re.compile(r"\.(tiff?|gif|hei[cf]|avif|jp2|jxl|p[pg]m)\Z", re.IGNORECASE)
 
-_CLUTTER = {
-    "__macosx",
-    "@eadir",
-    "@recycle",
-    "@tmp",
-    "#recycle",
-    "#snapshot",
-    "$recycle.bin",
-    "lost+found",
-    "system volume information",
-    "thumbnails",
-}
+_CLUTTER = re.compile(
+    r"\..*|__macosx|@(eadir|recycle|tmp)|#(recycle|snapshot)|\$recycle\.bin|lost\+found|thumbnails"
+    r"|system volume information",
+    re.IGNORECASE,
+)
 
 EXAMPLES = 3
 """Files of one kind that a message names."""
@@ -48,7 +31,7 @@ class Record:
     path: str
     """Path relative to the root, with forward slashes; for cuhk-03.mat, the image's name in it."""
     identity: int
-    """Whose image it is, numbered as the data set does."""
+    """Identity on the image, numbered as the data set does."""
     camera: int
     """Camera number. Where no camera is known, `prepare` makes it negative and unique to the image,
     so that the rule "same identity and same camera removed" removes only the query image itself."""
@@ -56,7 +39,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Problem:
-    """A file that was left out, is odd, or can't be used."""
+    """A file that was left out, is unusual, or can't be used."""
 
     path: str
     """File or list line, relative to the root."""
@@ -103,21 +86,21 @@ def is_image(name: str) -> bool:
 
 def not_read(path: str) -> Problem:
     """The note on a file that `is_image` refuses."""
-    if path.lower().endswith(_OTHER_FORMATS) and not path.rpartition("/")[2].startswith("."):
+    if _OTHER_FORMATS.search(path) and not path.rpartition("/")[2].startswith("."):
         return Problem(path, OTHER_FORMAT, fatal=False, hint="convert it to PNG")
     return Problem(path, NOT_AN_IMAGE, fatal=False)
 
 
 def is_clutter(folder: str) -> bool:
     """Whether a folder is hidden, or one of those that systems leave behind: previews, bins."""
-    return folder.startswith(".") or folder.lower() in _CLUTTER
+    return bool(_CLUTTER.fullmatch(folder))
 
 
 def summary_of(problems: list[Problem], everything: str = "") -> str:
     """One line on problems of one kind or more: number, three examples, and what to do.
 
     Args:
-      problems: one at least; the first's kind is told, the others are counted.
+      problems: one at least; the first's kind is named, the others are counted.
       everything: says where all of them are listed.
     """
     first = problems[0]

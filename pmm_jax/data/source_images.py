@@ -16,11 +16,11 @@ from pmm_jax.files import printable
 ROTATED = "EXIF rotation, which is not applied: the image is used as it is stored"
 
 _AHEAD = 8
-"""Images that each thread reads ahead of whoever takes them."""
+"""Images a thread that are read ahead of their consumer."""
 
 
 class Hashes(NamedTuple):
-    """Of an encoded image."""
+    """Hashes of an encoded image."""
 
     sha256: str
     """Hexadecimal."""
@@ -45,12 +45,12 @@ class SourceImages:
 
     @property
     def problems(self) -> list[Problem]:
-        """What is wrong or odd about the images read so far, each named once."""
+        """What is wrong with the images read so far, or unusual; each is named once."""
         return list(self._problems.values())
 
     def read(self, split: str) -> Iterator[tuple[Record, bytes]]:
         """Each record of a split with its encoded image, which is empty where it can't be used."""
-        records = self.found.splits[split]
+        records, self.hashes[split] = self.found.splits[split], []
         workers = self.dataset.config.workers
         with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
             # PIL warns of corrupt EXIF data, which costs no pixel.

@@ -95,6 +95,15 @@ def test_a_disk_that_fills_up_late_leaves_nothing(
     assert beside(market) == {".lock", ".notes.txt"}
 
 
+def test_records_that_read_back_differently_are_not_kept(
+    market: DataConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(building.SourceImages, "checksums", lambda self, split: [0, 0, 0])
+    with pytest.raises(UserError, match=r"can't write .* reads back differently"):
+        prepare(market)
+    assert beside(market) == {".lock", ".notes.txt"}
+
+
 def test_a_real_limit_on_files_is_one_line(market: DataConfig) -> None:
     """The system itself refuses array_record's writes: no error of ours, no mock."""
     code = (

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -46,9 +46,7 @@ def test_a_misspelt_name_gets_the_nearest(market: DataConfig) -> None:
 
 
 @pytest.fixture
-def toys(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(DATASETS, "_registered", {})
-
+def toys() -> Iterator[None]:
     @register
     class Toys(Dataset):
         """Files SPLIT-ID-NUMBER.png in one folder, of unknown cameras."""
@@ -62,6 +60,9 @@ def toys(monkeypatch: pytest.MonkeyPatch) -> None:
                 split, identity, _ = name.split("-")
                 splits[split].append(Record(name, int(identity), UNKNOWN_CAMERA))
             return Scan(splits)
+
+    yield
+    del DATASETS["toys"]
 
 
 @pytest.mark.usefixtures("toys")

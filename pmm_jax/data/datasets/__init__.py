@@ -4,6 +4,7 @@ A new one is a subclass of `Dataset` in a file of its own and a line in pmm_jax/
 from outside the package, a subclass with the decorator `register`, in a config file say.
 """
 
+from importlib import import_module
 from typing import TypeVar
 
 from pmm_jax.config import DataConfig
@@ -32,7 +33,9 @@ def register(cls: D) -> D:
     Raises:
         ValueError: the package has a data set of that name.
     """
-    DATASETS.register(cls.name, cls)
+    if isinstance(DATASETS.get(cls.name), str):
+        raise ValueError(f"{cls.name} is a name of the package's own; choose another")
+    DATASETS[cls.name] = cls
     return cls
 
 
@@ -43,5 +46,9 @@ def get_dataset(config: DataConfig) -> Dataset:
         UserError: there is none of that name.
     """
     check_choice("data.name", config.name, DATASETS)
-    found: Dataset = DATASETS[config.name](config)
+    cls = DATASETS[config.name]
+    if isinstance(cls, str):
+        module, _, name = cls.partition(":")
+        cls = getattr(import_module(module), name)
+    found: Dataset = cls(config)
     return found

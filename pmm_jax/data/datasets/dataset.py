@@ -37,7 +37,7 @@ class Dataset(abc.ABC):
     accepts_file: ClassVar[bool] = False
     """Whether its root may be a file."""
     numbers_train_apart: ClassVar[bool] = False
-    """Whether an identity's number means somebody else in train than in query and gallery."""
+    """Whether train numbers its identities apart, so that a number is shared by chance alone."""
     label_files: ClassVar[tuple[str, ...]] = ()
     """Files under the root on which its records may depend."""
 
@@ -48,7 +48,7 @@ class Dataset(abc.ABC):
 
     @abc.abstractmethod
     def list_images(self) -> Scan:
-        """List the images of each split, with what is odd about them; read no image.
+        """List the images of each split, with anything unusual about them; read no image.
 
         Cameras that aren't known are `UNKNOWN_CAMERA`. Paths that lead out of the root are refused
         by the caller.

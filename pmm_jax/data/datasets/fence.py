@@ -1,4 +1,4 @@
-"""Paths of a data set stay inside its folder, whoever wrote its lists and links."""
+"""Keeps the images of a data set inside its folder, whatever its lists and links say."""
 
 import functools
 import os
@@ -27,7 +27,7 @@ def fenced(root: Path, records: list[Record]) -> tuple[list[Record], list[Proble
     problems: list[Problem] = []
     for record in records:
         path = os.path.join(real, record.path)
-        if not _is_utf8(record.path):
+        if record.path.encode(errors="ignore").decode() != record.path:
             hint = "rename it, with convmv say"
             problems.append(Problem(record.path, NOT_UTF8, fatal=True, hint=hint))
         elif "\0" in path:
@@ -41,14 +41,6 @@ def fenced(root: Path, records: list[Record]) -> tuple[list[Record], list[Proble
     hint = _way_in(root, outside)
     problems += [Problem(path, LEAVES_ROOT, fatal=True, hint=hint) for path in outside]
     return kept, problems
-
-
-def _is_utf8(path: str) -> bool:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _way_in(root: Path, paths: list[str]) -> str:

@@ -17,9 +17,8 @@ from pathlib import Path
 
 from pmm_jax.data.datasets.dataset import Dataset
 from pmm_jax.data.datasets.folder.division import divide, query_and_gallery
-from pmm_jax.data.datasets.folder.entry import Entry
-from pmm_jax.data.datasets.folder.labels import as_table, check_names, labeled
-from pmm_jax.data.datasets.folder.listing import File, folders_in, images_in
+from pmm_jax.data.datasets.folder.labels import check_names, labeled, refusal
+from pmm_jax.data.datasets.folder.listing import Entry, File, folders_in, images_in
 from pmm_jax.data.datasets.folder.lists import is_vehicle_id, listed, vehicle_id
 from pmm_jax.data.datasets.folder.numbering import number
 from pmm_jax.data.datasets.folder.splits import split_folders
@@ -80,11 +79,9 @@ def _of_folder(root: Path, problems: list[Problem]) -> list[Entry]:
         entries = labeled(root, files, problems)
     check_names(root, entries)
     if not splits and len({entry.identity for entry in entries}) == 1:
-        raise UserError(
-            f"all images of {root} lie in one folder, {entries[0].identity}, as if of one "
-            "identity; point data.root at the folder that holds a folder an identity, "
-            f"{as_table(entries[0].path)}"
-        )
+        what = f"lie in one folder, {entries[0].identity}, as if of one identity"
+        fix = "point data.root at the folder that holds a folder an identity"
+        raise refusal(f"all images of {root}", what, fix, entries[0].path)
     return entries
 
 

@@ -2,7 +2,7 @@
 
 import re
 
-from pmm_jax.data.datasets.folder.entry import Entry
+from pmm_jax.data.datasets.folder.listing import Entry
 from pmm_jax.data.parsing import int64
 from pmm_jax.data.records import SPLITS, UNKNOWN_CAMERA, Problem, Record, Scan
 
