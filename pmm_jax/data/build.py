@@ -27,11 +27,11 @@ from pmm_jax.file_lock import file_lock
 from pmm_jax.files import printable
 
 FORMAT = 4
-"""Of index and records; a change makes prepare build anew."""
+"""Version of index and records; a change makes `prepare` build anew."""
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 _DISK = {*_NO_ROOM, errno.EFBIG, errno.EIO, errno.EROFS}
-"""What array_record tells of as a RuntimeError that quotes the system."""
+"""Errors that array_record raises as a RuntimeError that quotes the system."""
 
 
 def stamp_of(dataset: Dataset, found: Scan) -> str:
@@ -74,7 +74,7 @@ def find_index(target: Path, stamp: str | None = None) -> Index | None:
 
 
 @contextmanager
-def build_lock(target: Path, say: Callable[[str], None]) -> Iterator[None]:
+def build_lock(target: Path, info: Callable[[str], None]) -> Iterator[None]:
     """Let one process at a time build."""
     lock = target.with_name(target.name + ".lock")
     try:
@@ -84,16 +84,16 @@ def build_lock(target: Path, say: Callable[[str], None]) -> Iterator[None]:
         raise UserError(cant_write(target, error)) from error
 
     def busy() -> None:
-        say(f"another process is preparing {target}; waiting for it")
+        info(f"another process is preparing {target}; waiting for it")
 
-    with file_lock(lock, busy, say):
+    with file_lock(lock, busy, info):
         yield
 
 
-def remove_leftovers(target: Path, say: Callable[[str], None]) -> None:
+def remove_leftovers(target: Path, info: Callable[[str], None]) -> None:
     """Remove what a build left beside the target that was killed."""
     if _leftovers(target) and os.access(target.parent, os.W_OK):
-        with build_lock(target, say):
+        with build_lock(target, info):
             _remove_leftovers(target)
 
 
@@ -124,7 +124,7 @@ def cant_write(target: Path, error: Exception) -> str:
 
 
 def _is_of_disk(error: Exception, numbers: set[int]) -> bool:
-    """Whether it is the system's refusal to write, by any of these errno numbers."""
+    """Whether an error is the system's refusal to write, by any of these errno numbers."""
     if isinstance(error, OSError):
         return error.errno in numbers
     quoted = any(os.strerror(number) in str(error) for number in numbers)

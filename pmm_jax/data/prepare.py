@@ -34,7 +34,7 @@ from pmm_jax.errors import UserError
 from pmm_jax.files import printable, write_atomic
 
 SYNTHETIC = "synthetic.json"
-"""Marks a root that our synthesizer wrote; the published counts say nothing about it."""
+"""Marks a root that our synthesizer wrote, to which the published sizes don't apply."""
 
 
 def prepare(
@@ -47,9 +47,9 @@ def prepare(
 
     Args:
       config: which data set, where it lies, and where its prepared form goes.
-      report: called with each line that tells the user what is found and done.
-      brief: of a set that was prepared before, say only that, and what warnings there are; else
-        what it holds, too.
+      report: called with each line about what is found and done.
+      brief: report of a set that was prepared before only that, and any warnings; else also
+        what it holds.
       same_camera_rule: whether the evaluation asked for leaves out matches in a query's own camera.
 
     Returns:
@@ -59,38 +59,38 @@ def prepare(
       UserError: the source is missing, empty or damaged, or can't be evaluated.
     """
 
-    def say(line: str) -> None:
+    def info(line: str) -> None:
         if report:
             report(printable(line))
 
     dataset, target = get_dataset(config), prepared_folder(config)
     if not os.path.exists(dataset.root):
         _check_without_source(dataset, target)
-        say(f"{dataset.name}: {dataset.root} is gone; using what was prepared from it in {target}")
+        info(f"{dataset.name}: {dataset.root} is gone; using what was prepared from it in {target}")
         return target
     if dataset.root.is_file() and not dataset.accepts_file:
         raise UserError(f"data.root {dataset.root} is a file, not a folder; {dataset.where}")
     found = dataset.scan()
     stamp = stamp_of(dataset, found)
-    remove_leftovers(target, say)
-    index = _find_index(dataset, target, stamp, say)
+    remove_leftovers(target, info)
+    index = _find_index(dataset, target, stamp, info)
     if index is not None:
-        say(f"{dataset.name}: prepared in {target}, source unchanged")
+        info(f"{dataset.name}: prepared in {target}, source unchanged")
         found = _as_prepared(found, index)
         check_matches(dataset, found, same_camera_rule)
         if not brief:
             kept = [Problem(path, reason, False, *rest) for path, reason, *rest in index.notes]
-            odd = found.problems + kept + unmatched(found, same_camera_rule)
-            report_notes(odd, _notes(target), say)
+            unusual = found.problems + kept + unmatched(found, same_camera_rule)
+            report_notes(unusual, _notes(target), info)
     else:
-        with build_lock(target, say):
+        with build_lock(target, info):
             # Another process may have built it while this one waited.
             if _find_index(dataset, target, stamp) is None:
                 total = sum(1 for _ in found.records())
-                say(f"{dataset.name}: preparing {total:,} images in {target}")
+                info(f"{dataset.name}: preparing {total:,} images in {target}")
                 found = number_unknown_cameras(dataset.base, found)
                 images = SourceImages(dataset, found)
-                check = partial(_check, images, same_camera_rule, _notes(target), say)
+                check = partial(_check, images, same_camera_rule, _notes(target), info)
                 if any(problem.fatal for problem in found.problems):
                     images.read_all()  # for the list of all that is wrong; nothing gets written
                     check()
@@ -99,21 +99,21 @@ def prepare(
     counts = {split: _counts(found.splits[split]) for split in SPLITS}
     if not brief:
         for line in _summary(dataset, counts):
-            say(line)
+            info(line)
     for line in _warnings(dataset, found, counts):
-        say(f"warning: {line}")
+        info(f"warning: {line}")
     return target
 
 
 def _find_index(
-    dataset: Dataset, target: Path, stamp: str, say: Callable[[str], None] | None = None
+    dataset: Dataset, target: Path, stamp: str, info: Callable[[str], None] | None = None
 ) -> Index | None:
-    """As `find_index`, but None, too, where a file is damaged, which is told."""
+    """As `find_index`, but None, too, where a file is damaged, which is reported."""
     try:
         return find_index(target, stamp)
     except DamagedError as error:
-        if say is not None:
-            say(f"{dataset.name}: {error.file} is damaged ({error.reason}); building it anew")
+        if info is not None:
+            info(f"{dataset.name}: {error.file} is damaged ({error.reason}); building it anew")
         return None
 
 
@@ -142,20 +142,20 @@ def _as_prepared(found: Scan, index: Index) -> Scan:
 
 
 def _notes(target: Path) -> Path:
-    """The list of all that was left out or odd; beside the prepared form, which may not come."""
+    """Path of the list of notes: beside the prepared form, which may not come into being."""
     return target.with_name(f"{target.name}.notes.txt")
 
 
 def _check(
-    images: SourceImages, same_camera_rule: bool, notes: Path, say: Callable[[str], None]
+    images: SourceImages, same_camera_rule: bool, notes: Path, info: Callable[[str], None]
 ) -> list[Problem]:
-    """Tell of everything odd in one list, unreadable images too; refuse what can't be used.
+    """Report all problems in one list, those of images too; refuse what can't be used.
 
     Returns:
         What reading the images found.
     """
     dataset, found = images.dataset, images.found
-    # Nobody can be asked to mend a set as published.
+    # Users can't repair a set as published.
     fatal = not dataset.config.allow_duplicates and not _is_as_published(dataset, found)
     of_images = images.problems + duplicates(images, fatal)
     problems = found.problems + of_images
@@ -166,8 +166,8 @@ def _check(
         write_atomic(notes, "".join(lines).encode())
     except OSError as error:
         raise UserError(cant_write(notes, error)) from error
-    report_notes(problems, notes, say)
-    refuse(problems, notes, say)
+    report_notes(problems, notes, info)
+    refuse(problems, notes, info)
     check_matches(dataset, found, same_camera_rule)
     return of_images
 
@@ -211,7 +211,7 @@ def _summary(dataset: Dataset, counts: dict[str, SplitSize]) -> Iterator[str]:
 
 
 def _warnings(dataset: Dataset, found: Scan, counts: dict[str, SplitSize]) -> Iterator[str]:
-    """What makes figures mean less than they seem to."""
+    """Warnings of what makes the metrics mean less than they seem to."""
     shared = shared_identities(dataset, found)
     if shared:
         names = ", ".join(shortened(name) for name in shared[:EXAMPLES])

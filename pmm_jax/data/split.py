@@ -34,7 +34,7 @@ def prepared_folder(config: DataConfig) -> Path:
 
 
 class EncodedImages(Protocol):
-    """Images by position; may be asked by many threads at once."""
+    """Images by position, for many threads at once."""
 
     def __getitem__(self, index: int, /) -> bytes:
         """One encoded image."""
@@ -95,7 +95,7 @@ class Split:
     names: dict[int, str]
     """Name of each identity, where the data set names them by more than a number."""
     fingerprint: str
-    """Of the whole set: its names, labels and images."""
+    """Hash of the whole set: its names, labels and images."""
     source: EncodedImages = field(repr=False)
     """The images themselves."""
     camera_names: dict[int, str] = field(default_factory=dict)

@@ -47,5 +47,5 @@ def number_unknown_cameras(base: Path, found: Scan) -> Scan:
 def _content(file: Path) -> str:
     try:
         return sha256_of(file)
-    except OSError:  # told when the images are checked, with all others like it
+    except OSError:  # reported when the images are checked, with all others like it
         return str(file)

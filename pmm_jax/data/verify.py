@@ -1,4 +1,4 @@
-"""What is wrong with a data set, told before anything is built."""
+"""Checks of a data set as a whole, and reports of what they find."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,24 +15,24 @@ NO_MATCH = "query without a match that counts, left out of Rank-1 and mAP"
 IN_BOTH = "image of train is in query or gallery, too"
 
 
-def report_notes(problems: list[Problem], notes: Path, say: Callable[[str], None]) -> None:
-    """List the files that were left out or are odd, by kind; `notes` holds the whole list."""
+def report_notes(problems: list[Problem], notes: Path, info: Callable[[str], None]) -> None:
+    """List the files that were left out or are unusual, by kind; `notes` holds the whole list."""
     for reason, kind in _kinds(problems, fatal=False).items():
         hint = f"; {kind[0].hint}" if kind[0].hint else ""
-        say(f"note: {len(kind):,} x {reason}{hint}:")
+        info(f"note: {len(kind):,} x {reason}{hint}:")
         for problem in kind[:SHOWN]:
-            say(f"  {problem.path}" + (f" ({problem.detail})" if problem.detail else ""))
+            info(f"  {problem.path}" + (f" ({problem.detail})" if problem.detail else ""))
         if len(kind) > SHOWN:
-            say(f"  and {len(kind) - SHOWN:,} more, listed in {notes}")
+            info(f"  and {len(kind) - SHOWN:,} more, listed in {notes}")
 
 
-def refuse(problems: list[Problem], notes: Path, say: Callable[[str], None]) -> None:
+def refuse(problems: list[Problem], notes: Path, info: Callable[[str], None]) -> None:
     """Raise with the first kind of fatal problems, once the other kinds have been reported."""
     first, *others = _kinds(problems, fatal=True).values() or [[]]
     if not first:
         return
     for kind in others:
-        say(f"error: {_line(kind, notes)}")
+        info(f"error: {_line(kind, notes)}")
     more = f" (and {len(others)} other kinds of errors, listed above)" if others else ""
     raise UserError(f"{_line(first, notes)}{more}")
 

@@ -161,15 +161,15 @@ def naive_jitter(image: np.ndarray, factors: tuple[float, float, float]) -> np.n
     def clip(value: float) -> float:
         return min(max(value, 0.0), 255.0)
 
-    def grey(pixel: list[float]) -> float:
+    def gray(pixel: list[float]) -> float:
         return sum(w * v for w, v in zip(weights, pixel, strict=True))
 
     rows = [[[clip(v * brightness) for v in pixel] for pixel in row] for row in image.tolist()]
-    mean = sum(grey(pixel) for row in rows for pixel in row) / (len(rows) * len(rows[0]))
+    mean = sum(gray(pixel) for row in rows for pixel in row) / (len(rows) * len(rows[0]))
     rows = [[[clip(mean + (v - mean) * contrast) for v in pixel] for pixel in row] for row in rows]
     return np.array(
         [
-            [[clip(grey(pixel) + (v - grey(pixel)) * saturation) for v in pixel] for pixel in row]
+            [[clip(gray(pixel) + (v - gray(pixel)) * saturation) for v in pixel] for pixel in row]
             for row in rows
         ]
     )

@@ -137,7 +137,7 @@ def test_an_absent_image_is_named(tmp_path: Path, absent: str, reason: str) -> N
         np.uint8(3),
         b"text",
     ],
-    ids=["grey", "channels", "empty", "float", "scalar", "text"],
+    ids=["gray", "channels", "empty", "float", "scalar", "text"],
 )
 def test_a_cell_that_is_no_image_is_named(tmp_path: Path, cell: object) -> None:
     file = write_mat(tmp_path) / "cuhk-03.mat"

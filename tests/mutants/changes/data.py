@@ -93,8 +93,8 @@ MUTANTS = [
             "contrast follows brightness",
         ),
         (
-            "GREY = np.array([0.299, 0.587, 0.114]",
-            "GREY = np.array([0.333, 0.333, 0.334]",
+            "GRAY = np.array([0.299, 0.587, 0.114]",
+            "GRAY = np.array([0.333, 0.333, 0.334]",
             "another gray than torchvision's",
         ),
     ),
@@ -129,7 +129,7 @@ MUTANTS = [
             "the last batch reads past the end",
         ),
         (
-            "missing = np.unique(positions[~is_kept[positions]])",
+            "missing = np.unique(positions[~is_cached[positions]])",
             "missing = np.unique(positions)",
             "every image is decoded every time",
         ),
