@@ -65,7 +65,9 @@ def parts(network: Network, params: Tree, stats: Tree, batch: jax.Array) -> list
     ]
 
 
-@pytest.mark.parametrize(("kind", "heads"), [("pmm", 3), ("bdb", 2), ("baseline", 1)])
+@pytest.mark.parametrize(
+    ("kind", "heads"), [("pmm", 3), pytest.param("bdb", 2, marks=pytest.mark.slow), ("baseline", 1)]
+)
 def test_the_heat_of_an_identity(kind: Kind, heads: int) -> None:
     model, batch, labels = made(kind), images(2), np.arange(N) % IDS
     heats = np.asarray(stage_heats(*model, batch, jnp.asarray(labels)))
@@ -77,7 +79,7 @@ def test_the_heat_of_an_identity(kind: Kind, heads: int) -> None:
         np.testing.assert_allclose(heats[:, stage], expected, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["pmm", "bdb", "baseline"])
+@pytest.mark.parametrize("kind", [pytest.param("pmm", marks=pytest.mark.slow), "bdb", "baseline"])
 def test_the_heats_of_a_match(kind: Kind) -> None:
     model, one, other = made(kind), images(3), images(4)
     found = match_heats(*model, one, other)

@@ -95,7 +95,7 @@ def stock_conv(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
 
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(("size", "stride", "height", "width"), CONVOLUTIONS)
-@pytest.mark.parametrize("count", [2, 3, 8])
+@pytest.mark.parametrize("count", [2, pytest.param(3, marks=pytest.mark.slow), 8])
 def test_convolution(size: int, stride: int, height: int, width: int, count: int) -> None:
     x, kernel = draw(count, height, width, 3), draw(size, size, 3, 5, seed=1)
     assert_same(

@@ -37,7 +37,9 @@ def refusal(state: Tensors) -> str:
 
 
 @pytest.mark.parametrize("prefix", ["", "module."])
-@pytest.mark.parametrize("width", [0.125, 0.25, 0.3, 0.375])
+@pytest.mark.parametrize(
+    "width", [0.125, 0.3, *(pytest.param(w, marks=pytest.mark.slow) for w in (0.25, 0.375))]
+)
 @pytest.mark.parametrize("kind", KINDS)
 def test_round_trip_is_exact_and_finds_every_size(kind: Kind, width: float, prefix: str) -> None:
     model = ModelConfig(depth=(2, 1, 3, 1), width=width, embedding_size=24)

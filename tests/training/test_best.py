@@ -37,7 +37,11 @@ def run(config: Config, workdir: Path, figures: list[float], patch: pytest.Monke
 
 @pytest.mark.parametrize(
     ("figures", "best"),
-    [([0.2, 0.9, 0.5], 4), ([0.9, 0.2, 0.5, 0.3], 2), ([0.2, 0.5, 0.9], 6)],
+    [
+        ([0.2, 0.9, 0.5], 4),
+        ([0.9, 0.2, 0.5, 0.3], 2),
+        pytest.param([0.2, 0.5, 0.9], 6, marks=pytest.mark.slow),
+    ],
 )
 def test_the_best_by_map_and_the_latest_are_kept(
     tiny: Config,

@@ -72,8 +72,15 @@ def test_rematerialised_blocks_run_forward_twice(tiny: Config) -> None:
 
 
 @pytest.mark.usefixtures("stock")
-@pytest.mark.parametrize("platform", ["cuda", "tpu"])
-@pytest.mark.parametrize("compute_dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("platform", "compute_dtype"),
+    [
+        ("cuda", "bfloat16"),
+        pytest.param("cuda", "float32", marks=pytest.mark.slow),
+        pytest.param("tpu", "bfloat16", marks=pytest.mark.slow),
+        pytest.param("tpu", "float32", marks=pytest.mark.slow),
+    ],
+)
 def test_the_step_lowers_for_accelerators(tiny: Config, platform: str, compute_dtype: str) -> None:
     step, inputs = step_and_inputs(of_type(tiny, compute_dtype))
     exported = jax.export.export(step, platforms=[platform])(*shapes(inputs))

@@ -63,6 +63,7 @@ def test_augmentation_and_negatives_follow_from_the_seed_and_the_step(tiny: Conf
             assert (negatives != others).any()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("only_random")
 def test_augmentation_is_what_the_config_asks_for(tiny: Config) -> None:
     off: dict[str, Any] = {"flip_probability": 0.0, "erase_probability": 0.0, "crop_padding": 0}
