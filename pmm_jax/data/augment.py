@@ -15,7 +15,7 @@ STD = np.array([0.229, 0.224, 0.225], np.float32)
 GRAY = np.array([0.299, 0.587, 0.114], np.float32)
 
 
-def normalise(images: jax.Array) -> jax.Array:
+def normalize(images: jax.Array) -> jax.Array:
     """(N, H, W, 3) RGB, 0 to 255, to float32, each channel with ImageNet's mean 0, deviation 1."""
     scale, shift = 1 / (255 * STD), -MEAN / STD
     return images.astype(jnp.float32) * scale[None, None, None] + shift[None, None, None]
@@ -43,7 +43,7 @@ def augment(key: jax.Array, images: jax.Array, data: DataConfig) -> jax.Array:
         # A key of its own, so that the other draws are what they are without jitter.
         images = jitter_colors(jax.random.fold_in(key, 0), images, data.color_jitter)
     square = _square(erase_key, images.shape, data.erase_size, data.erase_probability)
-    return jnp.where(square[..., None], 0.0, normalise(images))
+    return jnp.where(square[..., None], 0.0, normalize(images))
 
 
 def _pad_and_crop(key: jax.Array, images: jax.Array, padding: int) -> jax.Array:

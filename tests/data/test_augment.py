@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pmm_jax.config import DataConfig
-from pmm_jax.data.augment import augment, jitter_colors, normalise
+from pmm_jax.data.augment import augment, jitter_colors, normalize
 
 N, H, W = 64, 12, 8
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -41,7 +41,7 @@ def within_chance(hits: float, share: float, count: int) -> bool:
 
 def test_normalise_against_its_formula() -> None:
     images = draw()
-    found = np.asarray(normalise(jnp.asarray(images)))
+    found = np.asarray(normalize(jnp.asarray(images)))
     assert found.dtype == np.float32
     assert_normalised(found, images)
 

@@ -13,7 +13,7 @@ from jax.sharding import PartitionSpec
 
 from pmm_jax.api import Model
 from pmm_jax.config import Config
-from pmm_jax.data.augment import normalise
+from pmm_jax.data.augment import normalize
 from pmm_jax.model.guide import Guide
 from pmm_jax.model.initial import initialise
 from pmm_jax.model.pmm import assemble, build, embed
@@ -88,7 +88,7 @@ def test_evaluations_in_training_average_with_mirror_images_where_asked(
     state, _, embed_images = started(config, tmp_path, monkeypatch)
     weights = state.params, state.stats
     network = build(config, IDS)
-    run = jax.jit(lambda pixels: embed(network, *weights, normalise(pixels)))
+    run = jax.jit(lambda pixels: embed(network, *weights, normalize(pixels)))
     plain, mirrored = (np.asarray(run(x)) for x in (images(), images()[:, :, ::-1]))
     expected = (plain + mirrored) / 2 if flip else plain
     found = embed_images(*weights, jnp.asarray(images()))

@@ -63,8 +63,8 @@ MUTANTS = [
             "all images of a batch are erased, or none",
         ),
         (
-            "jnp.where(square[..., None], 0.0, normalise(images))",
-            "normalise(jnp.where(square[..., None], 0, images))",
+            "jnp.where(square[..., None], 0.0, normalize(images))",
+            "normalize(jnp.where(square[..., None], 0, images))",
             "the square is black in place of the mean color",
         ),
         (
