@@ -54,7 +54,7 @@ class Index:
     stamp: str
     """build.stamp_of the source."""
     fingerprint: str
-    """build.contents_of the source."""
+    """SourceImages.fingerprint of the source."""
     records: str
     """Folder of the record files, relative to the prepared form's."""
     files: dict[str, list[int]]
