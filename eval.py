@@ -113,10 +113,10 @@ def _run_to_evaluate(arguments: Sequence[str]) -> tuple[Config, RunOptions, str]
     workdir, cross_domain = Path(asked.workdir), asked.cross_domain
     from pmm_jax.training.workdir import differences, load_run_config
 
+    named = None if path is None else load_config(path)  # first: it may register a data set
     own = load_run_config(workdir)
     config, note = own, ""
-    if path is not None:
-        named = load_config(path)
+    if named is not None:
         if cross_domain:
             config = replace(own, data=_data_set_of(named.data, own.data))
         elif named.data.name != own.data.name:

@@ -10,14 +10,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from pmm_jax.config import DataConfig
+from pmm_jax.data.datasets.market1501 import Market1501
 from pmm_jax.data.decode import to_rgb
 from pmm_jax.data.images import open_image
-from pmm_jax.data.layouts import market1501
-from pmm_jax.data.records import Record, file_reader
+from pmm_jax.data.records import Record
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation import Embeddings, Ranking, evaluate_embeddings
 from pmm_jax.files import user_path
@@ -54,14 +56,15 @@ def color_floor(root: Path) -> Ranking:
     """
     if not root.is_dir():
         raise UserError(f"{root} is not a folder; name one in Market-1501's layout")
-    splits = market1501(root).splits
+    dataset = Market1501(DataConfig(root=str(root)))
+    splits, read = dataset.scan().splits, dataset.reader()
     return evaluate_embeddings(
-        _described(root, splits["query"]), _described(root, splits["gallery"])
+        _described(read, splits["query"]), _described(read, splits["gallery"])
     )
 
 
-def _described(root: Path, records: list[Record]) -> Embeddings:
-    features, read = [], file_reader(root)
+def _described(read: Callable[[str], bytes], records: list[Record]) -> Embeddings:
+    features = []
     for record in records:
         with open_image(read(record.path), record.path) as image:
             features.append(striped_histogram(np.asarray(to_rgb(image).convert("HSV"))))

@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.csv_split import Row, main, relative
-from pmm_jax.data.layouts import market1501
+from pmm_jax.config import DataConfig
+from pmm_jax.data.datasets.market1501 import Market1501
 from pmm_jax.errors import UserError
 
 SEED = 0
@@ -29,7 +30,7 @@ def held_out(root: Path, below: Path, identities: int) -> Iterator[Row]:
         UserError: root is not laid out like Market-1501, is not below `below`, or has too few
             identities.
     """
-    records = market1501(root).splits["train"]
+    records = Market1501(DataConfig(root=str(root))).scan().splits["train"]
     known = sorted({record.identity for record in records})
     if not 0 < identities < len(known):
         raise UserError(f"--identities is {identities}; {root} has {len(known)} to train on")

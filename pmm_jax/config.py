@@ -7,20 +7,19 @@ paper and release differ, the field says which one it follows.
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pmm_jax.fields import number, option, path
+from pmm_jax.fields import choice, number, option, path
+from pmm_jax.registry import DATASETS
 
 SEEDS = 2**31 - 1
 """Largest seed: jax takes 32 bits, one of them for the sign."""
-
-Dataset = Literal["market1501", "dukemtmc", "cuhk03_detected", "cuhk03_labeled", "msmt17", "folder"]
 
 
 @dataclass(frozen=True)
 class DataConfig:
     """Which images, and how a batch is made of them."""
 
-    name: Dataset = "market1501"
-    """Data set; decides how files and names under root are read."""
+    name: str = choice("market1501", DATASETS)
+    """Data set (docs/data.md lists them); decides how files and names under root are read."""
     root: str = path("data/Market-1501-v15.09.15", scope="host")
     """Folder with the data set as published; for `folder`, a folder or a CSV file of your own."""
     prepared: str = path("data/prepared", scope="host")

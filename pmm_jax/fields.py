@@ -4,8 +4,9 @@ Range, scope and kind stand in the field's metadata, so that a field is describe
 """
 
 import dataclasses
+import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from pmm_jax.errors import UserError
@@ -26,6 +27,11 @@ def number(default: T, least: float, most: float, scope: Scope = "run") -> T:
 def path(default: str, scope: Scope = "run") -> str:
     """A field that holds a path, in which `~` is the home folder."""
     return dataclasses.field(default=default, metadata={"path": True, "scope": scope})
+
+
+def choice(default: str, names: Collection[str]) -> str:
+    """A field that holds one of these names, among which more may be registered."""
+    return dataclasses.field(default=default, metadata={"choices": names})
 
 
 def option(default: T, scope: Scope) -> T:
@@ -71,11 +77,25 @@ def check_fields(options: Any, prefix: str = "") -> None:
             check_fields(value, f"{name}.")
         elif "range" in field.metadata:
             _check_range(name, value, *field.metadata["range"])
+        elif "choices" in field.metadata:
+            check_choice(name, value, field.metadata["choices"])
         for text in value if isinstance(value, tuple) else (value,):
             if isinstance(text, str):
                 _check_text(name, text)
         if field.metadata.get("path") and field.default and not value:
             raise UserError(f"{name} is empty; name a path, such as {field.default}")
+
+
+def check_choice(name: str, value: str, names: Collection[str]) -> None:
+    """Check that a value is one of these names.
+
+    Raises:
+        UserError: it is none; the nearest one is told.
+    """
+    if value not in names:
+        near = difflib.get_close_matches(value[:80], names, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UserError(f"{name} is {shown(value)}; it must be one of {', '.join(names)}{hint}")
 
 
 def expand_paths(options: T) -> T:

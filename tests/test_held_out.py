@@ -4,13 +4,14 @@ from pathlib import Path
 import pytest
 
 from benchmarks.held_out import held_out
-from pmm_jax.data.layouts import market1501
+from pmm_jax.config import DataConfig
+from pmm_jax.data.datasets.market1501 import Market1501
 from pmm_jax.errors import UserError
 
 
 def test_each_identity_is_on_one_side_and_each_image_is_used_once(people: Path) -> None:
     rows = list(held_out(people, people.parent, 4))
-    assert len(rows) == len(market1501(people).splits["train"])
+    assert len(rows) == len(Market1501(DataConfig(root=str(people))).scan().splits["train"])
     sides: dict[int, set[str]] = {}
     for path, identity, _, split in rows:
         assert (people.parent / path).is_file()

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "pmm_jax"
 
 LAYERS = [
     {"early", "errors", "host_memory", "compile_cache", "children"},
-    {"files", "fields"},
+    {"files", "fields", "registry"},
     {"npz", "file_lock"},
     {"config", "launch", "methods"},
     {"config_check"},

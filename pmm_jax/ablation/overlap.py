@@ -8,7 +8,7 @@ import numpy as np
 
 from pmm_jax.config import Config
 from pmm_jax.config_check import feature_map_size
-from pmm_jax.data.augment import normalise
+from pmm_jax.data.augment import normalize
 from pmm_jax.data.decode import decode_record
 from pmm_jax.data.split import open_split
 from pmm_jax.mixing import block_mask
@@ -55,7 +55,7 @@ def run_overlap(config: Config, network: Network, params: Tree, stats: Tree) -> 
     _, labels = np.unique(split.identities, return_inverse=True)
     some = np.unique(np.linspace(0, len(split) - 1, IMAGES).astype(int))
     run = jax.jit(
-        lambda images, labels: stage_cams(network, params, stats, normalise(images), labels)
+        lambda images, labels: stage_cams(network, params, stats, normalize(images), labels)
     )
     batch, found = config.evaluate.batch_size, []
     for start in range(0, len(some), batch):

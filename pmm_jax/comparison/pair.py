@@ -12,7 +12,7 @@ import torch
 
 from pmm_jax.comparison.paired_step import LOSSES, PairedStep, other_masks
 from pmm_jax.config import Config
-from pmm_jax.data.augment import normalise
+from pmm_jax.data.augment import normalize
 from pmm_jax.data.loading import Batch
 from pmm_jax.mixing import TrainBatch
 from pmm_jax.model.operations import compiler_options
@@ -112,4 +112,4 @@ def torch_weights(params: Tree, stats: Tree) -> dict[str, torch.Tensor]:
 def normalized(batches: Iterable[tuple[np.ndarray, int]]) -> Iterator[tuple[np.ndarray, int]]:
     """Batches of uint8 images as the baseline takes them: normalised float32."""
     for images, count in batches:
-        yield np.array(normalise(jnp.asarray(images))), count
+        yield np.array(normalize(jnp.asarray(images))), count

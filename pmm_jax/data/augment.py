@@ -1,4 +1,4 @@
-"""Augmentation on the device: crop, flip, jitter, normalise, erase; one jitted function."""
+"""Augmentation on the device: crop, flip, jitter, normalize, erase; one jitted function."""
 
 import jax
 import jax.numpy as jnp
@@ -11,20 +11,20 @@ MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 STD = np.array([0.229, 0.224, 0.225], np.float32)
 
 
-# Weight of red, green and blue in brightness (ITU-R 601, as PIL's and torchvision's grey).
-GREY = np.array([0.299, 0.587, 0.114], np.float32)
+# Weight of red, green and blue in brightness (ITU-R 601, as PIL's and torchvision's gray).
+GRAY = np.array([0.299, 0.587, 0.114], np.float32)
 
 
-def normalise(images: jax.Array) -> jax.Array:
+def normalize(images: jax.Array) -> jax.Array:
     """(N, H, W, 3) RGB, 0 to 255, to float32, each channel with ImageNet's mean 0, deviation 1."""
     scale, shift = 1 / (255 * STD), -MEAN / STD
     return images.astype(jnp.float32) * scale[None, None, None] + shift[None, None, None]
 
 
 def augment(key: jax.Array, images: jax.Array, data: DataConfig) -> jax.Array:
-    """Random crop of the padded image, flip, colour jitter, normalisation, one erased square.
+    """Random crop of the padded image, flip, color jitter, normalization, one erased square.
 
-    The square is erased after normalisation, to 0, as in the release.
+    The square is erased after normalization, to 0, as in the release.
 
     Args:
         key: random key.
@@ -32,7 +32,7 @@ def augment(key: jax.Array, images: jax.Array, data: DataConfig) -> jax.Array:
         data: the probabilities and sizes.
 
     Returns:
-        (N, H, W, 3) float32, normalised.
+        (N, H, W, 3) float32, normalized.
     """
     crop_key, flip_key, erase_key = jax.random.split(key, 3)
     if data.crop_padding:
@@ -43,7 +43,7 @@ def augment(key: jax.Array, images: jax.Array, data: DataConfig) -> jax.Array:
         # A key of its own, so that the other draws are what they are without jitter.
         images = jitter_colors(jax.random.fold_in(key, 0), images, data.color_jitter)
     square = _square(erase_key, images.shape, data.erase_size, data.erase_probability)
-    return jnp.where(square[..., None], 0.0, normalise(images))
+    return jnp.where(square[..., None], 0.0, normalize(images))
 
 
 def _pad_and_crop(key: jax.Array, images: jax.Array, padding: int) -> jax.Array:
@@ -61,7 +61,7 @@ def jitter_colors(key: jax.Array, images: jax.Array, strength: float) -> jax.Arr
     """Brightness, contrast and saturation of each image times factors from 1 - to 1 + strength.
 
     torchvision's ColorJitter in a fixed order and without hue: scale towards black, then towards
-    the image's mean grey, then every pixel towards its own grey; clipped after each.
+    the image's mean gray, then every pixel towards its own gray; clipped after each.
 
     Args:
         key: random key.
@@ -75,18 +75,18 @@ def jitter_colors(key: jax.Array, images: jax.Array, strength: float) -> jax.Arr
     factors = jax.random.uniform(key, shape, minval=1 - strength, maxval=1 + strength)
     brightness, contrast, saturation = factors
     pixels = jnp.clip(images.astype(jnp.float32) * brightness, 0, 255)
-    mean = _grey(pixels).mean((1, 2), keepdims=True)
+    mean = _gray(pixels).mean((1, 2), keepdims=True)
     pixels = jnp.clip(mean + (pixels - mean) * contrast, 0, 255)
-    grey = _grey(pixels)
-    return jnp.clip(grey + (pixels - grey) * saturation, 0, 255)
+    gray = _gray(pixels)
+    return jnp.clip(gray + (pixels - gray) * saturation, 0, 255)
 
 
-def _grey(pixels: jax.Array) -> jax.Array:
-    return (pixels * GREY[None, None, None]).sum(-1, keepdims=True)
+def _gray(pixels: jax.Array) -> jax.Array:
+    return (pixels * GRAY[None, None, None]).sum(-1, keepdims=True)
 
 
 def _square(key: jax.Array, shape: tuple[int, ...], size: int, probability: float) -> jax.Array:
-    """(N, H, W) bool: one square in a uniform place, in a share of images of `shape` NHWC."""
+    """(N, H, W) bool: one square in a uniform place, with that probability, of each image."""
     n, h, w, _ = shape
     chance_key, top_key, left_key = jax.random.split(key, 3)
     chosen = jax.random.bernoulli(chance_key, probability, (n, 1, 1))

@@ -4,14 +4,12 @@ import errno
 import hashlib
 import os
 import shutil
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pmm_jax.config import DataConfig
-from pmm_jax.data import cuhk03
-from pmm_jax.data.images import ImageError, one_line
+from pmm_jax.data.datasets import Dataset
+from pmm_jax.data.images import one_line
 from pmm_jax.data.index import (
     Columns,
     DamagedError,
@@ -21,53 +19,34 @@ from pmm_jax.data.index import (
     size_and_checksum,
     write_index,
 )
-from pmm_jax.data.records import SPLITS, Problem, Record, Scan
-from pmm_jax.data.source import base_folder, image_bytes
+from pmm_jax.data.records import SPLITS, Problem, Scan
+from pmm_jax.data.source_images import SourceImages, labels_of
 from pmm_jax.data.split import PreparedImages
 from pmm_jax.errors import UserError
 from pmm_jax.file_lock import file_lock
 from pmm_jax.files import printable
 
-FORMAT = 3
-"""Of index and records; a change makes prepare build anew."""
+FORMAT = 4
+"""Version of index and records; a change makes `prepare` build anew."""
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 _DISK = {*_NO_ROOM, errno.EFBIG, errno.EIO, errno.EROFS}
-"""What array_record tells of as a RuntimeError that quotes the system."""
+"""Errors that array_record raises as a RuntimeError that quotes the system."""
 
 
-def stamp_of(config: DataConfig, found: Scan) -> str:
+def stamp_of(dataset: Dataset, found: Scan) -> str:
     """Hash of every record's split, name, labels, size and time of change; reads no image.
 
     Another stamp makes `prepare` build anew.
     """
     digest = hashlib.sha256(f"format {FORMAT}\n".encode())
-    base = base_folder(config)
-    for name in cuhk03.MAT_FILES:
-        digest.update(f"{name} {_state_of(base / name)}\n".encode())
-    for split, record in found.labelled():
-        digest.update(f"{_line(split, record)} {_state_of(f'{base}/{record.path}')}\n".encode())
-    return digest.hexdigest()
-
-
-def contents_of(config: DataConfig, found: Scan) -> tuple[str, dict[str, list[int]]]:
-    """Fingerprint of a set, and the CRC-32 of each encoded image by split.
-
-    The fingerprint is a hash of every record's split, name, labels and image: what a run's numbers
-    depend on. A copy of a set has the set's fingerprint, though not its stamp.
-    """
-    digest, read = hashlib.sha256(), image_bytes(config)
-    checksums: dict[str, list[int]] = {split: [] for split in SPLITS}
-    for split, record in found.labelled():
-        image = read(record.path)
-        checksums[split].append(zlib.crc32(image))
-        line = f"{_line(split, record)} {hashlib.sha256(image).hexdigest()}\n"
+    for name in dataset.label_files:
+        digest.update(f"{name} {_state_of(dataset.root / name)}\n".encode())
+    base = dataset.base
+    for split, record in found.labeled():
+        line = f"{labels_of(split, record)} {_state_of(f'{base}/{record.path}')}\n"
         digest.update(line.encode())
-    return digest.hexdigest(), checksums
-
-
-def _line(split: str, record: Record) -> str:
-    return f"{split} {printable(record.path)} {record.identity} {record.camera}"
+    return digest.hexdigest()
 
 
 def _state_of(path: str | Path) -> str:
@@ -95,7 +74,7 @@ def find_index(target: Path, stamp: str | None = None) -> Index | None:
 
 
 @contextmanager
-def build_lock(target: Path, say: Callable[[str], None]) -> Iterator[None]:
+def build_lock(target: Path, info: Callable[[str], None]) -> Iterator[None]:
     """Let one process at a time build."""
     lock = target.with_name(target.name + ".lock")
     try:
@@ -105,16 +84,16 @@ def build_lock(target: Path, say: Callable[[str], None]) -> Iterator[None]:
         raise UserError(cant_write(target, error)) from error
 
     def busy() -> None:
-        say(f"another process is preparing {target}; waiting for it")
+        info(f"another process is preparing {target}; waiting for it")
 
-    with file_lock(lock, busy, say):
+    with file_lock(lock, busy, info):
         yield
 
 
-def remove_leftovers(target: Path, say: Callable[[str], None]) -> None:
+def remove_leftovers(target: Path, info: Callable[[str], None]) -> None:
     """Remove what a build left beside the target that was killed."""
     if _leftovers(target) and os.access(target.parent, os.W_OK):
-        with build_lock(target, say):
+        with build_lock(target, info):
             _remove_leftovers(target)
 
 
@@ -145,30 +124,32 @@ def cant_write(target: Path, error: Exception) -> str:
 
 
 def _is_of_disk(error: Exception, numbers: set[int]) -> bool:
-    """Whether it is the system's refusal to write, by any of these errno numbers."""
+    """Whether an error is the system's refusal to write, by any of these errno numbers."""
     if isinstance(error, OSError):
         return error.errno in numbers
     quoted = any(os.strerror(number) in str(error) for number in numbers)
     return isinstance(error, RuntimeError) and quoted
 
 
-def build(config: DataConfig, found: Scan, stamp: str, target: Path, notes: list[Problem]) -> None:
-    """Build beside the target and move it into place whole; whatever fails leaves nothing.
+def write_prepared(
+    images: SourceImages, stamp: str, target: Path, check: Callable[[], list[Problem]]
+) -> None:
+    """Write beside the target and move it into place whole; whatever fails leaves nothing.
 
     Args:
-        config: which set.
-        found: its scan.
-        stamp: of it.
+        images: those of the set, none read.
+        stamp: of the set.
         target: where it goes; one that is there stays until the new one is whole.
-        notes: kept in the index.
+        check: called when all images have been read; refuses the set, or gives the notes that are
+            kept in the index.
 
     Raises:
-        UserError: it can't be written, or the images changed meanwhile.
+        UserError: it can't be written, or `check` refuses it.
     """
     partial, old = (target.with_name(target.name + end) for end in (".partial", ".old"))
     try:
         _remove_leftovers(target)
-        _write(config, found, stamp, partial, notes)
+        _write(images, stamp, partial, check)
         # Renamed, not deleted first: a deletion cut short could leave an index without records.
         if target.exists():
             target.rename(old)
@@ -184,25 +165,20 @@ def build(config: DataConfig, found: Scan, stamp: str, target: Path, notes: list
 
 
 def _write(
-    config: DataConfig, found: Scan, stamp: str, partial: Path, notes: list[Problem]
+    images: SourceImages, stamp: str, partial: Path, check: Callable[[], list[Problem]]
 ) -> None:
     # Imported here: a prepared set is found without the half second that tfds takes.
-    from pmm_jax.data import builders
+    from pmm_jax.data import tfds_builder
 
-    try:
-        fingerprint, checksums = contents_of(config, found)
-    except (OSError, ImageError) as error:
-        raise UserError(_changed(config)) from error
-    try:
-        records = builders.build(config, found, partial)
-    except (FileNotFoundError, ImageError) as error:
-        raise UserError(_changed(config)) from error
+    dataset, found = images.dataset, images.found
+    records = tfds_builder.run_tfds_builder(images, partial)
+    notes = check()
     shutil.rmtree(partial / "downloads", ignore_errors=True)
     index = Index(
-        dataset=config.name,
-        root=os.path.abspath(config.root),
+        dataset=dataset.name,
+        root=os.path.abspath(dataset.root),
         stamp=stamp,
-        fingerprint=fingerprint,
+        fingerprint=images.fingerprint(),
         records=records.relative_to(partial).as_posix(),
         files={file.name: size_and_checksum(file) for file in sorted(records.iterdir())},
         names=found.names,
@@ -213,17 +189,21 @@ def _write(
                 identities=[record.identity for record in found.splits[split]],
                 cameras=[record.camera for record in found.splits[split]],
                 filenames=[record.path for record in found.splits[split]],
-                checksums=checksums[split],
+                checksums=images.checksums(split),
             )
             for split in SPLITS
         },
     )
-    _read_back(config, partial, index)
+    _read_back(partial, index)
     write_index(partial, index)
 
 
-def _read_back(config: DataConfig, partial: Path, index: Index) -> None:
-    """Check that every record holds its image: the images were read twice meanwhile."""
+def _read_back(partial: Path, index: Index) -> None:
+    """Check that every record that was written holds its image.
+
+    Raises:
+        OSError: one doesn't.
+    """
     try:
         for split, columns in index.splits.items():
             if columns.filenames:
@@ -231,11 +211,4 @@ def _read_back(config: DataConfig, partial: Path, index: Index) -> None:
                 for position in range(len(columns.filenames)):
                     _ = written[position]
     except DamagedError as error:
-        raise UserError(_changed(config)) from error
-
-
-def _changed(config: DataConfig) -> str:
-    return (
-        f"the images of {printable(config.root)} changed while they were prepared; prepare again "
-        "when nothing writes there"
-    )
+        raise OSError(errno.EIO, "it reads back differently", str(error.file)) from error

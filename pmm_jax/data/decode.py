@@ -16,7 +16,7 @@ def decode(encoded: bytes, image_size: tuple[int, int], name: str = "the image")
     """The image as RGB, resized as torchvision's Resize does with PIL images (bilinear).
 
     Args:
-      encoded: a JPEG, PNG, BMP or WEBP file's bytes, of any mode that PIL reads. Grey is repeated
+      encoded: a JPEG, PNG, BMP or WEBP file's bytes, of any mode that PIL reads. Gray is repeated
         over the channels, transparency dropped, 16 bits cut to the upper 8. EXIF rotation is not
         applied, as in torchvision.
       image_size: height and width in pixels.
@@ -47,9 +47,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB":
         return image
     if image.mode.startswith("I"):
-        # PIL's own conversion clips 16-bit grey at 255: nearly everything would turn white.
-        grey = np.asarray(image, dtype=np.int64) >> 8
-        return Image.fromarray(grey.clip(0, 255).astype(np.uint8)).convert("RGB")
+        # PIL's own conversion clips 16-bit gray at 255: nearly everything would turn white.
+        gray = np.asarray(image, dtype=np.int64) >> 8
+        return Image.fromarray(gray.clip(0, 255).astype(np.uint8)).convert("RGB")
     if image.mode == "P" and "transparency" in image.info:
         # The direct way warns about transparency given as bytes.
         return image.convert("RGBA").convert("RGB")

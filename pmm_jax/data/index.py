@@ -50,11 +50,11 @@ class Index:
 
     dataset: str
     root: str
-    """Where the source was, for whoever looks at the file."""
+    """Path of the source, for people who read the file."""
     stamp: str
     """build.stamp_of the source."""
     fingerprint: str
-    """build.contents_of the source."""
+    """SourceImages.fingerprint of the source."""
     records: str
     """Folder of the record files, relative to the prepared form's."""
     files: dict[str, list[int]]
@@ -62,7 +62,7 @@ class Index:
     names: dict[int, str]
     """Name of each identity, where the data set names them by more than a number."""
     notes: list[list[str]]
-    """Path, reason, hint and detail of each image in which `prepare` found something odd."""
+    """Path, reason, hint and detail of each image in which `prepare` found something unusual."""
     splits: dict[str, Columns]
     camera_names: dict[int, str] = field(default_factory=dict)
     """Name of each camera, where the data set names them by more than a number."""

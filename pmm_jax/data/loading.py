@@ -19,7 +19,7 @@ class Batch(NamedTuple):
     """A training batch on the host."""
 
     images: np.ndarray
-    """(P * K, H, W, 3) uint8, or the rows of them that were asked for."""
+    """(P * K, H, W, 3) uint8, or the rows of them that this process reads."""
     labels: np.ndarray
     """(P * K,) int32 classes, likewise."""
 
@@ -27,14 +27,14 @@ class Batch(NamedTuple):
 def image_reader(split: Split, data: DataConfig) -> ReadImages:
     """A function that decodes images of a split by position, on any thread.
 
-    Where the split takes no more than data.memory_gib, each image is decoded when it is first asked
-    for, and then kept: the first batch waits for its own images alone.
+    Where the split takes no more than data.memory_gib, each image is decoded when it is first
+    read, and then cached: the first batch waits for its own images alone.
 
     Raises:
       UserError: data.memory_gib allows more than there is.
     """
 
-    def fresh(positions: np.ndarray) -> np.ndarray:
+    def decoded(positions: np.ndarray) -> np.ndarray:
         images = np.empty((len(positions), *data.image_size, 3), np.uint8)
         for row, position in enumerate(positions):
             images[row] = decode_record(split, int(position), data.image_size)
@@ -42,17 +42,17 @@ def image_reader(split: Split, data: DataConfig) -> ReadImages:
 
     shape = (len(split), *data.image_size, 3)
     if np.prod(shape, dtype=np.int64) > data.memory_gib * 2**30:
-        return fresh
-    kept = empty_images(shape, "data.memory_gib")
-    is_kept = np.zeros(len(split), bool)
+        return decoded
+    cache = empty_images(shape, "data.memory_gib")
+    is_cached = np.zeros(len(split), bool)
 
     def read(positions: np.ndarray) -> np.ndarray:
-        missing = np.unique(positions[~is_kept[positions]])
+        missing = np.unique(positions[~is_cached[positions]])
         if len(missing):
             # Two threads may decode the same image: both write the same bytes.
-            kept[missing] = fresh(missing)
-            is_kept[missing] = True
-        return kept[positions]
+            cache[missing] = decoded(missing)
+            is_cached[missing] = True
+        return cache[positions]
 
     return read
 
@@ -107,8 +107,8 @@ def ordered_batches(
     def load(start: int) -> tuple[np.ndarray, int]:
         count = min(batch_size, len(split) - start)
         images = np.zeros((len(wanted), *data.image_size, 3), np.uint8)
-        for place, row in enumerate(wanted[wanted < count]):
-            images[place] = decode_record(split, start + int(row), data.image_size)
+        for i, row in enumerate(wanted[wanted < count]):
+            images[i] = decode_record(split, start + int(row), data.image_size)
         return images, count
 
     dataset = grain.MapDataset.range(0, len(split), batch_size).map(load)

@@ -3,23 +3,25 @@
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import astuple, replace
+from functools import partial
 from pathlib import Path
 
 from pmm_jax.config import DataConfig
 from pmm_jax.data.build import (
-    build,
     build_lock,
     cant_write,
     find_index,
     remove_leftovers,
     stamp_of,
+    write_prepared,
 )
+from pmm_jax.data.datasets import Dataset, SplitSize, get_dataset
 from pmm_jax.data.index import DamagedError, Index
 from pmm_jax.data.parsing import shortened
-from pmm_jax.data.published import PUBLISHED, WHERE, Published
 from pmm_jax.data.records import EXAMPLES, SPLITS, Problem, Record, Scan
-from pmm_jax.data.source import base_folder, scan
+from pmm_jax.data.source_images import SourceImages
 from pmm_jax.data.split import prepared_folder
+from pmm_jax.data.unknown_cameras import number_unknown_cameras
 from pmm_jax.data.verify import (
     check_matches,
     duplicates,
@@ -27,13 +29,12 @@ from pmm_jax.data.verify import (
     report_notes,
     shared_identities,
     unmatched,
-    verify,
 )
 from pmm_jax.errors import UserError
 from pmm_jax.files import printable, write_atomic
 
 SYNTHETIC = "synthetic.json"
-"""Marks a root that our synthesizer wrote; the published counts say nothing about it."""
+"""Marks a root that our synthesizer wrote, to which the published sizes don't apply."""
 
 
 def prepare(
@@ -46,9 +47,9 @@ def prepare(
 
     Args:
       config: which data set, where it lies, and where its prepared form goes.
-      report: called with each line that tells the user what is found and done.
-      brief: of a set that was prepared before, say only that, and what warnings there are; else
-        what it holds, too.
+      report: called with each line about what is found and done.
+      brief: report of a set that was prepared before only that, and any warnings; else also
+        what it holds.
       same_camera_rule: whether the evaluation asked for leaves out matches in a query's own camera.
 
     Returns:
@@ -58,93 +59,106 @@ def prepare(
       UserError: the source is missing, empty or damaged, or can't be evaluated.
     """
 
-    def say(line: str) -> None:
+    def info(line: str) -> None:
         if report:
             report(printable(line))
 
-    target = prepared_folder(config)
-    root = Path(config.root)
-    if not os.path.exists(root):
-        _check_without_source(config, target)
-        say(f"{config.name}: {root} is gone; using what was prepared from it in {target}")
+    dataset, target = get_dataset(config), prepared_folder(config)
+    if not os.path.exists(dataset.root):
+        _check_without_source(dataset, target)
+        info(f"{dataset.name}: {dataset.root} is gone; using what was prepared from it in {target}")
         return target
-    if root.is_file() and config.name != "folder":
-        raise UserError(f"data.root {root} is a file, not a folder; {WHERE[config.name]}")
-    found = scan(config)
-    stamp = stamp_of(config, found)
-    remove_leftovers(target, say)
-    index = _find_index(config, target, stamp, say)
+    if dataset.root.is_file() and not dataset.accepts_file:
+        raise UserError(f"data.root {dataset.root} is a file, not a folder; {dataset.where}")
+    found = dataset.scan()
+    stamp = stamp_of(dataset, found)
+    remove_leftovers(target, info)
+    index = _find_index(dataset, target, stamp, info)
     if index is not None:
-        say(f"{config.name}: prepared in {target}, source unchanged")
-        check_matches(config, found, same_camera_rule)
+        info(f"{dataset.name}: prepared in {target}, source unchanged")
+        found = _as_prepared(found, index)
+        check_matches(dataset, found, same_camera_rule)
         if not brief:
             kept = [Problem(path, reason, False, *rest) for path, reason, *rest in index.notes]
-            odd = found.problems + kept + unmatched(found, same_camera_rule)
-            report_notes(odd, _notes(target), say)
+            unusual = found.problems + kept + unmatched(found, same_camera_rule)
+            report_notes(unusual, _notes(target), info)
     else:
-        with build_lock(target, say):
+        with build_lock(target, info):
             # Another process may have built it while this one waited.
-            if _find_index(config, target, stamp) is None:
-                odd = _check(config, found, same_camera_rule, _notes(target), say)
-                say(f"{config.name}: writing {target}")
-                build(config, found, stamp, target, odd)
+            if _find_index(dataset, target, stamp) is None:
+                total = sum(1 for _ in found.records())
+                info(f"{dataset.name}: preparing {total:,} images in {target}")
+                found = number_unknown_cameras(dataset.base, found)
+                images = SourceImages(dataset, found)
+                check = partial(_check, images, same_camera_rule, _notes(target), info)
+                if any(problem.fatal for problem in found.problems):
+                    images.read_all()  # for the list of all that is wrong; nothing gets written
+                    check()
+                write_prepared(images, stamp, target, check)
                 brief = False
     counts = {split: _counts(found.splits[split]) for split in SPLITS}
     if not brief:
-        for line in _summary(config, counts):
-            say(line)
-    for line in _warnings(config, found, counts):
-        say(f"warning: {line}")
+        for line in _summary(dataset, counts):
+            info(line)
+    for line in _warnings(dataset, found, counts):
+        info(f"warning: {line}")
     return target
 
 
 def _find_index(
-    config: DataConfig, target: Path, stamp: str, say: Callable[[str], None] | None = None
+    dataset: Dataset, target: Path, stamp: str, info: Callable[[str], None] | None = None
 ) -> Index | None:
-    """As `find_index`, but None, too, where a file is damaged, which is told."""
+    """As `find_index`, but None, too, where a file is damaged, which is reported."""
     try:
         return find_index(target, stamp)
     except DamagedError as error:
-        if say is not None:
-            say(f"{config.name}: {error.file} is damaged ({error.reason}); building it anew")
+        if info is not None:
+            info(f"{dataset.name}: {error.file} is damaged ({error.reason}); building it anew")
         return None
 
 
-def _check_without_source(config: DataConfig, target: Path) -> None:
+def _check_without_source(dataset: Dataset, target: Path) -> None:
     """Refuse what can't be built where it isn't there, or not whole."""
     try:
         if find_index(target) is None:
-            raise UserError(f"data.root {config.root} does not exist; {WHERE[config.name]}")
+            raise UserError(f"data.root {dataset.root} does not exist; {dataset.where}")
     except DamagedError as error:
         raise UserError(
-            f"{error.file} is damaged ({error.reason}), and data.root {config.root}, from which it "
-            "could be built anew, does not exist; bring it back"
+            f"{error.file} is damaged ({error.reason}), and data.root {dataset.root}, from which "
+            "it could be built anew, does not exist; bring it back"
         ) from error
 
 
+def _as_prepared(found: Scan, index: Index) -> Scan:
+    """The scan with the cameras of the index, in which the unknown ones have their numbers."""
+    splits = {
+        split: [
+            replace(record, camera=camera)
+            for record, camera in zip(records, index.splits[split].cameras, strict=True)
+        ]
+        for split, records in found.splits.items()
+    }
+    return replace(found, splits=splits)
+
+
 def _notes(target: Path) -> Path:
-    """The list of all that was left out or odd; beside the prepared form, which may not come."""
+    """Path of the list of notes: beside the prepared form, which may not come into being."""
     return target.with_name(f"{target.name}.notes.txt")
 
 
 def _check(
-    config: DataConfig,
-    found: Scan,
-    same_camera_rule: bool,
-    notes: Path,
-    say: Callable[[str], None],
+    images: SourceImages, same_camera_rule: bool, notes: Path, info: Callable[[str], None]
 ) -> list[Problem]:
-    """Tell of everything odd in one list, unreadable images too; refuse what can't be used.
+    """Report all problems in one list, those of images too; refuse what can't be used.
 
     Returns:
         What reading the images found.
     """
-    say(f"{config.name}: verifying {sum(1 for _ in found.records()):,} images")
-    verified, digests = verify(config, found)
-    # Nobody can be asked to mend a set as published.
-    fatal = not config.allow_duplicates and not _as_published(config, found)
-    verified += duplicates(found, digests, fatal)
-    problems = found.problems + verified
+    dataset, found = images.dataset, images.found
+    # Users can't repair a set as published.
+    fatal = not dataset.config.allow_duplicates and not _is_as_published(dataset, found)
+    of_images = images.problems + duplicates(images, fatal)
+    problems = found.problems + of_images
     unusable = any(problem.fatal for problem in problems)
     problems += [] if unusable else unmatched(found, same_camera_rule)
     lines = (f"{printable(str(problem))}\n" for problem in problems)
@@ -152,35 +166,34 @@ def _check(
         write_atomic(notes, "".join(lines).encode())
     except OSError as error:
         raise UserError(cant_write(notes, error)) from error
-    report_notes(problems, notes, say)
-    refuse(problems, notes, say)
-    check_matches(config, found, same_camera_rule)
-    return verified
+    report_notes(problems, notes, info)
+    refuse(problems, notes, info)
+    check_matches(dataset, found, same_camera_rule)
+    return of_images
 
 
-def _published(config: DataConfig) -> dict[str, Published]:
+def _published(dataset: Dataset) -> dict[str, SplitSize]:
     """What each split should hold; nothing where that isn't known."""
-    if (base_folder(config) / SYNTHETIC).exists():
+    if (dataset.base / SYNTHETIC).exists():
         return {}
-    published = PUBLISHED.get(config.name, {})
-    if config.cameras == "ignore":
-        return {split: replace(there, cameras=0) for split, there in published.items()}
-    return published
+    if dataset.config.cameras == "ignore":
+        return {split: replace(there, cameras=0) for split, there in dataset.published.items()}
+    return dict(dataset.published)
 
 
-def _counts(records: list[Record]) -> Published:
+def _counts(records: list[Record]) -> SplitSize:
     cameras = {record.camera for record in records}
     known = sum(camera >= 0 for camera in cameras)
-    return Published(len(records), len({record.identity for record in records}), known)
+    return SplitSize(len(records), len({record.identity for record in records}), known)
 
 
-def _as_published(config: DataConfig, found: Scan) -> bool:
-    return {split: _counts(found.splits[split]) for split in SPLITS} == _published(config)
+def _is_as_published(dataset: Dataset, found: Scan) -> bool:
+    return {split: _counts(found.splits[split]) for split in SPLITS} == _published(dataset)
 
 
-def _summary(config: DataConfig, counts: dict[str, Published]) -> Iterator[str]:
+def _summary(dataset: Dataset, counts: dict[str, SplitSize]) -> Iterator[str]:
     """A small table of what there is beside what was published."""
-    published = _published(config)
+    published = _published(dataset)
     yield f"{'split':<8} {'images':>8} {'identities':>10} {'cameras':>8}   published"
     for split, there in counts.items():
         beside = "-"
@@ -192,14 +205,14 @@ def _summary(config: DataConfig, counts: dict[str, Published]) -> Iterator[str]:
     differ = [split for split in SPLITS if published and counts[split] != published[split]]
     if differ:
         yield (
-            f"warning: {', '.join(differ)} of {config.root} differ from {config.name} as "
+            f"warning: {', '.join(differ)} of {dataset.root} differ from {dataset.name} as "
             "published; results on a part of a set don't compare with published ones"
         )
 
 
-def _warnings(config: DataConfig, found: Scan, counts: dict[str, Published]) -> Iterator[str]:
-    """What makes figures mean less than they seem to."""
-    shared = shared_identities(config, found)
+def _warnings(dataset: Dataset, found: Scan, counts: dict[str, SplitSize]) -> Iterator[str]:
+    """Warnings of what makes the metrics mean less than they seem to."""
+    shared = shared_identities(dataset, found)
     if shared:
         names = ", ".join(shortened(name) for name in shared[:EXAMPLES])
         yield (

@@ -12,7 +12,7 @@ class IdentitySampler:
     """Which training images make up batch `step`.
 
     An epoch shows every identity once, in a random order, with K of its images; the last partial
-    batch is dropped, so that a few identities sit an epoch out. Images are drawn with
+    batch is dropped, so that a few identities sit an epoch out. Images are sampled with
     replacement only where an identity has fewer than K.
     """
 
@@ -54,8 +54,8 @@ class IdentitySampler:
         start = position * self.identities_per_batch
         rng = np.random.default_rng([self.seed, 1, step])
         k = self.images_per_identity
-        chosen = []
+        positions = []
         for identity in order[start : start + self.identities_per_batch]:
             members = self._members[identity]
-            chosen.append(rng.choice(members, k, replace=len(members) < k))
-        return np.concatenate(chosen)
+            positions.append(rng.choice(members, k, replace=len(members) < k))
+        return np.concatenate(positions)

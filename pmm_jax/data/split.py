@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from pmm_jax.config import DataConfig
+from pmm_jax.data.datasets import get_dataset
 from pmm_jax.data.images import one_line
 from pmm_jax.data.index import DamagedError, Index, check_files, read_index
 from pmm_jax.data.records import SPLITS
@@ -23,8 +24,7 @@ def prepared_folder(config: DataConfig) -> Path:
     root, never share a folder, and one root has one folder however its path is written.
     """
     key = [config.name, os.path.realpath(os.path.expanduser(config.root))]
-    if config.name == "folder":
-        key.append(repr(float(config.train_fraction)))
+    key += get_dataset(config).variant()
     if config.cameras == "ignore":
         key.append("cameras ignored")
     if config.allow_duplicates:
@@ -34,7 +34,7 @@ def prepared_folder(config: DataConfig) -> Path:
 
 
 class EncodedImages(Protocol):
-    """Images by position; may be asked by many threads at once."""
+    """Images by position, for many threads at once."""
 
     def __getitem__(self, index: int, /) -> bytes:
         """One encoded image."""
@@ -95,7 +95,7 @@ class Split:
     names: dict[int, str]
     """Name of each identity, where the data set names them by more than a number."""
     fingerprint: str
-    """Of the whole set: its names, labels and images."""
+    """Hash of the whole set: its names, labels and images."""
     source: EncodedImages = field(repr=False)
     """The images themselves."""
     camera_names: dict[int, str] = field(default_factory=dict)

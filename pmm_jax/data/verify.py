@@ -1,44 +1,38 @@
-"""What is wrong with a data set, told before anything is built."""
+"""Checks of a data set as a whole, and reports of what they find."""
 
-import hashlib
-import warnings
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pmm_jax.config import DataConfig
-from pmm_jax.data.decode import to_rgb
-from pmm_jax.data.images import ImageError, is_rotated, one_line, open_image
+from pmm_jax.data.datasets import Dataset
 from pmm_jax.data.parsing import shortened
 from pmm_jax.data.records import EXAMPLES, SPLITS, Problem, Record, Scan, left_out, summary_of
-from pmm_jax.data.source import base_folder, image_bytes
+from pmm_jax.data.source_images import SourceImages
 from pmm_jax.errors import UserError
 
 SHOWN = 30
 """Files of one kind of note that are listed on the screen; a file has them all."""
 NO_MATCH = "query without a match that counts, left out of Rank-1 and mAP"
-ROTATED = "EXIF rotation, which is not applied: the image is used as it is stored"
 IN_BOTH = "image of train is in query or gallery, too"
 
 
-def report_notes(problems: list[Problem], notes: Path, say: Callable[[str], None]) -> None:
-    """List the files that were left out or are odd, by kind; `notes` holds the whole list."""
+def report_notes(problems: list[Problem], notes: Path, info: Callable[[str], None]) -> None:
+    """List the files that were left out or are unusual, by kind; `notes` holds the whole list."""
     for reason, kind in _kinds(problems, fatal=False).items():
         hint = f"; {kind[0].hint}" if kind[0].hint else ""
-        say(f"note: {len(kind):,} x {reason}{hint}:")
+        info(f"note: {len(kind):,} x {reason}{hint}:")
         for problem in kind[:SHOWN]:
-            say(f"  {problem.path}" + (f" ({problem.detail})" if problem.detail else ""))
+            info(f"  {problem.path}" + (f" ({problem.detail})" if problem.detail else ""))
         if len(kind) > SHOWN:
-            say(f"  and {len(kind) - SHOWN:,} more, listed in {notes}")
+            info(f"  and {len(kind) - SHOWN:,} more, listed in {notes}")
 
 
-def refuse(problems: list[Problem], notes: Path, say: Callable[[str], None]) -> None:
+def refuse(problems: list[Problem], notes: Path, info: Callable[[str], None]) -> None:
     """Raise with the first kind of fatal problems, once the other kinds have been reported."""
     first, *others = _kinds(problems, fatal=True).values() or [[]]
     if not first:
         return
     for kind in others:
-        say(f"error: {_line(kind, notes)}")
+        info(f"error: {_line(kind, notes)}")
     more = f" (and {len(others)} other kinds of errors, listed above)" if others else ""
     raise UserError(f"{_line(first, notes)}{more}")
 
@@ -75,7 +69,7 @@ def unmatched(found: Scan, same_camera_rule: bool) -> list[Problem]:
     return [Problem(query.path, NO_MATCH, fatal=False) for query in alone]
 
 
-def check_matches(config: DataConfig, found: Scan, same_camera_rule: bool) -> None:
+def check_matches(dataset: Dataset, found: Scan, same_camera_rule: bool) -> None:
     """Check that a query has a match that counts.
 
     Raises:
@@ -91,30 +85,29 @@ def check_matches(config: DataConfig, found: Scan, same_camera_rule: bool) -> No
     example = shortened(found.names.get(identity, str(identity)))
     if seen is None:
         raise UserError(
-            f"no query of {config.root} has its identity in the gallery (identity {example}, for "
+            f"no query of {dataset.root} has its identity in the gallery (identity {example}, for "
             f"one); add gallery images of the queries' identities{skipped}"
         )
     if seen.camera < 0:
         raise UserError(
-            f"the gallery of {config.root} has no other image of any query's identity than the "
+            f"the gallery of {dataset.root} has no other image of any query's identity than the "
             f"query itself (identity {example}, for one); add gallery images{skipped}"
         )
     camera = shortened(found.camera_names.get(seen.camera, str(seen.camera)))
     raise UserError(
-        f"no query of {config.root} has a match in another camera (identity {example} is only in "
+        f"no query of {dataset.root} has a match in another camera (identity {example} is only in "
         f"camera {camera}), and matches in its own camera don't count; add images from other "
         "cameras, or let them count by --evaluate.no-cameras, or by --data.cameras ignore where "
         f"the cameras mean nothing{skipped}"
     )
 
 
-def shared_identities(config: DataConfig, found: Scan) -> list[str]:
+def shared_identities(dataset: Dataset, found: Scan) -> list[str]:
     """Names of the identities that are in train and in query or gallery, sorted.
 
-    MSMT17 numbers its training identities apart; and identity 0 of sets that number their
-    identities stands for distractors, not for one person.
+    Identity 0 of sets that number their identities stands for distractors, not for one person.
     """
-    if config.name == "msmt17":
+    if dataset.numbers_train_apart:
         return []
     train = {record.identity for record in found.splits["train"]}
     test = {record.identity for split in SPLITS[1:] for record in found.splits[split]}
@@ -122,74 +115,27 @@ def shared_identities(config: DataConfig, found: Scan) -> list[str]:
     return [found.names.get(i, str(i)) for i in shared if i in found.names or i]
 
 
-def duplicates(found: Scan, digests: dict[str, bytes], fatal: bool) -> list[Problem]:
+def duplicates(images: SourceImages, fatal: bool) -> list[Problem]:
     """A problem for each training image that query or gallery has, too, byte for byte.
 
     Args:
-        found: what the set holds.
-        digests: of each image's bytes, by its path.
+        images: those of the set, all read.
         fatal: whether that stops.
     """
-    test = {
-        digests[record.path]: record.path
-        for split in SPLITS[1:]
-        for record in found.splits[split]
-        if record.path in digests
-    }
+
+    def hashed(split: str) -> Iterator[tuple[str, str]]:
+        # Sound images only: damaged ones that are alike are no copies.
+        for record, hashes in zip(images.found.splits[split], images.hashes[split], strict=True):
+            if hashes:
+                yield record.path, hashes.sha256
+
+    test = {sha256: path for split in SPLITS[1:] for path, sha256 in hashed(split)}
     hint = (
         "figures on images that were trained on mean nothing; take them out of train or out of the "
         "test, or set --data.allow-duplicates"
     )
     return [
-        Problem(path, IN_BOTH, fatal, hint if fatal else "", detail=test[digests[path]])
-        for path in dict.fromkeys(record.path for record in found.splits["train"])
-        if digests.get(path) in test
+        Problem(path, IN_BOTH, fatal, hint if fatal else "", detail=test[sha256])
+        for path, sha256 in dict(hashed("train")).items()
+        if sha256 in test
     ]
-
-
-def verify(config: DataConfig, found: Scan) -> tuple[list[Problem], dict[str, bytes]]:
-    """Read and decode every image once.
-
-    Returns:
-        A fatal problem for each image that can't be decoded and a note for each that is rotated;
-        and the SHA-256 of each sound image's bytes, by its path.
-    """
-    read = image_bytes(config)
-    base = base_folder(config)
-    digests: dict[str, bytes] = {}
-
-    def check(path: str) -> Problem | None:
-        try:
-            content = read(path)
-            with open_image(content) as image:
-                to_rgb(image).load()
-                rotated = is_rotated(image)
-        except ImageError as error:
-            return Problem(path, error.reason, True, error.hint, error.detail)
-        except (OSError, ValueError) as error:
-            return _unreadable(base, path, error)
-        # Of sound images only: damaged ones that are alike are no copies.
-        digests[path] = hashlib.sha256(content).digest()
-        return Problem(path, ROTATED, fatal=False) if rotated else None
-
-    distinct = dict.fromkeys(record.path for record in found.records())
-    with warnings.catch_warnings(), ThreadPoolExecutor(config.workers) as pool:
-        # PIL warns of corrupt EXIF data, which costs no pixel.
-        warnings.filterwarnings("ignore", module="PIL")
-        return [problem for problem in pool.map(check, distinct) if problem], digests
-
-
-def _unreadable(base: Path, path: str, error: Exception) -> Problem:
-    if isinstance(error, FileNotFoundError) and (base / path).is_symlink():
-        hint = "make it point to the image, or take it out of the set"
-        return Problem(path, "is a link to a file that isn't there", True, hint)
-    if isinstance(error, FileNotFoundError):
-        hint = f"paths are relative to {base}; restore it, or take it off the list"
-        return Problem(path, "no such image", True, hint)
-    if isinstance(error, PermissionError):
-        reason = "can't be read (permission denied)"
-        return Problem(path, reason, True, "make it readable to you, with chmod u+r say")
-    if isinstance(error, OSError):
-        reason = f"can't be read ({error.strerror or one_line(error)})"
-        return Problem(path, reason, True, "check the disk that it is on")
-    return Problem(path, "can't be read", True, "restore it", one_line(error))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pmm_jax.config import Config
-from pmm_jax.data.augment import normalise
+from pmm_jax.data.augment import normalize
 from pmm_jax.data.loading import ordered_batches
 from pmm_jax.data.prepare import prepare
 from pmm_jax.data.split import Split, open_split
@@ -43,10 +43,10 @@ def make_embed(
 
     def run(params: Tree, stats: Tree, images: jax.Array) -> jax.Array:
         if not flip_average:
-            return embed(network, params, stats, normalise(images))
+            return embed(network, params, stats, normalize(images))
         # Each image beside its mirror image, so that the pairs stay on the image's device.
         pairs = jnp.stack([images, images[:, :, ::-1]], axis=1)
-        embeddings = embed(network, params, stats, normalise(pairs.reshape(-1, *images.shape[1:])))
+        embeddings = embed(network, params, stats, normalize(pairs.reshape(-1, *images.shape[1:])))
         return embeddings.reshape(len(images), 2, -1).mean(1)
 
     return jax.jit(run) if mesh is None else jax.jit(run, out_shardings=replicated(mesh))
@@ -58,12 +58,12 @@ def make_explain(network: Network) -> tuple[Callable[..., jax.Array], Callable[.
     def cams(
         params: Tree, stats: Tree, images: jax.Array, labels: jax.Array | None = None
     ) -> jax.Array:
-        return stage_cams(network, params, stats, normalise(images), labels)
+        return stage_cams(network, params, stats, normalize(images), labels)
 
     def match(
         params: Tree, stats: Tree, images: jax.Array, others: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        return match_cams(network, params, stats, normalise(images), normalise(others))
+        return match_cams(network, params, stats, normalize(images), normalize(others))
 
     return jax.jit(cams), jax.jit(match)
 

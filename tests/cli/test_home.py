@@ -9,7 +9,7 @@ import pytest
 import pmm_jax
 from pmm_jax.cli import load_config, parse, parse_run
 from pmm_jax.config import Config
-from pmm_jax.data.folder.table import read_table
+from pmm_jax.data.datasets.folder.table import read_table
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation.features_file import load_features
 from tests.cli.entry import Program, config_file, start, written

@@ -1,8 +1,22 @@
 """Sets of one's own for the tests, and what a scan of them found."""
 
 from pathlib import Path
+from typing import Any
 
+from pmm_jax.config import DataConfig
+from pmm_jax.data.datasets import get_dataset
 from pmm_jax.data.records import Scan
+from pmm_jax.data.unknown_cameras import number_unknown_cameras
+
+
+def scan(name: str, root: Path, **options: Any) -> Scan:
+    """What was found, the unknown cameras numbered."""
+    dataset = get_dataset(DataConfig(name=name, root=str(root), **options))
+    return number_unknown_cameras(dataset.base, dataset.scan())
+
+
+def scan_folder(root: Path, train_fraction: float = 0.5, **options: Any) -> Scan:
+    return scan("folder", root, train_fraction=train_fraction, **options)
 
 
 def write(root: Path, *paths: str) -> Path:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pmm_jax.config import DataConfig
-from pmm_jax.data.augment import augment, jitter_colors, normalise
+from pmm_jax.data.augment import augment, jitter_colors, normalize
 
 N, H, W = 64, 12, 8
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -41,7 +41,7 @@ def within_chance(hits: float, share: float, count: int) -> bool:
 
 def test_normalise_against_its_formula() -> None:
     images = draw()
-    found = np.asarray(normalise(jnp.asarray(images)))
+    found = np.asarray(normalize(jnp.asarray(images)))
     assert found.dtype == np.float32
     assert_normalised(found, images)
 
@@ -161,15 +161,15 @@ def naive_jitter(image: np.ndarray, factors: tuple[float, float, float]) -> np.n
     def clip(value: float) -> float:
         return min(max(value, 0.0), 255.0)
 
-    def grey(pixel: list[float]) -> float:
+    def gray(pixel: list[float]) -> float:
         return sum(w * v for w, v in zip(weights, pixel, strict=True))
 
     rows = [[[clip(v * brightness) for v in pixel] for pixel in row] for row in image.tolist()]
-    mean = sum(grey(pixel) for row in rows for pixel in row) / (len(rows) * len(rows[0]))
+    mean = sum(gray(pixel) for row in rows for pixel in row) / (len(rows) * len(rows[0]))
     rows = [[[clip(mean + (v - mean) * contrast) for v in pixel] for pixel in row] for row in rows]
     return np.array(
         [
-            [[clip(grey(pixel) + (v - grey(pixel)) * saturation) for v in pixel] for pixel in row]
+            [[clip(gray(pixel) + (v - gray(pixel)) * saturation) for v in pixel] for pixel in row]
             for row in rows
         ]
     )

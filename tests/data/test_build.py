@@ -9,17 +9,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pmm_jax.cli import interrupt_on_signals
 from pmm_jax.config import DataConfig
 from pmm_jax.data import build as building
-from pmm_jax.data import builders
+from pmm_jax.data import tfds_builder
 from pmm_jax.data.prepare import prepare
 from pmm_jax.data.split import open_split, prepared_folder
 from pmm_jax.errors import UserError
-from tests.data.market_set import draw
+from tests.data.market_set import draw, lines_of
 
 
 def beside(config: DataConfig) -> set[str]:
@@ -64,7 +65,7 @@ def test_a_disk_that_refuses_is_one_line_and_leaves_nothing(
         (folder / "market1501" / "half").write_bytes(b"half")
         raise as_written(system_error(number))
 
-    monkeypatch.setattr(builders, "build", fail)
+    monkeypatch.setattr(tfds_builder, "run_tfds_builder", fail)
     with pytest.raises(UserError) as caught:
         prepare(market)
     message = str(caught.value)
@@ -76,7 +77,7 @@ def test_a_disk_that_refuses_is_one_line_and_leaves_nothing(
         )
     else:
         assert message.startswith(f"can't write {prepared_folder(market)} (")
-    assert beside(market) == {".lock", ".notes.txt"} | ({""} if is_there else set())
+    assert beside(market) == {".lock"} | ({"", ".notes.txt"} if is_there else set())
     if is_there:
         assert len(open_split(market, "query")) == 1
 
@@ -90,6 +91,15 @@ def test_a_disk_that_fills_up_late_leaves_nothing(
 
     monkeypatch.setattr(building, name, fail)
     with pytest.raises(UserError, match="no room left on the disk of"):
+        prepare(market)
+    assert beside(market) == {".lock", ".notes.txt"}
+
+
+def test_records_that_read_back_differently_are_not_kept(
+    market: DataConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(building.SourceImages, "checksums", lambda self, split: [0, 0, 0])
+    with pytest.raises(UserError, match=r"can't write .* reads back differently"):
         prepare(market)
     assert beside(market) == {".lock", ".notes.txt"}
 
@@ -110,7 +120,7 @@ def test_a_real_limit_on_files_is_one_line(market: DataConfig) -> None:
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith(f"UserError can't write {prepared_folder(market)} (")
     assert "File too large" in done.stderr
-    assert beside(market) == {".lock", ".notes.txt"}
+    assert beside(market) == {".lock"}
 
 
 def test_a_bug_is_no_disk_and_leaves_nothing(
@@ -122,10 +132,10 @@ def test_a_bug_is_no_disk_and_leaves_nothing(
             (given[-1] / "market1501").mkdir(parents=True)
             raise error
 
-        monkeypatch.setattr(builders, "build", fail)
+        monkeypatch.setattr(tfds_builder, "run_tfds_builder", fail)
         with pytest.raises(type(error), match=str(error)):
             prepare(market)
-        assert beside(market) == {".lock", ".notes.txt"}
+        assert beside(market) == {".lock"}
 
 
 def test_where_the_new_form_cannot_be_moved_in_the_old_one_comes_back(
@@ -154,16 +164,14 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def test_a_signal_while_building_leaves_nothing(
     market: DataConfig, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
-    whole = builders.Market1501._generate_examples
+    whole = tfds_builder.RecordsBuilder._generate_examples
 
-    def interrupted(
-        self: builders.Market1501, records: list, read: Callable[[str], bytes]
-    ) -> Iterator[tuple[int, dict]]:
-        yield from list(whole(self, records, read))[:1]
+    def interrupted(self: tfds_builder.RecordsBuilder, split: str) -> Iterator[tuple[int, dict]]:
+        yield from list(whole(self, split))[:1]
         os.kill(os.getpid(), number)
         time.sleep(5)
 
-    monkeypatch.setattr(builders.Market1501, "_generate_examples", interrupted)
+    monkeypatch.setattr(tfds_builder.RecordsBuilder, "_generate_examples", interrupted)
     before = {one: signal.getsignal(one) for one in STOPPING}
     interrupt_on_signals()  # as every command does
     try:
@@ -172,7 +180,7 @@ def test_a_signal_while_building_leaves_nothing(
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
-    assert beside(market) == {".lock", ".notes.txt"}
+    assert beside(market) == {".lock"}
 
 
 def test_a_program_s_own_answer_to_a_signal_stays(
@@ -216,25 +224,34 @@ def test_what_a_killed_build_left_goes_with_the_next(market: DataConfig, is_whol
     assert beside(market) == {"", ".lock", ".notes.txt"}
 
 
-@pytest.mark.parametrize(
-    ("name", "how"), [("build", "another"), ("build", "gone"), ("contents_of", "gone")]
-)
-def test_images_that_change_while_they_are_prepared_are_refused(
-    market: DataConfig, monkeypatch: pytest.MonkeyPatch, name: str, how: str
+@pytest.mark.parametrize("how", ["another", "gone"])
+def test_an_image_that_changes_before_it_is_read_is_what_was_read_or_refused(
+    market: DataConfig, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
+    """Checks, fingerprint and records are of one and the same reading."""
     change(market)
-    module = builders if name == "build" else building
-    whole = getattr(module, name)
+    whole = tfds_builder.run_tfds_builder
     file = Path(market.root, "query", "0001_c1s1_001051_00.jpg")
 
-    def change_first(*given: object) -> object:
+    def change_first(*given: Any) -> Path:
         if how == "gone":
             file.unlink()
         else:
             draw(file, 5)
+            os.utime(file, ns=(1, 1))
         return whole(*given)
 
-    monkeypatch.setattr(module, name, change_first)
-    with pytest.raises(UserError, match="changed while they were prepared; prepare again"):
-        prepare(market)
-    assert beside(market) == {".lock", ".notes.txt"}
+    monkeypatch.setattr(tfds_builder, "run_tfds_builder", change_first)
+    if how == "gone":
+        with pytest.raises(UserError, match=r"query/0001_c1s1_001051_00\.jpg: no such image"):
+            prepare(market)
+        assert beside(market) == {".lock", ".notes.txt"}
+        return
+    prepare(market)
+    split = open_split(market, "query")
+    assert split.read(0) == file.read_bytes()
+    monkeypatch.undo()
+    # The scan saw another file, so that the next start prepares anew: the same set.
+    lines = lines_of(market)
+    assert any("preparing" in line for line in lines)
+    assert open_split(market, "query").fingerprint == split.fingerprint

@@ -2,6 +2,7 @@
 
 import io
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -10,13 +11,14 @@ import pytest
 from PIL import Image
 from scipy.io import loadmat, savemat
 
-from pmm_jax.config import DataConfig, Dataset
-from pmm_jax.data import cuhk03
+from pmm_jax.config import DataConfig
+from pmm_jax.data.datasets import cuhk03, get_dataset
 from pmm_jax.data.images import ImageError
 from pmm_jax.data.prepare import prepare
 from pmm_jax.data.records import Record
 from pmm_jax.data.split import open_split
 from pmm_jax.errors import UserError
+from tests.data.own_set import scan
 
 # (pair, person, image) from 1; images 1 to 5 are view 1, 6 to 10 view 2.
 PRESENT = [(1, 1, 1), (1, 1, 6), (1, 2, 1), (1, 2, 2), (1, 2, 6), (5, 1, 3), (5, 1, 7)]
@@ -70,17 +72,21 @@ def write_config(file: Path, keys: list[tuple[int, int, int]] = PRESENT) -> None
     )
 
 
+def reader(root: Path, kind: str) -> Callable[[str], bytes]:
+    return get_dataset(DataConfig(name=f"cuhk03_{kind}", root=str(root))).reader()
+
+
 def write_mat(root: Path, images: str = "cuhk-03.mat") -> Path:
     (root / images).parent.mkdir(parents=True, exist_ok=True)
     write_images(root / images)
-    for config in cuhk03.CONFIGS:
+    for config in cuhk03.PROTOCOLS:
         write_config(root / config)
     return root
 
 
 @pytest.mark.parametrize("kind", cuhk03.KINDS)
 def test_config_indices_count_from_one(tmp_path: Path, kind: str) -> None:
-    splits = cuhk03.scan(write_mat(tmp_path), kind).splits
+    splits = scan(f"cuhk03_{kind}", write_mat(tmp_path)).splits
     assert splits["train"] == [Record("1_001_1_01.png", 11, 1), Record("1_001_2_06.png", 11, 2)]
     assert splits["query"] == [Record("1_002_1_01.png", 12, 1)]
     assert [(r.identity, r.camera) for r in splits["gallery"]] == [
@@ -94,7 +100,7 @@ def test_config_indices_count_from_one(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", cuhk03.KINDS)
 @pytest.mark.parametrize("images", cuhk03.IMAGES)
 def test_mat_images_are_those_of_their_names(tmp_path: Path, images: str, kind: str) -> None:
-    read = cuhk03.reader(write_mat(tmp_path, images), kind)
+    read = reader(write_mat(tmp_path, images), kind)
     for key in PRESENT:
         image = Image.open(io.BytesIO(read(name(*key))))
         np.testing.assert_array_equal(np.asarray(image), pixels(kind, *key))
@@ -113,7 +119,7 @@ def test_mat_images_are_those_of_their_names(tmp_path: Path, images: str, kind: 
     ],
 )
 def test_an_absent_image_is_named(tmp_path: Path, absent: str, reason: str) -> None:
-    read = cuhk03.reader(write_mat(tmp_path), "labeled")
+    read = reader(write_mat(tmp_path), "labeled")
     with pytest.raises(ImageError) as caught:
         read(absent)
     assert str(caught.value).startswith(f"{absent} can't be read from cuhk-03.mat (")
@@ -131,7 +137,7 @@ def test_an_absent_image_is_named(tmp_path: Path, absent: str, reason: str) -> N
         np.uint8(3),
         b"text",
     ],
-    ids=["grey", "channels", "empty", "float", "scalar", "text"],
+    ids=["gray", "channels", "empty", "float", "scalar", "text"],
 )
 def test_a_cell_that_is_no_image_is_named(tmp_path: Path, cell: object) -> None:
     file = write_mat(tmp_path) / "cuhk-03.mat"
@@ -140,7 +146,7 @@ def test_a_cell_that_is_no_image_is_named(tmp_path: Path, cell: object) -> None:
         pair = mat[mat["detected"][0, 0]]
         pair[0, 0] = mat["odd"].ref
     with pytest.raises(ImageError, match=r"^1_001_1_01\.png can't be read from cuhk-03\.mat \("):
-        cuhk03.reader(tmp_path, "detected")("1_001_1_01.png")
+        reader(tmp_path, "detected")("1_001_1_01.png")
 
 
 def test_a_cell_that_promises_too_much_is_not_read(tmp_path: Path) -> None:
@@ -149,7 +155,7 @@ def test_a_cell_that_promises_too_much_is_not_read(tmp_path: Path) -> None:
         huge = mat.create_dataset("huge", (3, 2**20, 2**20), np.uint8, chunks=(3, 64, 64))
         mat[mat["detected"][0, 0]][0, 0] = huge.ref
     with pytest.raises(ImageError, match="more than 89,478,485 pixels"):
-        cuhk03.reader(tmp_path, "detected")("1_001_1_01.png")
+        reader(tmp_path, "detected")("1_001_1_01.png")
 
 
 def test_damaged_images_are_one_line_or_none(tmp_path: Path) -> None:
@@ -175,22 +181,22 @@ def test_damaged_images_are_one_line_or_none(tmp_path: Path) -> None:
 
 def test_a_damaged_configuration_ends_no_process(tmp_path: Path) -> None:
     """This flip, in the first array's class, kills scipy's reader: a segmentation fault."""
-    file = write_mat(tmp_path) / cuhk03.CONFIGS[0]
+    file = write_mat(tmp_path) / cuhk03.PROTOCOLS[0]
     damaged = bytearray(file.read_bytes())
     damaged[144] ^= 4
     file.write_bytes(damaged)
     with pytest.raises(UserError, match="is no CUHK03 new-protocol file, or is damaged"):
-        cuhk03.scan(tmp_path, "detected")
+        scan("cuhk03_detected", tmp_path)
 
 
 @pytest.mark.parametrize("row", [0, -1, 8, 2**31])
 def test_an_index_out_of_the_list_is_refused(tmp_path: Path, row: int) -> None:
-    file = write_mat(tmp_path) / cuhk03.CONFIGS[0]
+    file = write_mat(tmp_path) / cuhk03.PROTOCOLS[0]
     content = loadmat(file)
     content["query_idx"] = np.array([[row]], np.int64)
     savemat(file, {name: value for name, value in content.items() if name[0] != "_"})
     with pytest.raises(UserError, match="no CUHK03 new-protocol file"):
-        cuhk03.scan(tmp_path, "detected")
+        scan("cuhk03_detected", tmp_path)
 
 
 @pytest.mark.parametrize("kind", cuhk03.KINDS)
@@ -203,18 +209,18 @@ def test_folders_of_the_kind_are_read(tmp_path: Path, kind: str) -> None:
     ]:
         (tmp_path / kind / folder).mkdir(parents=True)
         (tmp_path / kind / folder / file).write_bytes(b"image of " + kind.encode())
-    found = cuhk03.scan(tmp_path, kind)
+    found = scan(f"cuhk03_{kind}", tmp_path)
     assert found.splits == {
         "train": [Record(f"{kind}/bounding_box_train/0001_c1_1.png", 1, 1)],
         "query": [Record(f"{kind}/query/0003_c1_22.png", 3, 1)],
         "gallery": [Record(f"{kind}/bounding_box_test/0003_c2_28.png", 3, 2)],
     }
-    read = cuhk03.reader(tmp_path, kind)
+    read = reader(tmp_path, kind)
     assert read(found.splits["query"][0].path) == b"image of " + kind.encode()
 
 
 @pytest.mark.parametrize("name", ["cuhk03_detected", "cuhk03_labeled"])
-def test_mat_files_are_prepared(tmp_path: Path, name: Dataset) -> None:
+def test_mat_files_are_prepared(tmp_path: Path, name: str) -> None:
     root = write_mat(tmp_path / "cuhk")
     config = DataConfig(name=name, root=str(root), prepared=str(tmp_path / "prepared"))
     prepare(config)
@@ -226,21 +232,21 @@ def test_mat_files_are_prepared(tmp_path: Path, name: Dataset) -> None:
 
 def test_missing_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"neither a folder detected nor cuhk-03\.mat"):
-        cuhk03.scan(tmp_path, "detected")
+        scan("cuhk03_detected", tmp_path)
     write_images(tmp_path / "cuhk-03.mat")
     with pytest.raises(UserError, match=r"no cuhk03_new_protocol_config_labeled\.mat"):
-        cuhk03.scan(tmp_path, "labeled")
+        scan("cuhk03_labeled", tmp_path)
 
 
 def test_files_of_another_kind_are_refused(tmp_path: Path) -> None:
     write_mat(tmp_path)
     (tmp_path / "cuhk-03.mat").write_bytes(b"not HDF5")
     with pytest.raises(UserError, match=r"not cuhk-03\.mat as published"):
-        cuhk03.reader(tmp_path, "detected")
+        reader(tmp_path, "detected")
     for content in (b"", b"not MATLAB, and long enough to be looked at" * 9):
-        (tmp_path / cuhk03.CONFIGS[0]).write_bytes(content)
+        (tmp_path / cuhk03.PROTOCOLS[0]).write_bytes(content)
         with pytest.raises(UserError, match="no CUHK03 new-protocol file"):
-            cuhk03.scan(tmp_path, "detected")
+            scan("cuhk03_detected", tmp_path)
 
 
 @pytest.mark.real_data
@@ -251,7 +257,7 @@ def test_real_configs_give_the_published_counts(kind: str, counts: tuple[int, in
     root = os.environ.get("PMM_CUHK03_CONFIGS")
     if not root:
         pytest.skip("PMM_CUHK03_CONFIGS does not name a folder with the new-protocol .mat files")
-    splits = cuhk03.read_config(Path(root) / f"cuhk03_new_protocol_config_{kind}.mat")
+    splits = cuhk03.read_protocol_mat(Path(root) / f"cuhk03_new_protocol_config_{kind}.mat")
     assert (len(splits["train"]), len(splits["gallery"])) == counts
     assert len(splits["query"]) == 1400
     identities = {split: {record.identity for record in splits[split]} for split in splits}

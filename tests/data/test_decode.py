@@ -29,7 +29,7 @@ def test_decode_is_pil_s_bilinear_resize() -> None:
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "I;16"])
 def test_decode_of_other_modes(mode: str) -> None:
-    """A grey ramp reads the same in every mode, at its own size."""
+    """A gray ramp reads the same in every mode, at its own size."""
     ramp = np.tile(np.arange(0, 256, 16, dtype=np.uint8), (8, 1))
     if mode == "1":
         ramp = np.where(ramp < 128, np.uint8(0), np.uint8(255))

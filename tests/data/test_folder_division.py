@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from pmm_jax.data.folder.division import divide, query_and_gallery
-from pmm_jax.data.folder.entry import Entry
+from pmm_jax.data.datasets.folder.division import divide, query_and_gallery
+from pmm_jax.data.datasets.folder.listing import Entry
 
 
 def entries(count: int, *cameras: str | None) -> list[Entry]:

@@ -4,17 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from pmm_jax.data import folder
-from pmm_jax.data.folder.labels import DEEPER, LOOSE, NO_MATCH
+from pmm_jax.data.datasets.folder.labels import DEEPER, LOOSE, NO_MATCH
 from pmm_jax.errors import UserError
-from tests.data.own_set import notes, rows, write
+from tests.data.own_set import notes, rows, scan_folder, write
 
 CSV = "path,id,camera,split"
 
 
 def refusal(root: Path) -> str:
     with pytest.raises(UserError) as raised:
-        folder.scan(root, 0.5)
+        scan_folder(root, 0.5)
     message = str(raised.value)
     assert "\n" not in message
     return message
@@ -43,7 +42,7 @@ def images(pattern: str, people: int = 6, cameras: str = "12", shots: int = 2) -
 def test_splits_of_cameras_and_identities(tmp_path: Path, pattern: str) -> None:
     for split in ("train", "query", "gallery"):
         write(tmp_path, *images(pattern.replace("{s}", split)))
-    found = folder.scan(tmp_path, 0.5)
+    found = scan_folder(tmp_path, 0.5)
     assert [len(found.splits[s]) for s in ("train", "query", "gallery")] == [24, 24, 24]
     assert len(found.names) == 6
     assert {record.camera for record in found.records()} == {1, 2}
@@ -56,7 +55,7 @@ def test_splits_of_cameras_and_identities(tmp_path: Path, pattern: str) -> None:
 @pytest.mark.parametrize("pattern", ["cam_{c}/{p:04d}/{n}.jpg", "{p:04d}/cam_{c}/{n}.jpg"])
 def test_cameras_and_identities_without_splits_are_divided(tmp_path: Path, pattern: str) -> None:
     write(tmp_path, *images(pattern, cameras="ab"))
-    found = folder.scan(tmp_path, 0.5)
+    found = scan_folder(tmp_path, 0.5)
     assert len({record.identity for record in found.splits["train"]}) == 3
     assert found.camera_names == {0: "cam_a", 1: "cam_b"}
     assert {record.camera for record in found.splits["query"]} == {0, 1}
@@ -74,7 +73,7 @@ def test_two_levels_of_which_the_camera_is_not_plain_are_refused(
 def test_viper(tmp_path: Path) -> None:
     for angle, camera in ((0, "cam_a"), (90, "cam_b")):
         write(tmp_path, *(f"{camera}/{p:03d}_{angle}.bmp" for p in range(20)))
-    found = folder.scan(tmp_path, 0.5)
+    found = scan_folder(tmp_path, 0.5)
     assert len({record.identity for record in found.splits["train"]}) == 10
     assert {r.path.split("/")[0] for r in found.splits["query"]} == {"cam_a"}
     assert {r.path.split("/")[0] for r in found.splits["gallery"]} == {"cam_b"}
@@ -119,13 +118,13 @@ def test_folders_that_are_no_identities_are_refused(
 ) -> None:
     write(tmp_path, *images(pattern, cameras="123"))
     with pytest.raises(UserError, match=said) as raised:
-        folder.scan(tmp_path, 0.5)
+        scan_folder(tmp_path, 0.5)
     assert CSV in str(raised.value) or "did you mean" in str(raised.value)
 
 
 def test_file_names_that_contradict_one_folder_of_many_are_refused(tmp_path: Path) -> None:
     write(tmp_path, *(f"{p:04d}/{p:04d}_c{c}_0.jpg" for p in range(9) for c in (1, 2)))
-    folder.scan(tmp_path, 0.5)
+    scan_folder(tmp_path, 0.5)
     write(tmp_path, "0003/0008_c1_0.jpg")
     assert "the folder 0003 of" in refusal(tmp_path)
     assert "named after 2 (0003, 0008)" in refusal(tmp_path)
@@ -147,12 +146,12 @@ def test_file_names_that_contradict_one_folder_of_many_are_refused(tmp_path: Pat
 )
 def test_names_of_sound_sets_are_left_alone(tmp_path: Path, pattern: str) -> None:
     write(tmp_path, *images(pattern))
-    assert len(folder.scan(tmp_path, 0.5).names) == 6
+    assert len(scan_folder(tmp_path, 0.5).names) == 6
 
 
 def test_dates_are_no_identities(tmp_path: Path) -> None:
     write(tmp_path, *(f"cow{p}/IMG_2023010{n}_1.jpg" for p in "ab" for n in range(6)))
-    assert len(folder.scan(tmp_path, 0.5).names) == 2
+    assert len(scan_folder(tmp_path, 0.5).names) == 2
 
 
 # Images at another depth
@@ -160,7 +159,7 @@ def test_dates_are_no_identities(tmp_path: Path) -> None:
 
 def test_a_few_loose_or_deeper_images_are_noted(tmp_path: Path) -> None:
     write(tmp_path, *images("cow{p}/{n}.jpg"), "loose.jpg", "cow1/more/3.jpg")
-    assert notes(folder.scan(tmp_path, 0.5)) == {"loose.jpg": LOOSE, "cow1/more/3.jpg": DEEPER}
+    assert notes(scan_folder(tmp_path, 0.5)) == {"loose.jpg": LOOSE, "cow1/more/3.jpg": DEEPER}
 
 
 @pytest.mark.parametrize("pattern", ["loose{p}{n}.jpg", "cow{p}/more/{n}.jpg"])
@@ -171,7 +170,7 @@ def test_many_of_them_are_refused(tmp_path: Path, pattern: str) -> None:
 
 def test_some_names_that_tell_nothing_are_noted(tmp_path: Path) -> None:
     write(tmp_path, *images("{p}_c{c}_{n}.jpg"), "lost.jpg")
-    found = folder.scan(tmp_path, 0.5)
+    found = scan_folder(tmp_path, 0.5)
     assert notes(found) == {"lost.jpg": NO_MATCH}
     assert len({name for _, name, _ in rows(found, "train")}) == 3
 
@@ -180,6 +179,6 @@ def test_some_names_that_tell_nothing_are_noted(tmp_path: Path) -> None:
 def test_what_systems_leave_behind_is_not_looked_into(tmp_path: Path, clutter: str) -> None:
     write(tmp_path, *images("cow{p}/{n}.jpg"))
     write(tmp_path, *images(clutter + "/cow{p}/{n}.jpg"), f"cow1/{clutter}/0.jpg/thumb.jpg")
-    found = folder.scan(tmp_path, 0.5)
+    found = scan_folder(tmp_path, 0.5)
     assert len(list(found.records())) == 12
     assert not found.problems

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pmm_jax.data import folder
-from pmm_jax.data.folder.lists import OTHER_TEST
+from pmm_jax.data.datasets.folder.lists import OTHER_TEST
 from pmm_jax.errors import UserError
-from tests.data.own_set import fatal, notes, rows, write
+from tests.data.own_set import fatal, notes, rows, scan_folder, write
 
 SIZES = (800, 1600)
 
@@ -28,7 +27,7 @@ def vehicle_id(root: Path, vehicles: int = 10, shots: int = 4) -> Path:
 
 
 def test_vehicle_id_has_one_image_of_each_vehicle_in_the_gallery(tmp_path: Path) -> None:
-    found = folder.scan(vehicle_id(tmp_path), 0.5)
+    found = scan_folder(vehicle_id(tmp_path), 0.5)
     assert [name for _, name, _ in rows(found, "train")] == [str(i // 4) for i in range(20)]
     assert sorted(name for _, name, _ in rows(found, "gallery")) == ["5", "6"]
     assert sorted(name for _, name, _ in rows(found, "query")) == ["5"] * 3 + ["6"] * 3
@@ -41,10 +40,10 @@ def test_the_gallery_of_vehicle_id_is_drawn_not_the_first_image(tmp_path: Path) 
     (vehicle_id(tmp_path, 40) / "train_test_split/test_list_800.txt").write_text(
         "".join(f"{i:07d} {i // 4}\n" for i in range(40, 160))
     )
-    gallery = [int(path[6:13]) % 4 for path, _, _ in rows(folder.scan(tmp_path, 0.5), "gallery")]
+    gallery = [int(path[6:13]) % 4 for path, _, _ in rows(scan_folder(tmp_path, 0.5), "gallery")]
     assert len(gallery) == 30
     assert set(gallery) == {0, 1, 2, 3}
-    again = [int(path[6:13]) % 4 for path, _, _ in rows(folder.scan(tmp_path, 0.5), "gallery")]
+    again = [int(path[6:13]) % 4 for path, _, _ in rows(scan_folder(tmp_path, 0.5), "gallery")]
     assert again == gallery
 
 
@@ -54,19 +53,19 @@ def test_lists_of_vehicle_id_that_lack_or_hold_nothing(tmp_path: Path, name: str
     (lists / "test_list_1600.txt").unlink()
     (lists / name).write_text("nonsense\n")
     with pytest.raises(UserError, match=rf"no lines like `0211318 26` in .*{name}"):
-        folder.scan(tmp_path, 0.5)
+        scan_folder(tmp_path, 0.5)
     (lists / name).write_bytes(b"0000001 1\n\xff 2\n")
     with pytest.raises(UserError, match=rf"{name}:2 is not UTF-8"):
-        folder.scan(tmp_path, 0.5)
+        scan_folder(tmp_path, 0.5)
     (lists / name).unlink()
     with pytest.raises(UserError, match=rf"train_test_split lacks {name}"):
-        folder.scan(tmp_path, 0.5)
+        scan_folder(tmp_path, 0.5)
 
 
 def test_odd_lines_of_vehicle_id_are_noted(tmp_path: Path) -> None:
     with open(vehicle_id(tmp_path) / "train_test_split/train_list.txt", "a") as file:
         file.write("\n../../etc/passwd 3\n0000001\n")
-    found = folder.scan(tmp_path, 0.5)
+    found = scan_folder(tmp_path, 0.5)
     assert {"train_test_split/train_list.txt:22", "train_test_split/train_list.txt:23"} < set(
         notes(found)
     )
@@ -85,7 +84,7 @@ def veri(root: Path) -> Path:
 
 
 def test_veri(tmp_path: Path) -> None:
-    found = folder.scan(veri(tmp_path), 0.5)
+    found = scan_folder(veri(tmp_path), 0.5)
     assert rows(found, "train") == [
         ("image_train/0001_c001_00000001_0.jpg", "0001", 1),
         ("image_train/0001_c002_00000002_0.jpg", "0001", 2),
@@ -98,7 +97,7 @@ def test_veri(tmp_path: Path) -> None:
 def test_the_lists_of_veri_say_which_images_count(tmp_path: Path) -> None:
     write(veri(tmp_path), "image_train/0009_c001_00000009_0.jpg")
     (tmp_path / "name_train.txt").write_bytes("\r\n".join(VERI["image_train"]).encode())
-    found = folder.scan(tmp_path, 0.5)
+    found = scan_folder(tmp_path, 0.5)
     assert len(found.splits["train"]) == 2
     assert notes(found) == {
         "image_train/0009_c001_00000009_0.jpg": "not in name_train.txt, skipped"
@@ -106,6 +105,6 @@ def test_the_lists_of_veri_say_which_images_count(tmp_path: Path) -> None:
     with open(tmp_path / "name_train.txt", "a") as file:
         file.write("\n0007_c001_00000009_0.jpg\n../image_test/0002_c020_00000004_0.jpg\n")
         file.write("../../0002_c020_00000004_0.jpg\n")
-    found = folder.scan(tmp_path, 0.5)
+    found = scan_folder(tmp_path, 0.5)
     assert "image_train/0007_c001_00000009_0.jpg" in {r.path for r in found.splits["train"]}
     assert list(fatal(found)) == ["image_train/../../0002_c020_00000004_0.jpg"]

@@ -113,7 +113,7 @@ def test_every_file_is_checked_and_built_anew(market: DataConfig) -> None:
         flip(file, int(rng.integers(len(content))), int(rng.integers(8)))
         first, *others = lines_of(market)
         assert first == f"market1501: {file} is damaged (its checksum is another); building it anew"
-        assert f"market1501: writing {target}" in others
+        assert f"market1501: preparing 6 images in {target}" in others
     assert {file: file.read_bytes() for file in whole} == whole
 
 

@@ -21,7 +21,7 @@ DATA = DataConfig(image_size=SIZE, workers=2)
 
 
 class Files:
-    """Stands in for prepared images: PNGs of one colour, and a count of what was read."""
+    """Stands in for prepared images: PNGs of one color, and a count of what was read."""
 
     def __init__(self, count: int) -> None:
         self.count = count

@@ -3,7 +3,7 @@
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +13,12 @@ import pytest
 from PIL import Image
 
 from pmm_jax.config import DataConfig
-from pmm_jax.data import builders
+from pmm_jax.data import tfds_builder
+from pmm_jax.data.datasets import get_dataset
+from pmm_jax.data.datasets.market1501 import Market1501
 from pmm_jax.data.index import INDEX
 from pmm_jax.data.prepare import prepare
-from pmm_jax.data.published import PUBLISHED, WHERE
+from pmm_jax.data.source_images import SourceImages
 from pmm_jax.data.split import open_split, prepared_folder
 from pmm_jax.errors import UserError
 from tests.data.market_set import MARKET, draw, lines_of, refused
@@ -67,12 +69,14 @@ def test_order_holds_over_several_files(market: DataConfig, tmp_path: Path) -> N
     for folder in MARKET:
         for i in range(40):
             draw(Path(market.root) / folder / f"0001_c1s1_{i:06d}_09.jpg", i)
-    builder = builders.Market1501(data_dir=tmp_path / "alone", file_format="array_record")
+    dataset = get_dataset(market)
+    images = SourceImages(dataset, dataset.scan())
+    builder = tfds_builder.RecordsBuilder(
+        images, data_dir=tmp_path / "alone", file_format="array_record"
+    )
     tfds.disable_progress_bar()
     builder.download_and_prepare(
-        download_config=tfds.download.DownloadConfig(
-            manual_dir=market.root, num_shards=3, try_download_gcs=False
-        )
+        download_config=tfds.download.DownloadConfig(num_shards=3, try_download_gcs=False)
     )
     tfds.enable_progress_bar()
     assert builder.info.splits["query"].num_shards == 3
@@ -99,7 +103,7 @@ def test_unchanged_source_is_not_built_again(
     market: DataConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines_of(market)
-    monkeypatch.setattr(builders, "build", lambda *_: pytest.fail("built again"))
+    monkeypatch.setattr(tfds_builder, "run_tfds_builder", lambda *_: pytest.fail("built again"))
     assert "source unchanged" in lines_of(market)[0]
 
 
@@ -181,8 +185,7 @@ def test_source_gone_but_prepared_is_used(market: DataConfig) -> None:
 
 def test_missing_root_says_where_to_get_the_data(market: DataConfig) -> None:
     message, _ = refused(replace(market, root="/nowhere"))
-    assert message == f"data.root /nowhere does not exist; {WHERE['market1501']}"
-    assert set(WHERE) == {*PUBLISHED, "folder"}
+    assert message == f"data.root /nowhere does not exist; {Market1501.where}"
 
 
 def test_root_that_is_a_file_is_refused(market: DataConfig, tmp_path: Path) -> None:
@@ -200,20 +203,18 @@ def test_empty_root_is_refused(market: DataConfig, tmp_path: Path) -> None:
 def test_interrupted_build_is_not_taken_as_good(
     market: DataConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = builders.Market1501._generate_examples
+    whole = tfds_builder.RecordsBuilder._generate_examples
 
-    def cut_short(
-        self: builders.Market1501, records: list, read: Callable[[str], bytes]
-    ) -> Iterator[tuple[int, dict]]:
-        yield from list(whole(self, records, read))[:1]
+    def cut_short(self: tfds_builder.RecordsBuilder, split: str) -> Iterator[tuple[int, dict]]:
+        yield from list(whole(self, split))[:1]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(builders.Market1501, "_generate_examples", cut_short)
+    monkeypatch.setattr(tfds_builder.RecordsBuilder, "_generate_examples", cut_short)
     with pytest.raises(KeyboardInterrupt):
         prepare(market)
     with pytest.raises(UserError, match="not prepared"):
         open_split(market, "train")
-    monkeypatch.setattr(builders.Market1501, "_generate_examples", whole)
+    monkeypatch.setattr(tfds_builder.RecordsBuilder, "_generate_examples", whole)
     prepare(market)
     assert len(open_split(market, "gallery")) == 3
     left = {path.name for path in Path(market.prepared).iterdir()}

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from pmm_jax.config import DataConfig
-from pmm_jax.data import layouts
+from pmm_jax.data.datasets import get_dataset
+from pmm_jax.data.datasets.market1501 import Market1501
 from pmm_jax.data.prepare import prepare
-from pmm_jax.data.published import PUBLISHED
 from pmm_jax.data.records import Record, Scan
-from pmm_jax.data.source import scan
 from pmm_jax.data.split import open_split, prepared_folder
 from pmm_jax.data.verify import IN_BOTH, NO_MATCH, SHOWN, shared_identities
 from pmm_jax.errors import UserError
 from tests.data.market_set import MARKET, draw, lines_of, refused
+from tests.data.own_set import scan
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "text"])
@@ -88,7 +88,7 @@ def test_a_folder_that_can_not_be_read_is_named(
     def refuse(path: str) -> list[str]:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
-    monkeypatch.setattr(layouts.os, "listdir", refuse)
+    monkeypatch.setattr(os, "listdir", refuse)
     assert refused(market)[0] == (
         f"can't read {market.root}/bounding_box_train (Permission denied); check data.root and its "
         "permissions"
@@ -172,11 +172,11 @@ def test_links_out_of_the_root_are_told_where_a_list_could_lie(tmp_path: Path) -
 
 
 def test_permission_is_told_from_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def deny(path: str) -> bytes:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+    def deny(path: Path) -> bytes:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
     config = own_set(tmp_path / "set")
-    monkeypatch.setattr("pmm_jax.data.verify.image_bytes", lambda config: deny)
+    monkeypatch.setattr("pmm_jax.data.datasets.dataset.read_image", deny)
     message = refused(config)[0]
     assert "12 x can't be read (permission denied)" in message
     assert "make it readable" in message
@@ -243,13 +243,12 @@ def test_identities_of_train_in_the_test_are_a_warning_every_time(tmp_path: Path
 def test_numbers_that_name_nobody_are_not_shared(tmp_path: Path) -> None:
     one = [Record("a.jpg", 1, 1), Record("b.jpg", 0, 1)]
     found = Scan({"train": one, "query": one[1:], "gallery": one})
-    config = DataConfig()
-    assert shared_identities(config, found) == ["1"]
-    assert shared_identities(replace(config, name="msmt17"), found) == []
-    assert shared_identities(replace(config, name="folder"), replace(found, names={0: "0000"})) == [
-        "0000",
-        "1",
-    ]
+    market, msmt17, own = (
+        get_dataset(DataConfig(name=name)) for name in ("market1501", "msmt17", "folder")
+    )
+    assert shared_identities(market, found) == ["1"]
+    assert shared_identities(msmt17, found) == []
+    assert shared_identities(own, replace(found, names={0: "0000"})) == ["0000", "1"]
 
 
 def test_a_gallery_of_one_identity_is_a_warning(tmp_path: Path) -> None:
@@ -293,7 +292,7 @@ def test_without_cameras_a_query_is_not_its_own_match(tmp_path: Path) -> None:
 
 
 def test_cameras_ignored_are_unknown_and_unique_to_the_image(market: DataConfig) -> None:
-    found = scan(replace(market, cameras="ignore"))
+    found = scan("market1501", Path(market.root), cameras="ignore")
     cameras = [record.camera for record in found.records()]
     assert sorted(cameras) == list(range(-len(cameras), 0))
     assert not found.camera_names
@@ -341,10 +340,10 @@ def test_summary_shows_counts_beside_the_published_and_warns(market: DataConfig)
 def _publish(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if Market-1501 were the few images of the tests."""
     counts = {"train": (2, 2, 2), "query": (1, 1, 1), "gallery": (3, 2, 2)}
-    some = PUBLISHED["market1501"]["train"]
+    some = Market1501.published["train"]
     for split, (images, identities, cameras) in counts.items():
         there = replace(some, images=images, identities=identities, cameras=cameras)
-        monkeypatch.setitem(PUBLISHED["market1501"], split, there)
+        monkeypatch.setitem(Market1501.published, split, there)
 
 
 def test_counts_as_published_are_the_same(

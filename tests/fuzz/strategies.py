@@ -54,6 +54,8 @@ def _sound(kind: Any, field: Any) -> st.SearchStrategy[list[str]]:
         count = st.integers(0, 3) if inner[-1] is Ellipsis else st.just(len(inner))
         one = _sound(inner[0], field)
         return count.flatmap(lambda n: st.lists(one, min_size=n, max_size=n).map(joined))
+    if "choices" in field.metadata:
+        return st.sampled_from(list(field.metadata["choices"])).map(lambda value: [value])
     if kind is str:
         return WORDS.map(lambda value: [value])
     least, most = field.metadata["range"]

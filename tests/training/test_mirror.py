@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pmm_jax.data.augment import normalise
+from pmm_jax.data.augment import normalize
 from pmm_jax.training import evaluate
 from pmm_jax.training.evaluate import make_embed
 
@@ -26,8 +26,8 @@ def test_the_average_is_with_the_image_whose_left_is_the_right(
     mirrored = jnp.array([[row[::-1] for row in image] for image in pixels])
     images = jnp.asarray(pixels)
     plain = make_embed(network)({}, {}, images)
-    np.testing.assert_allclose(plain, np.reshape(normalise(images), (3, -1)), atol=1e-6)
+    np.testing.assert_allclose(plain, np.reshape(normalize(images), (3, -1)), atol=1e-6)
     averaged = make_embed(network, flip_average=True)({}, {}, images)
-    expected = (normalise(images) + normalise(mirrored)) / 2
+    expected = (normalize(images) + normalize(mirrored)) / 2
     np.testing.assert_allclose(averaged, np.reshape(expected, (3, -1)), atol=1e-6)
     assert not np.allclose(averaged, plain, atol=0.1)

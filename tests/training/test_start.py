@@ -13,7 +13,7 @@ from jax.sharding import PartitionSpec
 
 from pmm_jax.api import Model
 from pmm_jax.config import Config
-from pmm_jax.data.augment import normalise
+from pmm_jax.data.augment import normalize
 from pmm_jax.model.guide import SaliencyTrunk
 from pmm_jax.model.initial import init_params
 from pmm_jax.model.pmm import create_model, create_network, embed
@@ -86,7 +86,7 @@ def test_evaluations_in_training_average_with_mirror_images_where_asked(
     state, _, embed_images = started(config, tmp_path, monkeypatch)
     weights = state.params, state.batch_stats
     network = create_model(config, IDS)
-    run = jax.jit(lambda pixels: embed(network, *weights, normalise(pixels)))
+    run = jax.jit(lambda pixels: embed(network, *weights, normalize(pixels)))
     plain, mirrored = (np.asarray(run(x)) for x in (images(), images()[:, :, ::-1]))
     expected = (plain + mirrored) / 2 if flip else plain
     found = embed_images(*weights, jnp.asarray(images()))

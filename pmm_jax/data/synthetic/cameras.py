@@ -1,4 +1,4 @@
-"""What a camera does to a picture, in light, colour and sharpness, and what is behind people."""
+"""What a camera does to a picture, in light, color and sharpness, and what is behind people."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _GROUNDS: tuple[Color, ...] = (
     (0.49, 0.45, 0.41),
     (0.45, 0.47, 0.41),
 )
-# All cameras look at the same few materials: were each to have its own, a picture's colours would
-# name its camera, and nothing else could be found by colour.
+# All cameras look at the same few materials: were each to have its own, a picture's colors would
+# name its camera, and nothing else could be found by color.
 
 _LUMA = np.array([0.30, 0.59, 0.11], np.float32)
 
@@ -44,11 +44,11 @@ class Camera:
     """One camera's look; everything but the views is the same for all people."""
 
     gains: tuple[float, float, float]
-    """Colour cast: factor on red, green, blue."""
+    """Color cast: factor on red, green, blue."""
     gamma: float
     """Exponent on brightness: above 1 darkens the middle."""
     saturation: float
-    """Colourfulness; 1 leaves it."""
+    """Colorfulness; 1 leaves it."""
     haze: float
     """Light added everywhere: what black becomes."""
     blur: float
@@ -74,7 +74,7 @@ def camera(settings: SyntheticSettings, index: int) -> Camera:
     share = index / settings.cameras
     hue = 2 * pi * share
     cast = strength * 0.035
-    # Three steps around the circle apart: neighbours in hue are not neighbours in brightness.
+    # Three steps around the circle apart: neighbors in hue are not neighbors in brightness.
     tone = ((index * 5) % settings.cameras) / max(settings.cameras - 1, 1) * 2 - 1
     return Camera(
         gains=(
@@ -143,8 +143,8 @@ def develop(canvas: np.ndarray, look: Camera, rng: np.random.Generator) -> Image
     # Sun, shade and white balance change from one moment to the next.
     moment = rng.uniform(0.92, 1.08) * (1 + rng.normal(0, 0.02, 3))
     light *= (0.25 * moment * look.gains).astype(np.float32)[:, None, None]
-    grey = np.einsum("c,chw->hw", _LUMA, light)
-    light = grey + look.saturation * (light - grey)
+    gray = np.einsum("c,chw->hw", _LUMA, light)
+    light = gray + look.saturation * (light - gray)
     gamma = look.gamma * rng.uniform(0.9, 1.1)
     light = look.haze + (1 - look.haze) * np.clip(light, 0, 1) ** np.float32(gamma)
     eight_bit = _image(light * 255)

@@ -12,7 +12,7 @@ from pmm_jax.data.synthetic.streams import Stream, stream
 from pmm_jax.data.synthetic.tubes import Color
 
 STRANGERS = 1_000_000
-"""Identities from here on are passers-by: drawn, never labelled."""
+"""Identities from here on are passers-by: drawn, never labeled."""
 
 CLOTH: tuple[Color, ...] = (
     (0.10, 0.10, 0.12),
@@ -151,6 +151,6 @@ def _pick(rng: np.random.Generator, palette: tuple[Color, ...]) -> Color:
 
 
 def _unlike(rng: np.random.Generator, cloth: Color) -> Color:
-    """A vivid colour that can be seen on the cloth."""
+    """A vivid color that can be seen on the cloth."""
     visible = tuple(c for c in VIVID if float(np.abs(np.subtract(c, cloth)).max()) > 0.35)
     return _pick(rng, visible)

@@ -1,4 +1,4 @@
-"""What a set of made-up people is: every number that decides which images are drawn."""
+"""Settings of a set of synthetic people: every number that decides which images are drawn."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class SyntheticSettings:
     """Seed of everything drawn: people, cameras, poses and noise."""
 
     cameras: int = number(6, 2, 9)
-    """Cameras, each with its own light, colour cast, sharpness, viewpoint and background; the
+    """Cameras, each with its own light, color cast, sharpness, viewpoint and background; the
     names of Market-1501 hold one digit."""
 
     min_cameras_each: int = number(3, 2, 9)
@@ -39,7 +39,7 @@ class SyntheticSettings:
     """Different outfits; people share them, so that clothes alone tell few people apart."""
 
     camera_strength: float = number(1.0, 0, 5)
-    """How far cameras depart from a neutral one in colour and light; 0 makes all neutral."""
+    """How far cameras depart from a neutral one in color and light; 0 makes all neutral."""
 
     occlusion: float = number(0.35, 0, 1)
     """Share of images in which a pole, a box or another person hides part of the body."""

@@ -33,7 +33,7 @@ class Shot:
 
 
 def photograph(settings: SyntheticSettings, shot: Shot) -> Image.Image:
-    """A labelled image, RGB 64 x 128: a function of (settings, shot) alone."""
+    """A labeled image, RGB 64 x 128: a function of (settings, shot) alone."""
     rng = stream(settings.seed, Stream.SHOT, shot.identity, shot.camera, shot.index)
     canvas = _backdrop(settings, shot.camera, rng)
     pose = _pose(settings, shot, rng)
@@ -58,7 +58,7 @@ def photograph_junk(settings: SyntheticSettings, shot: Shot) -> Image.Image:
 
 
 def photograph_distractor(settings: SyntheticSettings, index: int, seen_by: int) -> Image.Image:
-    """A false detection, RGB 64 x 128: empty background, or part of someone never labelled."""
+    """A false detection, RGB 64 x 128: empty background, or part of someone never labeled."""
     rng = stream(settings.seed, Stream.DISTRACTOR, index)
     canvas = _backdrop(settings, seen_by, rng)
     if rng.random() < 0.6:
@@ -133,8 +133,8 @@ def _passer_by(
 
 
 def _obstacle(canvas: np.ndarray, kind: str, rng: np.random.Generator) -> None:
-    grey = float(rng.uniform(0.2, 0.7))
-    red, green, blue = (float(v) for v in np.clip(grey + rng.uniform(-0.1, 0.1, 3), 0, 1))
+    gray = float(rng.uniform(0.2, 0.7))
+    red, green, blue = (float(v) for v in np.clip(gray + rng.uniform(-0.1, 0.1, 3), 0, 1))
     x = float(rng.uniform(0.1, 0.9)) * _CANVAS_W
     if kind == "pole":
         top, wide = -10.0, float(rng.uniform(6, 12))

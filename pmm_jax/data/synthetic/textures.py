@@ -17,7 +17,7 @@ _LOGO_SIZE = 0.2
 def pattern_mask(
     kind: str, azimuth: np.ndarray, along: np.ndarray, period: float, phase: float
 ) -> np.ndarray:
-    """Where a pattern shows its accent colour: azimuth (n,) radians, along (n,) -> bool (n,)."""
+    """Where a pattern shows its accent color: azimuth (n,) radians, along (n,) -> bool (n,)."""
     column = azimuth * _ARC / period + phase
     row = along / period + phase
     if kind == "hoops":

@@ -16,7 +16,7 @@ Color = tuple[float, float, float]
 
 Paint = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Skin of a tube: azimuth (n,) in radians, 0 = the person's front, and position along the tube (n,)
-in [0, 1], to colours (3, n) float32 in [0, 1]."""
+in [0, 1], to colors (3, n) float32 in [0, 1]."""
 
 _AMBIENT, _DIFFUSE = 0.62, 0.46
 _LIGHT_ACROSS, _LIGHT_FACING = -0.45, 0.89
@@ -30,16 +30,16 @@ class Tube:
     """Distance towards the viewer; nearer tubes are drawn over farther ones."""
 
     start: tuple[float, float]
-    """Centre of the first end, (x, y)."""
+    """Center of the first end, (x, y)."""
 
     end: tuple[float, float]
-    """Centre of the other end, (x, y)."""
+    """Center of the other end, (x, y)."""
 
     profile: tuple[float, ...]
     """Half widths at even steps from start to end."""
 
     paint: Paint
-    """Colours of the skin."""
+    """Colors of the skin."""
 
     yaw: float = 0.0
     """Rotation of the tube about its axis, radians; 0 shows its front."""
@@ -49,7 +49,7 @@ class Tube:
 
 
 def plain(color: Color) -> Paint:
-    """A skin of one colour."""
+    """A skin of one color."""
     value = np.asarray(color, np.float32)[:, None]
     return lambda azimuth, along: np.broadcast_to(value, (3, azimuth.size))
 
@@ -86,7 +86,7 @@ def draw_tube(canvas: np.ndarray, tube: Tube) -> None:
     # From pixels of the box to pixels of the canvas.
     rows, columns = np.divmod(pixels, right - left)
     pixels = (rows + top) * width + columns + left
-    # One colour plane at a time: numpy is several times slower with the colours side by side.
+    # One color plane at a time: numpy is several times slower with the colors side by side.
     colors = tube.paint(azimuth, clamped) * light
     for plane, values in zip(canvas.reshape(3, -1), colors, strict=True):
         plane[pixels] = values

@@ -63,8 +63,8 @@ MUTANTS = [
             "all images of a batch are erased, or none",
         ),
         (
-            "jnp.where(square[..., None], 0.0, normalise(images))",
-            "normalise(jnp.where(square[..., None], 0, images))",
+            "jnp.where(square[..., None], 0.0, normalize(images))",
+            "normalize(jnp.where(square[..., None], 0, images))",
             "the square is black in place of the mean color",
         ),
         (
@@ -93,8 +93,8 @@ MUTANTS = [
             "contrast follows brightness",
         ),
         (
-            "GREY = np.array([0.299, 0.587, 0.114]",
-            "GREY = np.array([0.333, 0.333, 0.334]",
+            "GRAY = np.array([0.299, 0.587, 0.114]",
+            "GRAY = np.array([0.333, 0.333, 0.334]",
             "another gray than torchvision's",
         ),
     ),
@@ -129,12 +129,12 @@ MUTANTS = [
             "the last batch reads past the end",
         ),
         (
-            "missing = np.unique(positions[~is_kept[positions]])",
+            "missing = np.unique(positions[~is_cached[positions]])",
             "missing = np.unique(positions)",
             "every image is decoded every time",
         ),
     ),
-    *of("data/folder/division.py", "data/test_folder_division.py", "data/test_folder.py")(
+    *of("data/datasets/folder/division.py", "data/test_folder_division.py", "data/test_folder.py")(
         (
             "count = round(train_fraction * len(identities))",
             "count = int(train_fraction * len(identities))",
@@ -156,19 +156,35 @@ MUTANTS = [
             "another division of sets that were divided before",
         ),
     ),
-    *of("data/layouts.py", "data/test_layouts.py")(
+    *of("data/datasets/market1501.py", "data/test_layouts.py")(
         (
-            "elif identity == JUNK:",
-            "elif identity <= 0:",
+            "if identity == JUNK:",
+            "if identity <= 0:",
             "distractors are dropped",
         ),
+    ),
+    *of("data/source_images.py", "data/test_prepare.py", "data/test_build.py")(
+        (
+            "hashlib.sha256(image).hexdigest()",
+            "hashlib.sha256(path.encode()).hexdigest()",
+            "a set whose images changed has its old fingerprint",
+        ),
+    ),
+    *of("data/unknown_cameras.py", "data/test_folder.py")(
+        (
+            "image[path] = _content(base / path) if may_be_copies else path",
+            "image[path] = path",
+            "a query without a camera finds its own copy",
+        ),
+    ),
+    *of("data/datasets/msmt17.py", "data/test_layouts.py")(
         (
             '((train, "list_train.txt"), (train, "list_val.txt"))',
             '((train, "list_train.txt"),)',
             "MSMT17 without its validation images",
         ),
     ),
-    *of("data/cuhk03.py", "data/test_cuhk03.py")(
+    *of("data/datasets/cuhk03.py", "data/test_cuhk03.py")(
         (
             "name = names[index - 1]",
             "name = names[index - 2]",

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 
-from pmm_jax.data.folder.entry import Entry
+from pmm_jax.data.datasets.folder.listing import Entry
 
 
 def divide(entries: list[Entry], train_fraction: float) -> list[Entry]:

@@ -26,12 +26,20 @@ class File:
         return posixpath.basename(self.path)
 
 
-def images_in(root: Path, folder: str, problems: list[Problem]) -> list[File]:
-    """All images in a folder under the root, sorted by path; what is no image gets a note."""
-    return _walk(root, folder, (), problems)
+@dataclass(frozen=True)
+class Entry:
+    """An image with its labels, before identities and cameras are numbered."""
+
+    path: str
+    identity: str
+    camera: str | None = None
+    split: str = ""
 
 
-def _walk(root: Path, folder: str, below: tuple[str, ...], problems: list[Problem]) -> list[File]:
+def images_in(
+    root: Path, folder: str, problems: list[Problem], below: tuple[str, ...] = ()
+) -> list[File]:
+    """All images in a folder under the root, by path; what is no image gets a note."""
     files: list[File] = []
     with os.scandir(root / folder) as listing:
         items = sorted((item.name, item.is_dir()) for item in listing)
@@ -39,7 +47,7 @@ def _walk(root: Path, folder: str, below: tuple[str, ...], problems: list[Proble
         path = posixpath.join(folder, name)
         if is_folder:
             if len(below) < DEPTH and not is_clutter(name):
-                files += _walk(root, path, (*below, name), problems)
+                files += images_in(root, path, problems, (*below, name))
         elif is_image(name):
             files.append(File(path, below))
         else:

@@ -15,15 +15,15 @@ names.
 from dataclasses import replace
 from pathlib import Path
 
-from pmm_jax.data.folder.division import divide, query_and_gallery
-from pmm_jax.data.folder.entry import Entry
-from pmm_jax.data.folder.labels import as_table, check_names, labeled
-from pmm_jax.data.folder.listing import File, folders_in, images_in
-from pmm_jax.data.folder.lists import is_vehicle_id, listed, vehicle_id
-from pmm_jax.data.folder.numbering import number
-from pmm_jax.data.folder.splits import split_folders
-from pmm_jax.data.folder.table import read_table
-from pmm_jax.data.layouts import JUNK_OUTSIDE_GALLERY
+from pmm_jax.data.datasets.dataset import Dataset
+from pmm_jax.data.datasets.folder.division import divide, query_and_gallery
+from pmm_jax.data.datasets.folder.labels import check_names, labeled, refusal
+from pmm_jax.data.datasets.folder.listing import Entry, File, folders_in, images_in
+from pmm_jax.data.datasets.folder.lists import is_vehicle_id, listed, vehicle_id
+from pmm_jax.data.datasets.folder.numbering import number
+from pmm_jax.data.datasets.folder.splits import split_folders
+from pmm_jax.data.datasets.folder.table import read_table
+from pmm_jax.data.datasets.market1501 import JUNK_OUTSIDE_GALLERY
 from pmm_jax.data.records import IMAGE_SUFFIXES, Problem, Scan, left_out, summary_of
 from pmm_jax.errors import UserError
 
@@ -31,30 +31,36 @@ NO_CAMERA = "has no camera (in its name, ID_c1_..., or its CSV line), so all cam
 JUNK_NAME = "-1"
 
 
-def scan(source: Path, train_fraction: float, cameras: bool = True) -> Scan:
-    """Scan of a folder or CSV file of your own.
+class Folder(Dataset):
+    """Images of your own."""
 
-    Args:
-      source: the folder, or the CSV file.
-      train_fraction: share of the identities used for training where no split is named.
-      cameras: whether cameras are read; else all are unknown.
+    name = "folder"
+    where = (
+        "point data.root at a folder of your own images (a folder an identity; or train, query and "
+        "gallery with a folder an identity in each; docs/data.md has other forms), or at a CSV "
+        "file with columns path, id, camera, split"
+    )
+    accepts_file = True
 
-    Raises:
-      UserError: no form fits, or the CSV can't be read.
-    """
-    problems: list[Problem] = []
-    root = source.parent if source.is_file() else source
-    entries = read_table(source, problems) if source.is_file() else _of_folder(root, problems)
-    entries = _without_junk(entries, problems)
-    if not cameras:
-        entries = [replace(entry, camera=None) for entry in entries]
-    entries = _cameras_of_all_or_none(entries, problems)
-    entries = _divided(entries, train_fraction)
-    if not entries:
-        raise _nothing(source, problems)
-    if not any(problem.fatal for problem in problems):
-        _check_test(source, entries, problems)
-    return number(root, entries, problems)
+    def variant(self) -> tuple[str, ...]:
+        """Where no split is named, the fraction decides them."""
+        return (repr(float(self.config.train_fraction)),)
+
+    def list_images(self) -> Scan:
+        """As `Dataset.list_images`."""
+        source, base = self.root, self.base
+        problems: list[Problem] = []
+        entries = read_table(source, problems) if base != source else _of_folder(base, problems)
+        entries = _without_junk(entries, problems)
+        if self.config.cameras == "ignore":  # here already: they decide which images are queries
+            entries = [replace(entry, camera=None) for entry in entries]
+        entries = _cameras_of_all_or_none(entries, problems)
+        entries = _divided(entries, self.config.train_fraction)
+        if not entries:
+            raise _nothing(source, problems)
+        if not any(problem.fatal for problem in problems):
+            _check_test(source, entries, problems)
+        return number(entries, problems)
 
 
 def _of_folder(root: Path, problems: list[Problem]) -> list[Entry]:
@@ -73,11 +79,9 @@ def _of_folder(root: Path, problems: list[Problem]) -> list[Entry]:
         entries = labeled(root, files, problems)
     check_names(root, entries)
     if not splits and len({entry.identity for entry in entries}) == 1:
-        raise UserError(
-            f"all images of {root} lie in one folder, {entries[0].identity}, as if of one "
-            "identity; point data.root at the folder that holds a folder an identity, "
-            f"{as_table(entries[0].path)}"
-        )
+        what = f"lie in one folder, {entries[0].identity}, as if of one identity"
+        fix = "point data.root at the folder that holds a folder an identity"
+        raise refusal(f"all images of {root}", what, fix, entries[0].path)
     return entries
 
 

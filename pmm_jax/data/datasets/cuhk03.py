@@ -13,67 +13,95 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from PIL import Image
 
+from pmm_jax.data.datasets.dataset import SplitSize
+from pmm_jax.data.datasets.market1501 import MarketStyle
 from pmm_jax.data.images import MAX_PIXELS, ImageError, one_line
-from pmm_jax.data.layouts import market_style
-from pmm_jax.data.records import SPLITS, Record, Scan, file_reader
+from pmm_jax.data.records import SPLITS, Record, Scan
 from pmm_jax.errors import UserError
 from pmm_jax.files import printable
 
 KINDS = ("detected", "labeled")
 """Boxes found by a detector, or drawn by hand."""
 
-NAME = re.compile(r"(?P<identity>-?\d+)_c(?P<camera>\d+)_\d+\.")
-"""CUHK03-NP's `0001_c1_1.png`: identity, camera, image."""
 KEY = re.compile(r"(?P<pair>\d)_(?P<person>\d{3})_(?P<view>[12])_(?P<image>\d{2})\.png")
-"""The configuration's `1_001_1_01.png`: camera pair, person, view, image, all from 1."""
+"""The protocol's `1_001_1_01.png`: camera pair, person, view, image, all from 1."""
 
 IMAGES = ("cuhk-03.mat", "cuhk03_release/cuhk-03.mat")
-CONFIGS = tuple(f"cuhk03_new_protocol_config_{kind}.mat" for kind in KINDS)
-_MEND = "unpack cuhk03_release.zip again, and get the configuration that belongs to it"
-MAT_FILES = IMAGES + CONFIGS
-"""Files under a root on which its records may depend."""
+PROTOCOLS = tuple(f"cuhk03_new_protocol_config_{kind}.mat" for kind in KINDS)
+_HINT = "unpack cuhk03_release.zip again, and get the protocol file that belongs to it"
 
 
-def scan(root: Path, kind: str) -> Scan:
-    """Scan of the `detected` or `labeled` boxes under root.
+class _CUHK03(MarketStyle):
+    """Either form; a subclass says which boxes."""
 
-    Raises:
-      UserError: neither the folders nor the .mat files are there.
-    """
-    if (root / kind).is_dir():
-        return market_style(root, NAME, "0001_c1_1.png", inside=kind)
-    config = root / f"cuhk03_new_protocol_config_{kind}.mat"
-    if _images(root) is None:
-        raise UserError(
-            f"found neither a folder {kind} nor cuhk-03.mat under {root}; "
-            "data.root is the folder that holds either"
-        )
-    if not config.is_file():
-        raise UserError(
-            f"found cuhk-03.mat but no {config.name} under {root}; get it from "
-            "https://github.com/zhunzhong07/person-re-ranking (evaluation/data/CUHK03)"
-        )
-    return Scan(read_config(config))
+    where = (
+        "get CUHK03-NP (folders detected and labeled) from "
+        "https://github.com/zhunzhong07/person-re-ranking, or put cuhk-03.mat beside that "
+        "repository's cuhk03_new_protocol_config_detected.mat and _labeled.mat"
+    )
+    label_files = IMAGES + PROTOCOLS
+    # Identity, camera, image.
+    pattern = re.compile(r"(?P<identity>-?\d+)_c(?P<camera>\d+)_\d+\.")
+    example = "0001_c1_1.png"
+
+    def list_images(self) -> Scan:
+        """As `Dataset.list_images`."""
+        if (self.root / self.inside).is_dir():
+            return super().list_images()
+        if self._images() is None:
+            raise UserError(
+                f"found neither a folder {self.inside} nor cuhk-03.mat under {self.root}; "
+                "data.root is the folder that holds either"
+            )
+        protocol = self.root / f"cuhk03_new_protocol_config_{self.inside}.mat"
+        if not protocol.is_file():
+            raise UserError(
+                f"found cuhk-03.mat but no {protocol.name} under {self.root}; get it from "
+                "https://github.com/zhunzhong07/person-re-ranking (evaluation/data/CUHK03)"
+            )
+        return Scan(read_protocol_mat(protocol))
+
+    def reader(self) -> Callable[[str], bytes]:
+        """As `Dataset.reader`, whichever form lies under the root."""
+        images = self._images()
+        if (self.root / self.inside).is_dir() or images is None:
+            return super().reader()
+        return MatImages(images, self.inside).read
+
+    def _images(self) -> Path | None:
+        return next((self.root / name for name in IMAGES if (self.root / name).is_file()), None)
 
 
-def reader(root: Path, kind: str) -> Callable[[str], bytes]:
-    """Function from a record's path to its encoded image, whichever form lies under root."""
-    images = _images(root)
-    if (root / kind).is_dir() or images is None:
-        return file_reader(root)
-    return MatImages(images, kind).read
+class CUHK03Detected(_CUHK03):
+    """CUHK03, new protocol: 14,097 detected boxes of 1,467 people under 2 cameras."""
+
+    name = "cuhk03_detected"
+    inside = "detected"
+    published: ClassVar = {
+        "train": SplitSize(7365, 767, 2),
+        "query": SplitSize(1400, 700, 2),
+        "gallery": SplitSize(5332, 700, 2),
+    }
 
 
-def _images(root: Path) -> Path | None:
-    return next((root / name for name in IMAGES if (root / name).is_file()), None)
+class CUHK03Labeled(_CUHK03):
+    """CUHK03, new protocol: 14,096 hand-drawn boxes of 1,467 people under 2 cameras."""
+
+    name = "cuhk03_labeled"
+    inside = "labeled"
+    published: ClassVar = {
+        "train": SplitSize(7368, 767, 2),
+        "query": SplitSize(1400, 700, 2),
+        "gallery": SplitSize(5328, 700, 2),
+    }
 
 
-def read_config(file: Path) -> dict[str, list[Record]]:
+def read_protocol_mat(file: Path) -> dict[str, list[Record]]:
     """Records of each split by a cuhk03_new_protocol_config file (MATLAB v5, indices from 1).
 
     The camera is the view within the pair, 1 or 2, as in the CUHK03-NP folders.
@@ -147,7 +175,7 @@ class MatImages:
         # As above.
         except Exception as error:
             raise ImageError(
-                name, "can't be read from cuhk-03.mat", _MEND, one_line(error)
+                name, "can't be read from cuhk-03.mat", _HINT, one_line(error)
             ) from error
         encoded = io.BytesIO()
         Image.fromarray(pixels).save(encoded, format="PNG")

@@ -10,8 +10,7 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
-from pmm_jax.data.folder.entry import Entry
-from pmm_jax.data.folder.listing import File
+from pmm_jax.data.datasets.folder.listing import Entry, File
 from pmm_jax.data.parsing import read_utf8
 from pmm_jax.data.records import Problem
 from pmm_jax.errors import UserError
@@ -41,7 +40,7 @@ def vehicle_id(root: Path, problems: list[Problem]) -> list[Entry]:
     """Entries of VehicleID by its lists, `train_list.txt` and the test list of fewest vehicles.
 
     As published, the gallery has one image of each vehicle, and all its others are queries; which
-    one it is, which the authors draw at random, is drawn here by a hash of the image's name.
+    one it is, which the authors sample at random, follows here from a hash of the image's name.
 
     Raises:
       UserError: a list is missing, or holds no line like `0211318 26`.
@@ -84,7 +83,7 @@ def _vehicles(root: Path, name: str, problems: list[Problem]) -> list[Entry]:
 
 
 def listed(root: Path, folder: str, files: list[File], problems: list[Problem]) -> list[File]:
-    """Of VeRi-776's files, those that the folder's list of names has; all where there is no list.
+    """Files of VeRi-776 that the folder's list of names has; all where there is no list.
 
     Names that have no file are kept, so that they are found missing.
     """

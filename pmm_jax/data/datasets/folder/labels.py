@@ -1,6 +1,6 @@
 """Identities and cameras by the folders that images lie in, and by their names.
 
-What the folders are is told by their depth; where the names of files or folders contradict that,
+The depth of the folders decides what they are; where the names of files or folders contradict that,
 the set is refused: a split, a camera or a bag of images taken for an identity would give figures
 that mean nothing.
 """
@@ -10,9 +10,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from pmm_jax.data.folder.entry import Entry
-from pmm_jax.data.folder.listing import File
-from pmm_jax.data.folder.splits import NAMES, TEST
+from pmm_jax.data.datasets.folder.listing import Entry, File
+from pmm_jax.data.datasets.folder.splits import NAMES, TEST
 from pmm_jax.data.records import Problem
 from pmm_jax.errors import UserError
 
@@ -26,7 +25,7 @@ NO_MATCH = "name is not like ID_c1_anything.jpg, skipped"
 LOOSE = "image outside the identities' folders, skipped"
 DEEPER = "in more or fewer folders than most images, skipped"
 
-_TELLS_IDENTITY = (
+_NAMES_IDENTITY = (
     re.compile(r"(?P<identity>-1|[^_]+)_c\d+(s\d+)?(?![^\W_])", re.ASCII),
     # MARS: 0001C1T0001F001.jpg
     re.compile(r"(?P<identity>\d+)C\d+T\d+F\d+", re.ASCII),
@@ -36,16 +35,12 @@ _TELLS_IDENTITY = (
     ),
 )
 """File names that say whose image it is."""
-_MAY_TELL = re.compile(r"(?!\D*(19|20)\d{6}[_-])(?P<identity>\D*\d+)[_-]\d+", re.ASCII)
+_MAY_NAME_IDENTITY = re.compile(r"(?!\D*(19|20)\d{6}[_-])(?P<identity>\D*\d+)[_-]\d+", re.ASCII)
 """File names that may: `0001_02.jpg` could also be a track and a frame. Dates don't."""
 _CAMERA = re.compile(r"(?i:cams?|cameras?|views?)((?i:[ _-]?\d+|[ _-]\w+)|[A-Z])?")
 _MAY_BE_CAMERA = re.compile(r"c[ _-]?\d{1,3}", re.IGNORECASE)
-_SPLIT_WORDS = {word for names in (*NAMES.values(), TEST) for word in names if "_" not in word} | {
-    "trainset",
-    "testset",
-    "trainval",
-    "probes",
-}
+_SPLIT_WORDS = {word for names in (*NAMES.values(), TEST) for word in names if "_" not in word}
+_SPLIT_WORDS |= {"trainset", "testset", "trainval", "probes"}
 _BAGS = re.compile(
     r"all|bbox|boxes|crops|data|dataset|files|frames|images?|imgs?|jpe?g|masks|photos|pics|pictures"
     r"|png|raw|unsorted",
@@ -54,7 +49,7 @@ _BAGS = re.compile(
 _REGROUP = "put the images into a folder an identity"
 _RENAME = "name the splits' folders train and test, or train, query and gallery"
 _FEW = 3
-"""So few folders that file names which may tell identities count as telling them."""
+"""So few folders that file names which may be of identities count as such."""
 
 
 def labeled(where: Path, files: list[File], problems: list[Problem]) -> list[Entry]:
@@ -73,54 +68,41 @@ def labeled(where: Path, files: list[File], problems: list[Problem]) -> list[Ent
     depth = _depth(where, files, problems)
     files = [file for file in files if len(file.folders) == depth]
     if depth == 0:
-        return by_name(where, files, problems)
-    if depth > 2:
-        raise UserError(
-            f"{where} holds images in {depth} levels of folders, such as {files[0].path}; put them "
-            f"into folders of identities, or of cameras and identities, {as_table(files[0].path)}"
-        )
+        return _by_name(where, files, problems)
+    if depth == 1:
+        return _viper(files) or [
+            Entry(file.path, file.folders[0], match["camera"] if match else None)
+            for file in files
+            for match in [MARKET_STYLE.match(file.name)]
+        ]
     if depth == 2:
         camera = _level_of_cameras(where, files)
         return [Entry(f.path, f.folders[1 - camera], f.folders[camera]) for f in files]
-    viper = _viper(files)
-    if viper:
-        return viper
-    return [Entry(file.path, file.folders[0], camera_in(file.name)) for file in files]
+    what = f"holds images in {depth} levels of folders, such as {files[0].path}"
+    fix = "put them into folders of identities, or of cameras and identities"
+    raise refusal(where, what, fix, files[0].path)
 
 
-def as_table(path: str) -> str:
-    """What a CSV file would look like, for sets that no form fits."""
-    return (
-        "or list the images in a CSV file: first the line path,id,camera,split, then lines like "
-        f"{path},0001,1,train (split is train, query or gallery; camera may be left out)"
+def refusal(where: Path | str, what: str, fix: str, path: str) -> UserError:
+    """Refusal of a set that no form fits; `path`, one of its images, shows how to write a CSV."""
+    return UserError(
+        f"{where} {what}; {fix}, or list the images in a CSV file: first the line "
+        f"path,id,camera,split, then lines like {path},0001,1,train (split is train, query or "
+        "gallery; camera may be left out)"
     )
 
 
-def camera_in(name: str) -> str | None:
-    """The camera that a Market-style name tells."""
-    match = MARKET_STYLE.match(name)
-    return match["camera"] if match else None
-
-
-def by_name(where: Path, files: list[File], problems: list[Problem]) -> list[Entry]:
-    """Entries of images whose names tell identity and camera.
-
-    Raises:
-      UserError: no name does.
-    """
-    entries: list[Entry] = []
-    for file in files:
-        match = MARKET_STYLE.match(file.name)
-        if match is None:
-            problems.append(Problem(file.path, NO_MATCH, fatal=False))
-        else:
-            entries.append(Entry(file.path, match["identity"], match["camera"]))
-    if files and not entries:
-        raise UserError(
-            f"{where} holds {_count(files)} whose names don't tell identity and camera as "
-            f"0001_c1_anything.jpg does, such as {files[0].path}; put them into a folder an "
-            f"identity, {as_table(files[0].path)}"
+def _by_name(where: Path, files: list[File], problems: list[Problem]) -> list[Entry]:
+    """Entries of images whose names have identity and camera."""
+    matches = [(file.path, MARKET_STYLE.match(file.name)) for file in files]
+    problems += [Problem(path, NO_MATCH, fatal=False) for path, match in matches if not match]
+    entries = [Entry(path, match["identity"], match["camera"]) for path, match in matches if match]
+    if not entries:
+        what = (
+            f"holds {len(files):,} image{'s' if len(files) > 1 else ''} whose names don't tell "
+            f"identity and camera as 0001_c1_anything.jpg does, such as {files[0].path}"
         )
+        raise refusal(where, what, "put them into a folder an identity", files[0].path)
     return entries
 
 
@@ -134,11 +116,11 @@ def _depth(where: Path, files: list[File], problems: list[Problem]) -> int:
     depth = max(counts, key=lambda levels: (counts[levels], levels))
     others = [file for file in files if len(file.folders) != depth]
     if 4 * len(others) > len(files):
-        one = next(file for file in files if len(file.folders) == depth)
-        raise UserError(
-            f"{where} holds {counts[depth]:,} images like {one.path} and {len(others):,} like "
-            f"{others[0].path}; put all into as many folders, {as_table(one.path)}"
+        one = next(file for file in files if len(file.folders) == depth).path
+        what = (
+            f"holds {counts[depth]:,} images like {one} and {len(others):,} like {others[0].path}"
         )
+        raise refusal(where, what, "put all into as many folders", one)
     for file in others:
         problems.append(Problem(file.path, DEEPER if file.folders else LOOSE, fatal=False))
     return depth
@@ -151,30 +133,24 @@ def _level_of_cameras(where: Path, files: list[File]) -> int:
         cameras = [all(pattern.fullmatch(name) for name in names) for names in levels]
         if sum(cameras) == 1:
             return cameras.index(True)
+    path, (first, second) = files[0].path, files[0].folders
     splits = sorted(name for name in levels[0] if _kind_of(name) == "a split")
     if splits:
-        raise UserError(
-            f"{where} has folders that are named like splits ({', '.join(splits[:3])}); "
-            f"{_RENAME}, {as_table(files[0].path)}"
-        )
-    first, second = files[0].folders
-    raise UserError(
-        f"{where} holds images in two levels of folders, such as {files[0].path}, and neither "
-        f"{first} nor {second} is named like a camera; name the cameras' folders cam1, cam2, "
-        f"{as_table(files[0].path)}"
+        what = f"has folders that are named like splits ({', '.join(splits[:3])})"
+        raise refusal(where, what, _RENAME, path)
+    what = (
+        f"holds images in two levels of folders, such as {path}, and neither {first} nor {second} "
+        "is named like a camera"
     )
+    raise refusal(where, what, "name the cameras' folders cam1, cam2", path)
 
 
 def _viper(files: list[File]) -> list[Entry]:
     """Entries of VIPeR, whose cameras have one image of each identity; of other sets none."""
     if {file.folders[0].lower() for file in files} != VIPER_CAMERAS:
         return []
-    matches = [VIPER.match(file.name) for file in files]
-    entries = [
-        Entry(file.path, match["identity"], file.folders[0].lower())
-        for file, match in zip(files, matches, strict=True)
-        if match
-    ]
+    matches = [(file, VIPER.match(file.name)) for file in files]
+    entries = [Entry(f.path, m["identity"], f.folders[0].lower()) for f, m in matches if m]
     once = len({(entry.identity, entry.camera) for entry in entries}) == len(files)
     return entries if once else []
 
@@ -190,25 +166,24 @@ def check_names(source: Path, entries: Iterable[Entry]) -> None:
     for entry in entries:
         names[entry.identity].append(entry.path)
     for folder, paths in names.items():
-        kind = _kind_of(folder)
-        if kind:
-            raise UserError(
-                f"the folder {folder} of {source} is named like {kind}, not like an identity"
-                f"{_who(paths)}; {_RENAME if kind == 'a split' else _REGROUP}, "
-                f"{as_table(paths[0])}"
-            )
+        if kind := _kind_of(folder):
+            found = len(_identities(paths, _MAY_NAME_IDENTITY))
+            more = f", and holds file names of {found:,} identities" if found > 1 else ""
+            what = f"of {source} is named like {kind}, not like an identity{more}"
+            fix = _RENAME if kind == "a split" else _REGROUP
+            raise refusal(f"the folder {folder}", what, fix, paths[0])
     doubtful = len(names) <= _FEW or all(_MAY_BE_CAMERA.fullmatch(name) for name in names)
     for folder, paths in names.items():
-        told = _identities(paths)
-        if doubtful and len(told) < 2:
-            told = _identities(paths, _MAY_TELL)
-            told = told if len(told) > 2 else set()
-        if len(told) > 1:
-            raise UserError(
-                f"the folder {folder} of {source} is no identity: its {len(paths):,} images are "
-                f"named after {len(told):,} ({', '.join(sorted(told)[:3])}); {_REGROUP}, "
-                f"{as_table(paths[0])}"
+        named = _identities(paths)
+        if doubtful and len(named) < 2:
+            named = _identities(paths, _MAY_NAME_IDENTITY)
+            named = named if len(named) > 2 else set()
+        if len(named) > 1:
+            what = (
+                f"of {source} is no identity: its {len(paths):,} images are named after "
+                f"{len(named):,} ({', '.join(sorted(named)[:3])})"
             )
+            raise refusal(f"the folder {folder}", what, _REGROUP, paths[0])
 
 
 def _kind_of(folder: str) -> str | None:
@@ -222,21 +197,8 @@ def _kind_of(folder: str) -> str | None:
 
 
 def _identities(paths: list[str], *more: re.Pattern[str]) -> set[str]:
-    """Identities that the names of files tell."""
-    told: set[str] = set()
-    for path in paths:
-        name = path.rpartition("/")[2]
-        matches = (pattern.match(name) for pattern in (*_TELLS_IDENTITY, *more))
-        match = next(filter(None, matches), None)
-        if match:
-            told.add(match["identity"])
-    return told
-
-
-def _who(paths: list[str]) -> str:
-    told = _identities(paths, _MAY_TELL)
-    return f", and holds file names of {len(told):,} identities" if len(told) > 1 else ""
-
-
-def _count(files: list[File]) -> str:
-    return f"{len(files):,} image{'s' if len(files) > 1 else ''}"
+    """Identities that the names of files have."""
+    names = [path.rpartition("/")[2] for path in paths]
+    patterns = (*_NAMES_IDENTITY, *more)
+    matches = (next(filter(None, (p.match(name) for p in patterns)), None) for name in names)
+    return {match["identity"] for match in matches if match}

@@ -7,7 +7,7 @@ import posixpath
 import re
 from pathlib import Path
 
-from pmm_jax.data.folder.entry import Entry
+from pmm_jax.data.datasets.folder.listing import Entry
 from pmm_jax.data.parsing import read_utf8, shortened
 from pmm_jax.data.records import SPLITS, Problem
 from pmm_jax.errors import UserError
