@@ -21,7 +21,7 @@ os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
 
 from benchmarks.hlo import by_kind, transfers
 from benchmarks.program import program
-from pmm_jax.cli import load_config
+from pmm_jax.cli.config_file import load_config
 from pmm_jax.model.operations import forms_for
 
 BATCH, EPOCHS, STEPS = 64, 400, 46

@@ -15,7 +15,7 @@ from pmm_jax.data.split import Split, open_split
 from pmm_jax.errors import Interrupted, UserError
 from pmm_jax.evaluation import Ranking
 from pmm_jax.evaluation.table import ranking_json, ranking_table
-from pmm_jax.host_memory import give_back, give_back_after, run_in_calling_thread
+from pmm_jax.host_memory import give_back, give_back_after
 from pmm_jax.model.guide import read_guide
 from pmm_jax.model.initial import initialise
 from pmm_jax.model.pmm import Network, Tree, build
@@ -51,9 +51,6 @@ def train(
 ) -> Ranking:
     """Train what the config names, going on from the workdir's last checkpoint if it has one.
 
-    Where nothing has asked jax for its devices yet, it runs programs for the CPU in the calling
-    thread from then on (`host_memory.py` says why).
-
     Args:
         config: checked.
         workdir: holds all of the run; made if need be.
@@ -68,7 +65,6 @@ def train(
             the run at its last step is checked before the first.
         Interrupted: a signal stopped the run; its state was saved.
     """
-    run_in_calling_thread()
     display = Display(quiet=not is_first())
 
     def checked() -> tuple[Split, IdentitySampler]:
