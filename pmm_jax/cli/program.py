@@ -16,6 +16,7 @@ from pmm_jax.compile_cache import keep_compiled_programs
 from pmm_jax.errors import Interrupted, UserError
 from pmm_jax.files import printable
 from pmm_jax.host_memory import keep_freed_memory
+from pmm_jax.orbax_log import silence_process
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -30,8 +31,7 @@ def main(program: Callable[[Sequence[str]], None]) -> None:
     keep_compiled_programs()
     interrupt_on_signals()
     sys.unraisablehook = _show_unraisable
-    # Of orbax's, where a write fails: it drops the others half made. None is ours.
-    warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+    silence_process()
     # None where the process was started without them; libraries write to them all the same.
     sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()
     try:
