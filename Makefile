@@ -1,17 +1,18 @@
-# make demo    train on people made up, in runs/demo
+# make demo    train on synthetic people, in runs/demo
 # make test    checks and the quick tests
 # make test-all  also the slow tests, those against PyTorch, and those that need a real data set
+# make lock    requirements.txt and requirements-dev.txt anew, from pyproject.toml
 # make mutants  hours: makes one wrong change after the other, and sees whether a test fails
 # make chaos   kill, fill, cut and flip what a run needs, and count what is lost (docs/reliability.md)
 PYTHON ?= python3
 BIN := .venv/bin
+COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --no-annotate \
+	--custom-compile-command 'make lock' $(LOCK)
 
-.PHONY: demo test test-all chaos mutants check clean
+.PHONY: demo test test-all chaos mutants check lock clean
 
 demo: .venv/run
-	$(BIN)/python -m pmm_jax synthesize data/synthetic
-	$(BIN)/python train.py --config configs/demo.py --workdir runs/demo
-	$(BIN)/python -m benchmarks.color_floor data/synthetic
+	$(BIN)/python -m pmm_jax demo
 
 test: check
 	$(BIN)/python -m pytest -n auto --dist loadfile
@@ -43,6 +44,12 @@ check: .venv/dev
 .venv/torch: .venv/dev requirements-torch.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-torch.txt
 	touch $@
+
+# The ranges are in pyproject.toml. Pins stay where these allow; LOCK=--upgrade takes the newest.
+lock: .venv/run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	$(COMPILE) -o requirements.txt
+	$(COMPILE) -o requirements-dev.txt --extra dev -c requirements.txt
 
 clean:
 	rm -rf .venv runs/demo data/synthetic

@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from pmm_jax.cli import main, parse_run
+from pmm_jax.cli.parsing import parse_run
+from pmm_jax.cli.program import main
 from pmm_jax.config import Config
 from pmm_jax.data.decode import decode_record, decode_split
 from pmm_jax.data.loading import image_reader, train_batches

@@ -19,7 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
-from pmm_jax.cli import main, parse_run
+from pmm_jax.cli.parsing import parse_run
+from pmm_jax.cli.program import main
 from pmm_jax.comparison.pair import Pair, torch_batch
 from pmm_jax.comparison.paired_step import PairedStep
 from pmm_jax.config import Config

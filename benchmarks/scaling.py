@@ -18,7 +18,8 @@ import numpy as np
 
 from benchmarks.hlo import by_kind, transfers
 from benchmarks.program import Program, program
-from pmm_jax.cli import main, parse_run
+from pmm_jax.cli.parsing import parse_run
+from pmm_jax.cli.program import main
 from pmm_jax.config import Config
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from pmm_jax.children import tied
-from pmm_jax.cli import main
+from pmm_jax.cli.program import main
 from pmm_jax.errors import UserError
 
 STARTS = ("nothing there", "data prepared", "data prepared, step compiled")

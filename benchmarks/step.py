@@ -21,7 +21,8 @@ import numpy as np
 
 from benchmarks.peak import matmul_rate, stated_peak
 from benchmarks.peers import OURS, TORCH, Peer
-from pmm_jax.cli import main, parse_run
+from pmm_jax.cli.parsing import parse_run
+from pmm_jax.cli.program import main
 from pmm_jax.config import Config
 
 

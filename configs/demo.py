@@ -1,7 +1,7 @@
-"""PMM on people made up, in a few minutes on 2 CPU cores; `make demo` runs it.
+"""PMM on synthetic people, in a few minutes on 2 CPU cores; `make demo` and `pmm demo` run it.
 
-    python -m pmm_jax synthesize data/synthetic
-    python train.py --config configs/demo.py --workdir runs/demo
+    pmm synthesize data/synthetic
+    pmm train --config demo --workdir runs/demo
 
 Takes 2 to 4 minutes and reaches 74.9 % Rank-1, where colour alone gives 16.2 %.
 """

@@ -1,21 +1,28 @@
-"""What `import pmm_jax` offers: a trained model as an object that embeds images."""
+"""What `import pmm_jax` offers: a trained model that embeds images, and a run's figures."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from os import PathLike
 
 import jax
 import numpy as np
 
+from pmm_jax.config import EvaluateConfig
+from pmm_jax.config_check import check
 from pmm_jax.errors import UserError
+from pmm_jax.evaluation import Ranking
 from pmm_jax.evaluation.embed import embed_batches
+from pmm_jax.evaluation.summary import summarise
 from pmm_jax.files import user_path
 from pmm_jax.methods import METHODS, Kind
 from pmm_jax.model.pmm import Network, Tree
 from pmm_jax.model.torch_checkpoint import Tensors, load_state_dict, state_dict
 from pmm_jax.model.weights_file import read_file, write_file
 from pmm_jax.pixels import Images, check_images, pixel_batches
-from pmm_jax.training.evaluate import make_embed, make_explain
+from pmm_jax.training.display import Display
+from pmm_jax.training.evaluate import embed_run, make_embed, make_explain
 from pmm_jax.training.run_weights import restore_run
+from pmm_jax.training.workdir import load_run_config
 
 
 class Model:
@@ -183,3 +190,25 @@ def load_torch(path: str | PathLike, image_size: tuple[int, int] = (384, 128)) -
     mend = "give another file"
     loaded = load_state_dict(str(path), read_file(user_path(path), mend))
     return Model(loaded.kind, loaded.network, loaded.params, loaded.stats, image_size)
+
+
+def evaluate(workdir: str | PathLike, settings: EvaluateConfig | None = None) -> Ranking:
+    """Rank a run's gallery for its queries, as `pmm eval --workdir` does.
+
+    Args:
+        workdir: of the run.
+        settings: in place of `evaluate` in the run's own config.
+
+    Returns:
+        Rank-k, mAP and mINP as fractions (`rank1`, `mAP`, `mINP`), and each query's figures.
+
+    Raises:
+        UserError: there is no such run or checkpoint, its images can't be read, or settings that
+            can't work.
+    """
+    folder = user_path(workdir)
+    config = load_run_config(folder)
+    if settings is not None:
+        config = check(replace(config, evaluate=settings))
+    query, gallery = embed_run(config, folder, Display(quiet=True))
+    return summarise(query, gallery, config.evaluate, config.evaluate.chunk).ranking

@@ -1,4 +1,4 @@
-"""Every number of a run, as frozen dataclasses. The command line is built from them (cli.py).
+"""Every number of a run, as frozen dataclasses. The command line is built from them (cli/).
 
 The defaults are the paper's settings for Market-1501 (section 3.1) on the released network; where
 paper and release differ, the field says which one it follows.

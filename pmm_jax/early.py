@@ -1,6 +1,6 @@
 """Imported first by entry points: Ctrl-C while modules load ends them without a traceback.
 
-`cli.main` answers signals from then on.
+`cli.program.main` answers signals from then on.
 """
 
 import signal

@@ -14,3 +14,15 @@ class Interrupted(Exception):
 
     def __init__(self, step: int, steps: int) -> None:
         super().__init__(f"stopped and saved after step {step} of {steps}")
+
+
+def missing_extra(what: str, extra: str, otherwise: str = "") -> UserError:
+    """The refusal where an optional part of the package is not installed.
+
+    Args:
+        what: needs it.
+        extra: its name in pyproject.toml.
+        otherwise: what helps without it.
+    """
+    end = f", or {otherwise}" if otherwise else ""
+    return UserError(f'{what} needs an extra: pip install "pmm_jax[{extra}]"{end}')

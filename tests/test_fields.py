@@ -7,24 +7,27 @@ from typing import Any, get_args, get_origin
 
 import pytest
 
-import eval as eval_program
-import train as train_program
+from pmm_jax.cli.ablate import AblateOptions
+from pmm_jax.cli.compare import CompareOptions
+from pmm_jax.cli.demo import DemoOptions
+from pmm_jax.cli.eval_options import FileOptions, RunOptions
+from pmm_jax.cli.train import TrainOptions
 from pmm_jax.config import Config, RankConfig
 from pmm_jax.data.synthetic import SyntheticSettings
 from pmm_jax.errors import UserError
 from pmm_jax.fields import check_fields, expand_paths, names_in, number, path, shown, walk
-from tests.verbs import VERBS
 
 OPTIONS = [
-    train_program.Options,
-    eval_program.RunOptions,
-    eval_program.FileOptions,
-    VERBS.CompareOptions,
-    VERBS.AblateOptions,
+    TrainOptions,
+    RunOptions,
+    FileOptions,
+    DemoOptions,
+    CompareOptions,
+    AblateOptions,
     SyntheticSettings,
     RankConfig,
 ]
-"""Config and Launch are part of the first."""
+"""Config and DistributedConfig are part of the first."""
 
 
 def numbers(kind: type) -> Iterator[tuple[str, dataclasses.Field, type]]:

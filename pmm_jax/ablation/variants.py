@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from pmm_jax.cli import parse
+from pmm_jax.cli.parsing import parse
 from pmm_jax.config import Config
 from pmm_jax.config_check import check
 from pmm_jax.errors import UserError

@@ -1,6 +1,6 @@
 """Ranking by an approximate index (FAISS, optional): for galleries where exact is too slow.
 
-`pip install faiss-cpu` (or faiss-gpu) brings it; nothing else here needs it.
+The extra `faiss` brings it (or install faiss-gpu); nothing else here needs it.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pmm_jax.errors import UserError
+from pmm_jax.errors import UserError, missing_extra
 from pmm_jax.evaluation.distances import Distances
 from pmm_jax.evaluation.embeddings import Embeddings, checked
 from pmm_jax.evaluation.protocol import Protocol
@@ -88,9 +88,7 @@ def _faiss() -> Any:
     try:
         import faiss
     except ImportError:
-        raise UserError(
-            "an approximate index needs FAISS; pip install faiss-cpu, or leave out --index"
-        ) from None
+        raise missing_extra("an approximate index", "faiss", "leave out the index") from None
     return faiss
 
 

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Literal, NoReturn
 import ml_dtypes
 import numpy as np
 
-from pmm_jax.errors import UserError
+from pmm_jax.errors import UserError, missing_extra
 from pmm_jax.files import open_regular, printable, write_atomic
 
 _log = logging.getLogger(__name__)
@@ -137,9 +137,7 @@ def _torch(purpose: str) -> Any:
     try:
         import torch
     except ImportError as error:
-        raise UserError(
-            f"{purpose} needs torch; install torch, or convert the file to .safetensors"
-        ) from error
+        raise missing_extra(purpose, "torch", "convert the file to .safetensors") from error
     release = tuple(int(part) for part in re.findall(r"\d+", torch.__version__)[:2])
     if release < SAFE_TORCH:
         raise UserError(

@@ -24,6 +24,7 @@ from etils import epath
 from pmm_jax.errors import UserError
 from pmm_jax.files import read_regular, sha256_of, write_atomic
 from pmm_jax.model.pmm import Tree
+from pmm_jax.orbax_log import is_worth_saying
 from pmm_jax.training.processes import is_first
 from pmm_jax.training.seal import CHECKPOINTS, Seal, read_seal, seal_path, sealed_steps
 from pmm_jax.training.state import TrainState
@@ -37,20 +38,6 @@ _GLOB = "[]*?\\"
 _NO_ROOM = ("No space left", "RESOURCE_EXHAUSTED", "Disk quota exceeded", "File too large")
 _READING = (OSError, ValueError, KeyError, TypeError, RuntimeError)
 """What orbax and tensorstore raise where a file is not what it was."""
-
-# Orbax logs the traceback of a write that fails behind the training, which `_told` says in a line;
-# and warns of what is meant: that it notes no times of its own.
-_MEANT = ("Failed to run", "raised an exception", "requested but enable_write=false")
-logging.getLogger("absl").addFilter(
-    lambda record: not any(words in record.getMessage() for words in _MEANT)
-)
-# The same failure once more, from tasks of orbax that nobody waits for after the first one.
-logging.getLogger("asyncio").addFilter(
-    lambda record: (
-        "never retrieved" not in record.getMessage()
-        or not any(words in record.getMessage() for words in ("orbax", *_NO_ROOM))
-    )
-)
 
 
 class Checkpoints:
@@ -81,6 +68,9 @@ class Checkpoints:
         )
 
     def __enter__(self) -> "Checkpoints":
+        # Another object than the command line's own filter, which stays when this one goes.
+        self._filter = lambda record: is_worth_saying(record)
+        logging.getLogger("absl").addFilter(self._filter)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -92,6 +82,7 @@ class Checkpoints:
             self._checkpointer.close()
             if self._writes:
                 self._remove_partial()  # threads of orbax may go on writing after it failed
+            logging.getLogger("absl").removeFilter(self._filter)
 
     @property
     def latest(self) -> int | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from pmm_jax.config import Config
 from pmm_jax.evaluation import Ranking
 from pmm_jax.evaluation.table import ranking_table
-from pmm_jax.host_memory import give_back, run_in_calling_thread
+from pmm_jax.host_memory import give_back
 from pmm_jax.training.compile_step import compile_steps
 from pmm_jax.training.hooks import StepResult, open_hooks
 from pmm_jax.training.initial import Initial
@@ -21,9 +21,6 @@ def train(
 ) -> Ranking:
     """Train what the config names, going on from the workdir's last checkpoint if it has one.
 
-    Where nothing has asked jax for its devices yet, it runs programs for the CPU in the calling
-    thread from then on (`host_memory.py` says why).
-
     Args:
         config: checked.
         workdir: holds all of the run; made if need be.
@@ -38,8 +35,6 @@ def train(
             the run at its last step is checked before the first.
         Interrupted: a signal stopped the run; its state was saved.
     """
-    run_in_calling_thread()
-
     # --- Set-up: what could end the run is checked, the workdir is locked
     with open_run(config, workdir, initial) as run:
         # --- Data

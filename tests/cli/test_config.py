@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pmm_jax.cli import load_config
+from pmm_jax.cli.config_file import load_config, shipped_configs
 from pmm_jax.config import Config
 from tests.cli.entry import IMPORTS, Program, config_file
 
@@ -100,7 +100,23 @@ def test_an_unknown_config_file(refused: Program) -> None:
     config_file(name="configs/demo.py")
     line = refused("train.py", "--config", "configs/dmo.py")
     assert "configs/dmo.py: no such file; did you mean configs/demo.py?" in line
-    assert "there are configs/demo.py" in refused("train.py", "--config", "zzz")
+    assert "there are configs/demo.py, cuhk03, demo, duke" in refused("train.py", "--config", "zzz")
+    line = refused("train.py", "--config", "configs/market151.py")
+    assert "did you mean market1501?" in line
+
+
+def test_a_shipped_config_by_its_bare_name_anywhere(refused: Program, project: Path) -> None:
+    """This is an empty folder. A file of that name comes first, a folder doesn't."""
+    assert set(shipped_configs()) == {path.stem for path in (project / "configs").glob("*.py")}
+    for name, path in shipped_configs().items():
+        assert load_config(name) == load_config(str(path))
+    assert load_config("duke").method.top_k == 6
+    Path("duke").mkdir()
+    assert load_config("duke").method.top_k == 6
+    config_file("Config(method=MethodConfig(top_k=7))", "demo")
+    assert load_config("demo").method.top_k == 7
+    line = refused("pmm_jax", "prepare", "--config", "market1501", "--data.root", "nowhere")
+    assert "data.root nowhere does not exist" in line
 
 
 @pytest.mark.parametrize(

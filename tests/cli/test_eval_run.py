@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from eval import _run_to_evaluate as run_to_evaluate
-from eval import run
+from pmm_jax.cli.eval import eval_command
+from pmm_jax.cli.eval_options import run_to_evaluate
+from pmm_jax.cli.parsing import parse
 from pmm_jax.config import Config, DataConfig, EvaluateConfig, ModelConfig
 from pmm_jax.errors import UserError
 from pmm_jax.training.workdir import register_run
@@ -63,7 +64,9 @@ def test_what_was_trained_stays(workdir: str, words: list[str], said: str) -> No
 def test_where_the_queries_go_is_checked_before_any_work(tmp_path: Path) -> None:
     for target, said in ((tmp_path, "is a folder"), (tmp_path / "none" / "q.csv", "no folder")):
         with pytest.raises(UserError, match=said):
-            run(["--embeddings", str(tmp_path / "missing.npz"), "--per-query", str(target)])
+            eval_command(
+                ["--embeddings", str(tmp_path / "missing.npz"), "--per-query", str(target)]
+            )
 
 
 def test_a_config_file_is_allowed_and_changes_nothing(workdir: str, tmp_path: Path) -> None:
@@ -87,3 +90,41 @@ def test_another_set_may_be_named_by_options(workdir: str) -> None:
     words = ["--cross-domain", "--data.name", "market1501", "--data.root", "m"]
     config, _, _ = run_to_evaluate(["--workdir", workdir, *words])
     assert config == replace(OWN, data=replace(OWN.data, name="market1501", root="m"))
+
+
+def test_options_are_parsed_once(workdir: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def counted(*arguments: object) -> object:
+        calls.append(arguments)
+        return parse(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("pmm_jax.cli.parsing.parse", counted)
+    monkeypatch.setattr("pmm_jax.cli.eval_options.parse", counted)
+    _, options, _ = run_to_evaluate(["--workdir", "none", "--workdir", workdir, "--roc"])
+    assert options.roc
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "is_on"),
+    [
+        ([], False),
+        (["--cross-domain"], True),
+        (["--cross_domain"], True),
+        (["--cross-domain", "--no-cross-domain"], False),
+        (["--no-cross-domain", "--cross-domain"], True),
+    ],
+)
+def test_a_switch_is_read_as_the_parser_reads_it(
+    workdir: str, tmp_path: Path, words: list[str], is_on: bool
+) -> None:
+    path = config_file(tmp_path, 'data=DataConfig(name="market1501", root="m")')
+    arguments = ["--config", path, "--workdir", workdir, *words]
+    if is_on:
+        config, options, _ = run_to_evaluate(arguments)
+        assert options.cross_domain
+        assert config.data.root == "m"
+    else:
+        with pytest.raises(UserError, match="add --cross-domain"):
+            run_to_evaluate(arguments)

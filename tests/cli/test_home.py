@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 import pmm_jax
-from pmm_jax.cli import load_config, parse, parse_run
+from pmm_jax.cli.config_file import load_config
+from pmm_jax.cli.parsing import parse, parse_run
+from pmm_jax.cli.train import TrainOptions
 from pmm_jax.config import Config
 from pmm_jax.data.datasets.folder.table import read_table
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation.features_file import load_features
 from tests.cli.entry import Program, config_file, start, written
-from train import Options
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +28,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_on_the_command_line(home: Path) -> None:
     words = ["--data.root=~/set", "--data.prepared", "~/prepared", "--workdir=~/run"]
     words += ["--model.weights", "~/w.pth", "--method.guide=~/g.pth"]
-    config, options = parse_run(["--config", config_file(), *words], Options, "")
+    config, options = parse_run(["--config", config_file(), *words], TrainOptions, "")
     assert config.data.root == str(home / "set")
     assert config.data.prepared == str(home / "prepared")
     assert config.model.weights == str(home / "w.pth")
@@ -37,19 +38,19 @@ def test_on_the_command_line(home: Path) -> None:
 
 def test_in_a_config_file_and_in_its_own_name(home: Path) -> None:
     shutil.move(config_file('Config(data=DataConfig(root="~/set"))'), home / "run.py")
-    config, _ = parse_run(["--config=~/run.py"], Options, "")
+    config, _ = parse_run(["--config=~/run.py"], TrainOptions, "")
     assert config.data.root == str(home / "set")
     assert load_config("~/run.py").data.root == "~/set"
 
 
 def test_words_that_are_no_paths_stay() -> None:
-    config, _ = parse_run(["--config", config_file(), "--evaluate.index", "~"], Options, "")
+    config, _ = parse_run(["--config", config_file(), "--evaluate.index", "~"], TrainOptions, "")
     assert config.evaluate.index == "~"
     assert (config.model.weights, config.method.guide) == ("imagenet", "own")
 
 
 def test_another_users_home_that_is_not_there_is_a_name() -> None:
-    assert parse(Options(), ["--workdir", "~nobody-of-that-name/x"], "").workdir[0] == "~"
+    assert parse(TrainOptions(), ["--workdir", "~nobody-of-that-name/x"], "").workdir[0] == "~"
 
 
 def test_what_verbs_read_and_write(

@@ -9,7 +9,7 @@ import pytest
 from tests.cli.entry import Program, config_file
 
 LOUD = """
-from pmm_jax.cli import main
+from pmm_jax.cli.program import main
 from pmm_jax.errors import UserError
 def program(arguments):
     for number in range(int(arguments[0])):

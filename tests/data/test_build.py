@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pmm_jax.cli import interrupt_on_signals
+from pmm_jax.cli.program import interrupt_on_signals
 from pmm_jax.config import DataConfig
 from pmm_jax.data import build as building
 from pmm_jax.data import tfds_builder

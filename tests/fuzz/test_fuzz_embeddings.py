@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import eval as eval_program
+from pmm_jax.cli.eval import eval_command
 from tests.fuzz.outcome import empty_folder, outcome
 
 SIDES = ("query", "gallery")
@@ -80,7 +80,7 @@ def plain(arrays: dict[str, np.ndarray]) -> tuple[float, float] | None:
 def evaluated(*words: str) -> dict[str, Any]:
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
-        eval_program.run(["--embeddings", "f.npz", "--json", *words])
+        eval_command(["--embeddings", "f.npz", "--json", *words])
     found: dict[str, Any] = json.loads(said.getvalue())
     return found
 

@@ -8,23 +8,21 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-import eval as eval_program
-import train as train_program
-from pmm_jax.cli import load_config, parse, parse_run
+from pmm_jax.cli.ablate import AblateOptions
+from pmm_jax.cli.compare import CompareOptions
+from pmm_jax.cli.config_file import load_config
+from pmm_jax.cli.demo import DemoOptions
+from pmm_jax.cli.eval_options import FileOptions, RunOptions
+from pmm_jax.cli.parsing import parse, parse_run
+from pmm_jax.cli.train import TrainOptions
 from pmm_jax.config import Config
 from pmm_jax.config_check import check, parse_config
 from pmm_jax.data.synthetic import SyntheticSettings
 from pmm_jax.fields import check_fields
 from tests.fuzz.outcome import empty_folder, outcome
 from tests.fuzz.strategies import command_lines, config_bodies, config_texts
-from tests.verbs import VERBS
 
-RUNS = [
-    train_program.Options,
-    eval_program.RunOptions,
-    VERBS.CompareOptions,
-    VERBS.AblateOptions,
-]
+RUNS = [TrainOptions, RunOptions, DemoOptions, CompareOptions, AblateOptions]
 
 
 def comes_back(config: Config) -> None:
@@ -33,20 +31,18 @@ def comes_back(config: Config) -> None:
     assert parse_config(json.dumps(asdict(config))) == config
 
 
-@given(command_lines(train_program.Options))
+@given(command_lines(TrainOptions))
 def test_a_command_line_of_a_run(words: list[str]) -> None:
     with empty_folder():
         Path("run.py").write_text("from pmm_jax.config import Config\nconfig = Config()\n")
-        found = outcome(
-            lambda: parse_run(["--config", "run.py", *words], train_program.Options, "")
-        )
+        found = outcome(lambda: parse_run(["--config", "run.py", *words], TrainOptions, ""))
         if not isinstance(found, str):
             config, options = found
             check_fields(options)
             comes_back(config)
 
 
-@pytest.mark.parametrize("kind", [*RUNS[1:], eval_program.FileOptions, SyntheticSettings])
+@pytest.mark.parametrize("kind", [*RUNS[1:], FileOptions, SyntheticSettings])
 def test_other_command_lines(kind: type) -> None:
     @given(command_lines(kind))
     def run(words: list[str]) -> None:

@@ -212,7 +212,7 @@ FULL = """
 import resource, signal, sys
 from pathlib import Path
 from tests.training.test_checkpoint import state
-from pmm_jax.cli import main
+from pmm_jax.cli.program import main
 from pmm_jax.training.checkpoint import Checkpoints
 import jax.numpy as jnp
 

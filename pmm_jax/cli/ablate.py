@@ -1,0 +1,38 @@
+"""pmm ablate --config NAME --methods pmm cutout ... --seeds 0 1."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pmm_jax.cli.parsing import parse_run
+from pmm_jax.config import SEEDS, Config
+from pmm_jax.fields import number, path
+
+
+@dataclass(frozen=True)
+class AblateOptions(Config):
+    """What ablate takes besides the config's own fields."""
+
+    workdir: str = path("runs/ablation")
+    """Folder of the comparison."""
+    methods: tuple[str, ...] = ("pmm", "cutout", "cutmix", "a_cutmix")
+    """What is compared; the first is what the others are compared with. Fields that differ come
+    behind a method's name, as in "pmm --method.top-k 2"."""
+    seeds: tuple[int, ...] = number((0, 1), 0, SEEDS)
+    """A run of each method for each of these, in place of train.seed."""
+
+
+def ablate_command(arguments: Sequence[str]) -> None:
+    """Parse, train all, print the table; exit with 1 where a run failed."""
+    config, options = parse_run(
+        arguments, AblateOptions, "Train methods side by side.", "pmm ablate"
+    )
+    from pmm_jax.ablation.ablate import ablate
+    from pmm_jax.ablation.variants import read_grid
+    from pmm_jax.training.display import Display
+
+    variants, workdir = read_grid(config, options.methods), Path(options.workdir)
+    complete = ablate(variants, options.seeds, workdir, Display())
+    print((workdir / "ablation.md").read_text(encoding="utf-8"))
+    sys.exit(not complete)

@@ -1,0 +1,122 @@
+"""What eval takes, and which run with which config that means."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pmm_jax.cli.config_file import load_config
+from pmm_jax.cli.parsing import check_names, parse, parse_options, take_option, wants_help
+from pmm_jax.config import Config, DataConfig, RankConfig
+from pmm_jax.errors import UserError
+from pmm_jax.fields import check_fields, expand_paths, number, path
+from pmm_jax.launch import DistributedConfig
+
+PROGRAM = "pmm eval"
+DATA_SET = ("name", "root", "train_fraction", "cameras", "allow_duplicates")
+"""Fields of `data` that say which images there are."""
+
+
+@dataclass(frozen=True)
+class ShowOptions:
+    """What eval shows."""
+
+    roc: bool = False
+    """Add true positive rates at false positive rates of 0.01, 0.1 and 1 %."""
+    intervals: bool = False
+    """Add 95 % bootstrap intervals over the queries."""
+    camera_pairs: bool = False
+    """Add Rank-1 and mAP of each pair of cameras."""
+    per_query: str = path("")
+    """CSV file to write: each query's image, what it found first, average precision and mINP."""
+    json: bool = False
+    """Print one JSON object instead of the table."""
+
+
+@dataclass(frozen=True)
+class RunOptions(Config, ShowOptions, DistributedConfig):
+    """What eval takes for a run, besides the config's own fields."""
+
+    workdir: str = path("runs/latest")
+    """Folder that train wrote; its config.json says how the model was trained."""
+    cross_domain: bool = False
+    """Evaluate on another data set than the run was trained on: the one that --config and --data.*
+    name."""
+
+
+@dataclass(frozen=True)
+class FileOptions(RankConfig, ShowOptions):
+    """What eval takes for saved embeddings."""
+
+    embeddings: str = path("")
+    """npz file with query_features, query_ids, query_cameras and the same for gallery_; without
+    cameras where there are none; or features, ids (and cameras), where each image asks for all the
+    others."""
+    chunk: int = number(512, 1, 32_768)
+    """Queries that are compared with a block of the gallery at once."""
+
+
+def run_to_evaluate(arguments: Sequence[str]) -> tuple[Config, RunOptions, str]:
+    """The run's own config with what the command line changes of its evaluation, and a note.
+
+    Raises:
+        UserError: there is no run, or an option that would make another model of it.
+    """
+    description = "Evaluate a run; or, with --embeddings FILE.npz, any model."
+    path, rest = take_option(arguments, "--config")
+    check_names(RunOptions, rest)
+    if wants_help(rest):
+        parse(RunOptions(), rest, description, PROGRAM)
+    # The other options' defaults are the run's own, so these two have to be known first.
+    workdir, cross_domain = _workdir(rest), _is_on("--cross-domain", rest)
+    from pmm_jax.training.workdir import differences, load_run_config
+
+    named = None if path is None else load_config(path)  # first: it may register a data set
+    try:
+        own = load_run_config(workdir)
+    except UserError:
+        parse(RunOptions(), rest, description, PROGRAM)  # a wrong option is said first
+        raise
+    config, note = own, ""
+    if named is not None:
+        if cross_domain:
+            config = replace(own, data=_data_set_of(named.data, own.data))
+        elif named.data.name != own.data.name:
+            raise UserError(
+                f"--config {path} names {named.data.name}, and the run in {workdir} was trained on "
+                f"{own.data.name}; leave --config out, or add --cross-domain to evaluate on "
+                f"{named.data.name}"
+            )
+        elif changed := differences(own, named):
+            few = ", ".join(f"{name} {json.dumps(old)}" for name, (old, _) in changed.items())
+            note = f"note: the run in {workdir} was trained with {few}, unlike {path}"
+    config, options = parse_options(rest, RunOptions, description, config, PROGRAM)
+    fixed = own if not cross_domain else replace(own, data=_data_set_of(config.data, own.data))
+    for name, (old, new) in differences(fixed, config).items():
+        hint = "it stays as it was trained; leave the option out"
+        if name.removeprefix("data.") in DATA_SET:
+            hint = "add --cross-domain to evaluate on another data set"
+        raise UserError(
+            f"the run in {workdir} was trained with {name} {json.dumps(old)}, not "
+            f"{json.dumps(new)}; {hint}"
+        )
+    return config, options, note
+
+
+def _workdir(words: Sequence[str]) -> Path:
+    named, _ = take_option(words, "--workdir")
+    options = RunOptions() if named is None else RunOptions(workdir=named)
+    check_fields(options)
+    return Path(expand_paths(options).workdir)
+
+
+def _is_on(switch: str, words: Sequence[str]) -> bool:
+    """Whether a switch is on: the last of the words that turn it on or off decides."""
+    off = switch.replace("--", "--no-", 1)
+    given = [word for word in (word.replace("_", "-") for word in words) if word in (switch, off)]
+    return given[-1:] == [switch]
+
+
+def _data_set_of(data: DataConfig, own: DataConfig) -> DataConfig:
+    """The run's own fields, with another data set's."""
+    return replace(own, **{name: getattr(data, name) for name in DATA_SET})
