@@ -62,5 +62,5 @@ def test_an_index_that_cannot_be_made_is_refused_in_one_line(index: str) -> None
 
 def test_without_faiss_the_refusal_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "faiss", None)
-    with pytest.raises(UserError, match="pip install faiss-cpu"):
+    with pytest.raises(UserError, match=r'pip install "pmm_jax\[faiss\]"'):
         find(QUERY.features, GALLERY.features, 10, "Flat", 1)

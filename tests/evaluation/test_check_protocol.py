@@ -122,7 +122,7 @@ def test_both_outcomes_are_seen() -> None:
 
 def test_without_faiss_an_index_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "faiss", None)
-    with pytest.raises(UserError, match="pip install faiss-cpu"):
+    with pytest.raises(UserError, match=r'pip install "pmm_jax\[faiss\]"'):
         checked_from_labels(images(8), images(30), RankConfig(index="Flat"))
 
 
