@@ -77,13 +77,12 @@ def keep_compiled_programs() -> None:
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         COMPILED.append(tempfile.TemporaryDirectory(prefix="compiled-"))
         os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED[0].name
-    # With a limit jax locks the cache: what another process is writing is not read by half.
-    os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**32)
+        # With a limit jax locks the cache: what another process is writing is not read by half.
+        os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**32)
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "1.0"
-    for name in ("DIR", "MAX_SIZE"):
-        option = f"jax_compilation_cache_{name.lower()}"
-        value = os.environ[f"JAX_COMPILATION_CACHE_{name}"]
-        jax.config.update(option, int(value) if name == "MAX_SIZE" else value)
+    jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
+    limit = int(os.environ.get("JAX_COMPILATION_CACHE_MAX_SIZE", "-1"))
+    jax.config.update("jax_compilation_cache_max_size", limit)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
 
 

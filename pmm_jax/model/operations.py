@@ -2,7 +2,7 @@
 
 GPU and TPU get the stock operations. On a CPU, XLA transposes whole activations for a convolution's
 weight gradient and scatters for max pooling's, so there the same mathematics is written as dots
-(`convolution.py`) and comparisons (docs/architecture.md has the measurements). Arrays are NHWC,
+(`convolution.py`) and comparisons (docs/design/choices.md has the measurements). Arrays are NHWC,
 kernels HWIO.
 """
 
