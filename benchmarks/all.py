@@ -24,8 +24,8 @@ PAGE = Path("docs/performance.md")
 HEAD = """# Performance
 
 Written by `python -m benchmarks.all`. Peers take turns within one run, a process each where memory
-is measured; seconds are medians, and only ratios compare across machines. docs/design/choices.md says
-which forms of an operation were chosen for them.
+is measured; seconds are medians, and only ratios compare across machines. docs/design/choices.md
+says which forms of an operation were chosen for them.
 """
 
 

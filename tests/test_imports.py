@@ -1,7 +1,7 @@
 """Imports point down only, and what knows nothing of files stays so.
 
-docs/design/architecture.md has the layers: entry points -> training, report -> evaluation, data -> model,
-mixing -> config. Two edges that the sketch leaves open are settled here: `model`
+docs/design/architecture.md has the layers: entry points -> training, report -> evaluation, data ->
+model, mixing -> config. Two edges that the sketch leaves open are settled here: `model`
 uses `mixing` (pmm.py applies the paper's idea), never the other way round; and `evaluation` and
 `data` don't know each other, training joins them.
 """

@@ -117,7 +117,7 @@ def recall(found: np.ndarray, nearest: np.ndarray) -> float:
     return float(np.mean(hits))
 
 
-def evaluate_approximately(
+def evaluate_approximately(  # noqa: PLR0913
     query: Embeddings,
     gallery: Embeddings,
     index: str,

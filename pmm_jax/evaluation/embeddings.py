@@ -53,7 +53,7 @@ class Embeddings:
         )
 
 
-def evaluate_embeddings(
+def evaluate_embeddings(  # noqa: PLR0913
     query: Embeddings,
     gallery: Embeddings,
     chunk: int = 512,

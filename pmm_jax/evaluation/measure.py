@@ -23,7 +23,7 @@ from pmm_jax.evaluation.streaming import Share
 from pmm_jax.evaluation.variants import multi_query, single_shot, without_cameras
 
 
-def check_protocol(
+def check_protocol(  # noqa: PLR0913
     query_ids: npt.ArrayLike,
     query_cameras: npt.ArrayLike,
     gallery_ids: npt.ArrayLike,
@@ -81,7 +81,7 @@ def settled(
     return query, gallery
 
 
-def ranking(
+def ranking(  # noqa: PLR0913
     query: Embeddings,
     gallery: Embeddings,
     settings: RankConfig,

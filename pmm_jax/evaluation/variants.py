@@ -79,7 +79,7 @@ def multi_query(query: Embeddings, gallery: Embeddings, pooling: Pooling) -> Emb
     )
 
 
-def single_shot(
+def single_shot(  # noqa: PLR0913
     query: Embeddings,
     gallery: Embeddings,
     draws: int,

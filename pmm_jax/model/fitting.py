@@ -19,7 +19,7 @@ LISTED = 20
 """Names of each fault that a message lists; a file of another network would fill the screen."""
 
 
-def match_state_dict(
+def match_state_dict(  # noqa: PLR0913
     label: str,
     state: StateDict,
     network: str,

@@ -35,7 +35,7 @@ Joint = tuple[float, float, float]
 """Right, up, forward in the body's frame, in body heights."""
 
 
-def body_tube(
+def body_tube(  # noqa: PLR0913
     pose: Pose,
     start: Joint,
     end: Joint,
