@@ -1,4 +1,4 @@
-"""What colour alone finds: the accuracy of a striped colour histogram, the floor for any model.
+"""What color alone finds: the accuracy of a striped color histogram, the floor for any model.
 
     python -m benchmarks.color_floor DIR [--json]
 

@@ -35,6 +35,6 @@ def sets(options: argparse.Namespace) -> tuple[Embeddings, Embeddings]:
 def made_up(count: int, length: int, rng: np.random.Generator) -> Embeddings:
     """Embeddings that hold their identity weakly, so that ranks spread."""
     identities = rng.integers(1, IDENTITIES + 1, count)
-    centres = np.random.default_rng(1).standard_normal((IDENTITIES + 1, length), np.float32)
-    features = centres[identities] + 3 * rng.standard_normal((count, length), np.float32)
+    centers = np.random.default_rng(1).standard_normal((IDENTITIES + 1, length), np.float32)
+    features = centers[identities] + 3 * rng.standard_normal((count, length), np.float32)
     return Embeddings(features, identities, rng.integers(1, CAMERAS + 1, count))

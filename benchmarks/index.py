@@ -1,4 +1,4 @@
-"""Recall and time of an approximate FAISS index, against the exact nearest neighbours.
+"""Recall and time of an approximate FAISS index, against the exact nearest neighbors.
 
     python -m benchmarks.index [--embeddings FILE.npz] [--json]
 
@@ -15,7 +15,7 @@ import time
 from benchmarks.embeddings import add_arguments, sets
 from pmm_jax.evaluation import evaluate_embeddings
 from pmm_jax.evaluation.approximate import evaluate_approximately, find, recall
-from pmm_jax.evaluation.neighbours import nearest
+from pmm_jax.evaluation.neighbors import nearest
 
 KINDS = (("IVF256,Flat", 8), ("IVF256,Flat", 32), ("HNSW32,Flat", 0))
 """Index and probes."""

@@ -12,7 +12,7 @@ from pmm_jax.config_check import check
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation import Ranking
 from pmm_jax.evaluation.embed import embed_batches
-from pmm_jax.evaluation.summary import summarise
+from pmm_jax.evaluation.summary import summarize
 from pmm_jax.files import user_path
 from pmm_jax.methods import METHODS, Kind
 from pmm_jax.model.pmm import Network, Tree
@@ -56,7 +56,7 @@ class Model:
             flip_average: give the mean of an image's embedding and its mirror image's.
 
         Returns:
-            (N, D) float32, not normalised: 1536 for the paper's network.
+            (N, D) float32, not normalized: 1536 for the paper's network.
 
         Raises:
             UserError: an image that can't be read, has no pixels, or has another type or shape.
@@ -82,7 +82,7 @@ class Model:
             batch_size: images taken at once.
 
         Returns:
-            (N, S, h, w) float32, >= 0, not normalised; S is the number of heads (3 in the paper's
+            (N, S, h, w) float32, >= 0, not normalized; S is the number of heads (3 in the paper's
             network) and h x w the size of its feature map.
 
         Raises:
@@ -211,4 +211,4 @@ def evaluate(workdir: str | PathLike, settings: EvaluateConfig | None = None) ->
     if settings is not None:
         config = check(replace(config, evaluate=settings))
     query, gallery = embed_run(config, folder, Display(quiet=True))
-    return summarise(query, gallery, config.evaluate, config.evaluate.chunk).ranking
+    return summarize(query, gallery, config.evaluate, config.evaluate.chunk).ranking

@@ -45,7 +45,7 @@ class DataConfig:
     """Each image's brightness, contrast and saturation are multiplied by factors drawn from 1 minus
     to 1 plus this; 0 turns it off (the release has none)."""
     erase_probability: float = number(0.5, 0, 1)
-    """Chance that one square of an image is set to ImageNet's mean colour (0 once normalised)."""
+    """Chance that one square of an image is set to ImageNet's mean color (0 once normalized)."""
     erase_size: int = number(64, 1, 2048)
     """Side in pixels of the erased square."""
     memory_gib: float = number(8.0, 0, 65536, scope="host")
@@ -69,7 +69,7 @@ class ModelConfig:
     """Length of each stage's embedding."""
     pooling: Literal["paper", "gem"] = "paper"
     """`paper`: stage I's head pools by the average, the others by the maximum; `gem`: every head by
-    the generalised mean, with a learned power (Radenović et al., 2019)."""
+    the generalized mean, with a learned power (Radenović et al., 2019)."""
     neck: Literal["paper", "bnneck"] = "paper"
     """`paper`: BatchNorm and ReLU give the embedding, for both losses and the test; `bnneck`: the
     triplet takes it before BatchNorm, identity loss and test after it, without ReLU (Luo et al.,
@@ -194,17 +194,17 @@ class RankConfig:
     single_shot: int = number(0, 0, 10_000, scope="test")
     """CUHK03's classic protocol: so many random draws of one gallery image of each identity."""
     expand_queries: int = number(0, 0, 10_000, scope="test")
-    """Query expansion by so many neighbours; needs cosine distance."""
+    """Query expansion by so many neighbors; needs cosine distance."""
     augment_gallery: int = number(0, 0, 10_000, scope="test")
-    """Database-side augmentation by so many neighbours; needs cosine distance."""
+    """Database-side augmentation by so many neighbors; needs cosine distance."""
     alpha: float = number(3.0, 0, 100, scope="test")
-    """Power of the similarity that weighs a neighbour in both; 0 for a plain average."""
+    """Power of the similarity that weighs a neighbor in both; 0 for a plain average."""
     rerank: bool = option(False, scope="test")
-    """Re-rank by k-reciprocal neighbours (Zhong et al., 2017)."""
+    """Re-rank by k-reciprocal neighbors (Zhong et al., 2017)."""
     k1: int = number(20, 1, 10_000, scope="test")
-    """Re-ranking: neighbours that may be reciprocal."""
+    """Re-ranking: neighbors that may be reciprocal."""
     k2: int = number(6, 1, 10_000, scope="test")
-    """Re-ranking: neighbours whose sets are averaged."""
+    """Re-ranking: neighbors whose sets are averaged."""
     weight: float = number(0.3, 0, 1, scope="test")
     """Re-ranking: share of the original distance."""
     index: str = option("", scope="test")
@@ -242,7 +242,7 @@ class Config:
     method: MethodConfig = field(default_factory=MethodConfig)
     """Feature mix and losses."""
     optim: OptimConfig = field(default_factory=OptimConfig)
-    """Optimiser and schedule."""
+    """Optimizer and schedule."""
     train: TrainConfig = field(default_factory=TrainConfig)
     """Length and logging."""
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)

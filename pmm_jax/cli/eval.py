@@ -91,10 +91,10 @@ def _summary(
     options: ShowOptions,
     share: Share | None = None,
 ) -> Summary:
-    from pmm_jax.evaluation.summary import summarise
+    from pmm_jax.evaluation.summary import summarize
 
     first = share is None or share.index == 0
-    return summarise(
+    return summarize(
         query,
         gallery,
         settings,

@@ -45,7 +45,7 @@ class Golden:
     seed: int
     num_ids: int
     images: np.ndarray
-    """(3, N, 384, 128, 3) float64, normalised: a batch for each step."""
+    """(3, N, 384, 128, 3) float64, normalized: a batch for each step."""
     labels: np.ndarray
     """(N,) int."""
 

@@ -110,6 +110,6 @@ def torch_weights(params: Tree, stats: Tree) -> dict[str, torch.Tensor]:
 
 
 def normalized(batches: Iterable[tuple[np.ndarray, int]]) -> Iterator[tuple[np.ndarray, int]]:
-    """Batches of uint8 images as the baseline takes them: normalised float32."""
+    """Batches of uint8 images as the baseline takes them: normalized float32."""
     for images, count in batches:
         yield np.array(normalize(jnp.asarray(images))), count

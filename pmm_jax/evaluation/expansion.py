@@ -1,13 +1,13 @@
-"""Query expansion and database-side augmentation: embeddings averaged with their neighbours."""
+"""Query expansion and database-side augmentation: embeddings averaged with their neighbors."""
 
 import numpy as np
 
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation.distances import Distances
-from pmm_jax.evaluation.neighbours import nearest
+from pmm_jax.evaluation.neighbors import nearest
 
 ROWS = 512
-"""Embeddings whose neighbours are held at once."""
+"""Embeddings whose neighbors are held at once."""
 
 
 def unit_length(name: str, features: np.ndarray) -> np.ndarray:
@@ -40,7 +40,7 @@ def expand_queries(query: np.ndarray, gallery: np.ndarray, k: int, alpha: float)
     Args:
         query: (Q, D) of unit length.
         gallery: (G, D) of unit length, without junk.
-        k: neighbours.
+        k: neighbors.
         alpha: power of the cosine similarity; negative similarities count as 0.
 
     Returns:
@@ -49,7 +49,7 @@ def expand_queries(query: np.ndarray, gallery: np.ndarray, k: int, alpha: float)
     Raises:
         UserError: fewer than k gallery images.
     """
-    return unit_length("expanded query", query + _neighbour_sums(query, gallery, k, alpha))
+    return unit_length("expanded query", query + _neighbor_sums(query, gallery, k, alpha))
 
 
 def augment_gallery(gallery: np.ndarray, k: int, alpha: float) -> np.ndarray:
@@ -57,7 +57,7 @@ def augment_gallery(gallery: np.ndarray, k: int, alpha: float) -> np.ndarray:
 
     Args:
         gallery: (G, D) of unit length, without junk.
-        k: neighbours, besides the image itself.
+        k: neighbors, besides the image itself.
         alpha: as of `expand_queries`.
 
     Returns:
@@ -66,25 +66,25 @@ def augment_gallery(gallery: np.ndarray, k: int, alpha: float) -> np.ndarray:
     Raises:
         UserError: no more than k gallery images.
     """
-    # Each is its own nearest neighbour, with weight 1.
-    return unit_length("augmented gallery", _neighbour_sums(gallery, gallery, k + 1, alpha))
+    # Each is its own nearest neighbor, with weight 1.
+    return unit_length("augmented gallery", _neighbor_sums(gallery, gallery, k + 1, alpha))
 
 
-def check_neighbours(k: int, images: int) -> None:
-    """Refuse to look for more neighbours, the image itself among them, than a gallery has images.
+def check_neighbors(k: int, images: int) -> None:
+    """Refuse to look for more neighbors, the image itself among them, than a gallery has images.
 
     Raises:
         UserError: k is too large.
     """
     if k > images:
         raise UserError(
-            f"{k} neighbours of an image are wanted among {images} gallery images; lower "
+            f"{k} neighbors of an image are wanted among {images} gallery images; lower "
             "expand_queries or augment_gallery"
         )
 
 
-def _neighbour_sums(one: np.ndarray, other: np.ndarray, k: int, alpha: float) -> np.ndarray:
-    check_neighbours(k, len(other))
+def _neighbor_sums(one: np.ndarray, other: np.ndarray, k: int, alpha: float) -> np.ndarray:
+    check_neighbors(k, len(other))
     distances = Distances(one, other)
     near = nearest(*distances.prepared(), k)
     # Of unit vectors, |a - b|^2 = 2 - 2 cos.

@@ -12,13 +12,13 @@ from pmm_jax.evaluation.approximate import check_index, evaluate_approximately
 from pmm_jax.evaluation.embeddings import Embeddings, checked, evaluate_embeddings, labeled
 from pmm_jax.evaluation.expansion import (
     augment_gallery,
-    check_neighbours,
+    check_neighbors,
     expand_queries,
     unit_length,
 )
 from pmm_jax.evaluation.protocol import JUNK, Protocol
 from pmm_jax.evaluation.ranking import Ranking, rank_rows
-from pmm_jax.evaluation.reranking import check_neighbour_sets, reranked_rows
+from pmm_jax.evaluation.reranking import check_neighbor_sets, reranked_rows
 from pmm_jax.evaluation.streaming import Share
 from pmm_jax.evaluation.variants import multi_query, single_shot, without_cameras
 
@@ -72,7 +72,7 @@ def settled(
     if settings.distance == "cosine":
         query = _with(query, unit_length("query", query.features))
         gallery = _with(gallery, unit_length("gallery", gallery.features))
-    # Both look for neighbours among the embeddings as they were.
+    # Both look for neighbors among the embeddings as they were.
     asked, found = query.features, gallery.features
     if settings.expand_queries:
         query = _with(query, expand_queries(asked, found, settings.expand_queries, settings.alpha))
@@ -160,11 +160,11 @@ def _check_possible(query: Embeddings, gallery: Embeddings, settings: RankConfig
     """Refuse what these many images with these labels don't allow."""
     counts = len(query.identities), len(gallery.identities)
     Protocol(query.identities, gallery.identities, query.cameras, gallery.cameras, counts)
-    # An image is its own nearest neighbour.
-    for neighbours in (settings.expand_queries, settings.augment_gallery + 1):
-        check_neighbours(neighbours, counts[1])
+    # An image is its own nearest neighbor.
+    for neighbors in (settings.expand_queries, settings.augment_gallery + 1):
+        check_neighbors(neighbors, counts[1])
     if settings.rerank:
-        check_neighbour_sets(settings.k1, settings.k2, sum(counts))
+        check_neighbor_sets(settings.k1, settings.k2, sum(counts))
 
 
 def _with(images: Embeddings, features: np.ndarray) -> Embeddings:

@@ -1,7 +1,7 @@
-"""Re-ranking by k-reciprocal neighbours (Zhong et al., CVPR 2017), with sparse sets.
+"""Re-ranking by k-reciprocal neighbors (Zhong et al., CVPR 2017), with sparse sets.
 
 The published code holds several N x N matrices over query and gallery together. Here each image
-has its k nearest neighbours and a sparse row of weights, and a query's distances to the gallery
+has its k nearest neighbors and a sparse row of weights, and a query's distances to the gallery
 exist for a few queries at a time: memory grows with N k.
 """
 
@@ -13,7 +13,7 @@ import scipy.sparse as sp
 
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation.distances import Distances
-from pmm_jax.evaluation.neighbours import Neighbours, distance_rows, nearest_among
+from pmm_jax.evaluation.neighbors import Neighbors, distance_rows, nearest_among
 
 ROWS = 512
 """Images whose sets are compared at once."""
@@ -37,8 +37,8 @@ def reranked_rows(
     Args:
         query: (Q, D) float32 or float64, finite.
         gallery: (G, D) float32 or float64, finite, without junk.
-        k1: neighbours that may be reciprocal.
-        k2: neighbours whose sets are averaged (local query expansion); 1 for none.
+        k1: neighbors that may be reciprocal.
+        k2: neighbors whose sets are averaged (local query expansion); 1 for none.
         weight: of the original distance, between 0 and 1 (lambda in the paper).
         progress: as of `nearest_among`.
 
@@ -48,7 +48,7 @@ def reranked_rows(
     Raises:
         UserError: k1 or k2 outside the images, or a weight outside 0 to 1.
     """
-    check_neighbour_sets(k1, k2, len(query) + len(gallery))
+    check_neighbor_sets(k1, k2, len(query) + len(gallery))
     if not 0 <= weight <= 1:
         raise UserError(f"the weight of the original distance is {weight}; it must be 0 to 1")
     # Of any unit and origin: only ratios of distances count.
@@ -68,8 +68,8 @@ def reranked_rows(
         yield row
 
 
-def check_neighbour_sets(k1: int, k2: int, images: int) -> None:
-    """Refuse neighbours that so many query and gallery images don't have.
+def check_neighbor_sets(k1: int, k2: int, images: int) -> None:
+    """Refuse neighbors that so many query and gallery images don't have.
 
     Raises:
         UserError: k1 or k2 doesn't fit.
@@ -82,7 +82,7 @@ def check_neighbour_sets(k1: int, k2: int, images: int) -> None:
 
 
 def reciprocal(indices: np.ndarray) -> np.ndarray:
-    """(N, k) bool: whether i is among the k nearest of its own neighbour indices[i, j], too."""
+    """(N, k) bool: whether i is among the k nearest of its own neighbor indices[i, j], too."""
     result = np.empty(indices.shape, bool)
     for start in range(0, len(indices), ROWS):
         mine = indices[start : start + ROWS]
@@ -97,8 +97,8 @@ def expanded_sets(indices: np.ndarray, k1: int) -> sp.csr_array:
     A member's own set of half the size joins where more than two thirds of it is in already.
 
     Args:
-        indices: (N, k1 + 1) nearest neighbours, the image itself among them.
-        k1: neighbours that may be reciprocal.
+        indices: (N, k1 + 1) nearest neighbors, the image itself among them.
+        k1: neighbors that may be reciprocal.
     """
     half = round(k1 / 2) + 1  # Python and NumPy both round halves to even
     is_mutual, is_mutual_half = reciprocal(indices), reciprocal(indices[:, :half])
@@ -121,7 +121,7 @@ def expanded_sets(indices: np.ndarray, k1: int) -> sp.csr_array:
     return members
 
 
-def weights(features: np.ndarray, near: Neighbours, sets: sp.csr_array) -> sp.csr_array:
+def weights(features: np.ndarray, near: Neighbors, sets: sp.csr_array) -> sp.csr_array:
     """The sets with weights that sum to 1 a row: exp(-distance), over that of the farthest image.
 
     Args:
@@ -158,8 +158,8 @@ def jaccard_distances(one: sp.csr_array, by_member: sp.csc_array) -> np.ndarray:
     return 1 - shared / (2 - shared)
 
 
-def _known(near: Neighbours, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """The distances of those pairs that are neighbours, NaN for the others."""
+def _known(near: Neighbors, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """The distances of those pairs that are neighbors, NaN for the others."""
     count, k = near.indices.shape
     keys = (np.arange(count)[:, None] * count + near.indices).ravel()
     order = np.argsort(keys)

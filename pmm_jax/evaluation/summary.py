@@ -124,7 +124,7 @@ def _figure(value: float) -> str:
     return "" if np.isnan(value) else f"{value:.6g}"
 
 
-def summarise(  # noqa: PLR0913
+def summarize(  # noqa: PLR0913
     query: Embeddings,
     gallery: Embeddings,
     settings: RankConfig,

@@ -7,7 +7,7 @@ from pmm_jax.mixing.block_ranking import block_mask
 
 
 def sample_box(key: jax.Array, image_size: tuple[int, int]) -> jax.Array:
-    """A batch's box: its area uniform over 0 to the image's, its centre uniform; cut at the edges.
+    """A batch's box: its area uniform over 0 to the image's, its center uniform; cut at the edges.
 
     Yun et al., ICCV 2019, with their alpha of 1, as their code draws it.
 
@@ -17,13 +17,13 @@ def sample_box(key: jax.Array, image_size: tuple[int, int]) -> jax.Array:
     share_key, row_key, column_key = jax.random.split(key, 3)
     size = jnp.asarray(image_size)
     half = (size * jnp.sqrt(1 - jax.random.uniform(share_key))).astype(jnp.int32) // 2
-    centre = jnp.stack(
+    center = jnp.stack(
         [
             jax.random.randint(key, (), 0, length)
             for key, length in zip((row_key, column_key), image_size, strict=True)
         ]
     )
-    low, high = jnp.clip(centre - half, 0, size), jnp.clip(centre + half, 0, size)
+    low, high = jnp.clip(center - half, 0, size), jnp.clip(center + half, 0, size)
     return jnp.stack([low[0], high[0], low[1], high[1]])
 
 

@@ -19,11 +19,11 @@ def stage_cams(
 
     Args:
         network, params, stats: the model; a bare trunk has no identities.
-        images: (N, H, W, 3), normalised.
+        images: (N, H, W, 3), normalized.
         labels: (N,) int; by default the identity that the heads' logits, added up, say.
 
     Returns:
-        (N, S, h, w) float32 or wider, >= 0, not normalised: stage I on the trunk's map, the others
+        (N, S, h, w) float32 or wider, >= 0, not normalized: stage I on the trunk's map, the others
         on the part block's.
 
     Raises:
@@ -54,7 +54,7 @@ def match_cams(
 
     Args:
         network, params, stats: the model.
-        images, others: (N, H, W, 3), normalised; pairs.
+        images, others: (N, H, W, 3), normalized; pairs.
 
     Returns:
         Of the images and of the others, (N, S, h, w) each, as `stage_cams`.

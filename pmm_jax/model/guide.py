@@ -29,7 +29,7 @@ class SaliencyTrunk:
         return cls(network.modules["trunk"], params["trunk"], batch_stats["trunk"])
 
     def feature_map(self, images: jax.Array) -> jax.Array:
-        """The trunk's map at test time: (N, H, W, 3), normalised, to (N, H / 16, W / 16, C)."""
+        """The trunk's map at test time: (N, H, W, 3), normalized, to (N, H / 16, W / 16, C)."""
         variables = {"params": self.params, "batch_stats": self.stats}
         feature_map = self.trunk.apply(variables, images, False)
         assert isinstance(feature_map, jax.Array)  # no collection was asked for

@@ -15,7 +15,7 @@ SMALLEST = 1e-6
 """Activations below it count as this, whose power has a gradient."""
 
 
-class GeneralisedMean(nn.Module):
+class GeneralizedMean(nn.Module):
     """(mean of x^p)^(1/p) over the cells, p learned: 1 is the average, infinity the maximum."""
 
     param_dtype: jnp.dtype = jnp.float32
@@ -66,4 +66,4 @@ class StageHead(nn.Module):
             return feature_map.max((1, 2)).astype(wide)
         if self.pooling == "average":
             return feature_map.astype(wide).mean((1, 2))
-        return GeneralisedMean(self.param_dtype, name="pooling")(feature_map.astype(wide))
+        return GeneralizedMean(self.param_dtype, name="pooling")(feature_map.astype(wide))

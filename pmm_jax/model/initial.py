@@ -56,7 +56,7 @@ def _draw(seed: int, path: tuple[str, ...], leaf: Any, zero_last_scale: bool) ->
       the release leaves them so;
     - the heads: He-normal by fan-out, stage I's reduction by fan-in (a convolution in the
       release); the scales of their BatchNorm N(1, 0.02);
-    - the powers of generalised means 3 (Radenović et al., 2019);
+    - the powers of generalized means 3 (Radenović et al., 2019);
     - all other scales 1, all biases 0.
     """
     part, kind, shape = path[0], path[-1], leaf.shape

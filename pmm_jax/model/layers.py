@@ -1,4 +1,4 @@
-"""Convolution, batch normalisation and linear layers with PyTorch's conventions.
+"""Convolution, batch normalization and linear layers with PyTorch's conventions.
 
 Parameters are declared here with their shapes; their initial values are in initial.py.
 """
@@ -43,9 +43,9 @@ class Linear(nn.Module):
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation over all axes but the last, with PyTorch's running statistics.
+    """Batch normalization over all axes but the last, with PyTorch's running statistics.
 
-    PyTorch keeps the *unbiased* variance (n / (n - 1)) while it normalises by the biased one, and
+    PyTorch keeps the *unbiased* variance (n / (n - 1)) while it normalizes by the biased one, and
     its momentum is the weight of the new value. In a jit over a sharded batch the statistics are
     those of the whole batch, whatever the number of devices.
     """
@@ -56,7 +56,7 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """x (..., C); `train` normalises by the batch and moves the running statistics."""
+        """x (..., C); `train` normalizes by the batch and moves the running statistics."""
         shape = (x.shape[-1],)
         scale = self.param("scale", nn.initializers.ones, shape, self.param_dtype)
         bias = self.param("bias", nn.initializers.zeros, shape, self.param_dtype)

@@ -1,4 +1,4 @@
-"""The forms of convolution, normalisation and pooling: the one place that looks at the platform.
+"""The forms of convolution, normalization and pooling: the one place that looks at the platform.
 
 GPU and TPU get the stock operations. On a CPU, XLA transposes whole activations for a convolution's
 weight gradient and scatters for max pooling's, so there the same mathematics is written as dots
@@ -76,7 +76,7 @@ def batch_moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
 def batch_norm(
     x: jax.Array, scale: jax.Array, bias: jax.Array, eps: float
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Normalise each channel by the batch's own statistics, then scale and shift.
+    """Normalize each channel by the batch's own statistics, then scale and shift.
 
     Args:
         x: (..., C).
@@ -144,7 +144,7 @@ def _batch_norm_backward(
     inverse = lax.rsqrt(variance + eps)
     grad_bias = grad.sum(axes, dtype=mean.dtype)
     grad_scale = ((grad * x).sum(axes, dtype=mean.dtype) - mean * grad_bias) * inverse
-    # grad_x = scale / std * (grad - mean(grad) - normalised x * mean(grad * normalised x)),
+    # grad_x = scale / std * (grad - mean(grad) - normalized x * mean(grad * normalized x)),
     # gathered into one affine function of grad and x, so that nothing in between is stored.
     slope = scale * inverse
     of_x = slope * inverse * grad_scale / count

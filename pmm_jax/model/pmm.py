@@ -102,10 +102,10 @@ def embed(network: Network, params: Tree, stats: Tree, images: jax.Array) -> jax
 
     Args:
         network, params, stats: the model.
-        images: (N, H, W, 3), normalised.
+        images: (N, H, W, 3), normalized.
 
     Returns:
-        (N, D) float32, not normalised: D is embedding_size for each stage of `pmm` and `baseline`,
+        (N, D) float32, not normalized: D is embedding_size for each stage of `pmm` and `baseline`,
         3 * embedding_size for `bdb`, the trunk's channels for `trunk`.
     """
 
@@ -125,7 +125,7 @@ def inference_heads(
 
     Args:
         network, params, stats: the model.
-        images: (N, H, W, 3), normalised.
+        images: (N, H, W, 3), normalized.
     """
 
     def run(name: str, x: jax.Array) -> Any:

@@ -58,7 +58,7 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """x: normalised images in the compute dtype."""
+        """x: normalized images in the compute dtype."""
         x = Conv(scaled(64, self.width), 7, 2, param_dtype=self.param_dtype, name="conv1")(x)
         x = nn.relu(BatchNorm(param_dtype=self.param_dtype, name="bn1")(x, train))
         x = operations.max_pool(x)

@@ -28,7 +28,7 @@ class BDB(nn.Module):
         self.softmax = nn.Linear(2 * size, num_ids)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Test-mode descriptor: images (N, 3, H, W), normalised, to (N, 3 * embedding_size)."""
+        """Test-mode descriptor: images (N, 3, H, W), normalized, to (N, 3 * embedding_size)."""
         feature_map = self.res_part(self.backbone(images))
         first = self.global_reduction(feature_map.mean((2, 3), keepdim=True)).flatten(1)
         return torch.cat([first, self.reduction(self.res_part2(feature_map).amax((2, 3)))], 1)
@@ -37,7 +37,7 @@ class BDB(nn.Module):
         """Training-mode outputs.
 
         Args:
-            images: (N, 3, H, W), normalised and augmented.
+            images: (N, 3, H, W), normalized and augmented.
             labels: (N,) int64; not needed.
             first_row: of the map's rows that are dropped.
         """

@@ -16,7 +16,7 @@ def embed(
 
     Args:
         model: left in the mode that it was in.
-        batches: normalised images (B, H, W, 3), and how many of each batch count.
+        batches: normalized images (B, H, W, 3), and how many of each batch count.
         flip_average: give the mean of an image's embedding and its mirror image's.
     """
     training, rows = model.training, []

@@ -22,7 +22,7 @@ def batch_hard_triplet(embeddings: Tensor, labels: Tensor) -> Tensor:
     """Mean of log(1 + exp(d_ap - d_an)): farthest of the same identity, nearest of another.
 
     Args:
-        embeddings: (N, D), not normalised.
+        embeddings: (N, D), not normalized.
         labels: (N,) int64.
     """
     squares = embeddings.pow(2).sum(1)

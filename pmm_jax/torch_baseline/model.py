@@ -119,7 +119,7 @@ class PMM(nn.Module):
         self.softmax2 = nn.Linear(size, num_ids)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Test-mode descriptor: images (N, 3, H, W), normalised, to (N, 3 * embedding_size)."""
+        """Test-mode descriptor: images (N, 3, H, W), normalized, to (N, 3 * embedding_size)."""
         feature_map = self.res_part(self.backbone(images))
         part_map = self.res_part2(feature_map)
         pooled = part_map.amax((2, 3))
@@ -136,7 +136,7 @@ class PMM(nn.Module):
         """Training-mode outputs.
 
         Args:
-            images: (N, 3, H, W), normalised and augmented.
+            images: (N, 3, H, W), normalized and augmented.
             labels: (N,) int64.
             negatives: for stages II and III, (N,) int64, the image mixed into each anchor.
             keeps: masks to use in place of the CAMs' own, (N, 1, h, w) bool.

@@ -47,7 +47,7 @@ def train_step(
         model: in training mode.
         optimizer: as `adam` makes it.
         learning_rate: of this step.
-        images: (N, 3, H, W), normalised and augmented.
+        images: (N, 3, H, W), normalized and augmented.
         labels: (N,) int64.
         choices: what the model's `stages` takes besides: negatives, masks, rows.
 

@@ -1,1 +1,1 @@
-"""Training: losses, optimiser, one step, checkpoints, and the loop that tells the story."""
+"""Training: losses, optimizer, one step, checkpoints, and the loop that tells the story."""

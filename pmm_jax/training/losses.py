@@ -31,7 +31,7 @@ def batch_hard_triplet(embeddings: jax.Array, labels: jax.Array) -> jax.Array:
     where there is no other) and an its nearest of another.
 
     Args:
-        embeddings: (N, D), not normalised.
+        embeddings: (N, D), not normalized.
         labels: (N,) int, two identities or more.
 
     Returns:

@@ -49,7 +49,7 @@ def state_sharding(mesh: Mesh, state: TrainState, spread: bool) -> TrainState:
     Args:
         mesh: the devices.
         state: arrays or their shapes.
-        spread: split the optimiser's moments over the devices (ZeRO, stage 1: Rajbhandari et al.
+        spread: split the optimizer's moments over the devices (ZeRO, stage 1: Rajbhandari et al.
             2020), each along its longest axis that divides. XLA then updates each part where it
             lies, and gathers the new parameters.
     """

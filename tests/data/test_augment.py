@@ -30,7 +30,7 @@ def formula(images: np.ndarray) -> np.ndarray:
     return wide
 
 
-def assert_normalised(found: np.ndarray, images: np.ndarray) -> None:
+def assert_normalized(found: np.ndarray, images: np.ndarray) -> None:
     np.testing.assert_allclose(found, formula(images), rtol=1e-5, atol=1e-5)
 
 
@@ -39,15 +39,15 @@ def within_chance(hits: float, share: float, count: int) -> bool:
     return abs(hits / count - share) < 4 * np.sqrt(share * (1 - share) / count)
 
 
-def test_normalise_against_its_formula() -> None:
+def test_normalize_against_its_formula() -> None:
     images = draw()
     found = np.asarray(normalize(jnp.asarray(images)))
     assert found.dtype == np.float32
-    assert_normalised(found, images)
+    assert_normalized(found, images)
 
 
-def test_all_off_only_normalises() -> None:
-    assert_normalised(run(draw()), draw())
+def test_all_off_only_normalizes() -> None:
+    assert_normalized(run(draw()), draw())
 
 
 def mirrored(images: np.ndarray, found: np.ndarray) -> np.ndarray:

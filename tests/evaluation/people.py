@@ -11,6 +11,6 @@ def people(
     """Identities from -1 (junk) on, three cameras; the more noise, the harder to rank."""
     rng = np.random.default_rng(seed)
     ids = rng.integers(-1, identities, count)
-    centres = np.random.default_rng(5).standard_normal((identities + 1, length))
-    features = offset + centres[ids] + noise * rng.standard_normal((count, length))
+    centers = np.random.default_rng(5).standard_normal((identities + 1, length))
+    features = offset + centers[ids] + noise * rng.standard_normal((count, length))
     return Embeddings(features.astype(np.float32), ids, rng.integers(0, 3, count))

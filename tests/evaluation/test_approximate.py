@@ -6,7 +6,7 @@ import pytest
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation import evaluate_embeddings
 from pmm_jax.evaluation.approximate import evaluate_approximately, find, recall
-from pmm_jax.evaluation.neighbours import nearest
+from pmm_jax.evaluation.neighbors import nearest
 from tests.evaluation.people import people
 
 needs_faiss = pytest.mark.skipif(

@@ -113,7 +113,7 @@ def test_both_outcomes_are_seen() -> None:
         "same-camera rule",
         "shares a query's identity",
         "needs 1 <= k2 <= k1 < 11",
-        "30 neighbours of an image are wanted among 15",
+        "30 neighbors of an image are wanted among 15",
         "find themselves",
         "can't be combined",
     ):

@@ -24,9 +24,9 @@ from pmm_jax.evaluation.streaming import Share
 
 def people(seed: int, count: int, length: int = 64) -> Embeddings:
     rng = np.random.default_rng(seed)
-    centres = np.random.default_rng(99).standard_normal((12, length))
+    centers = np.random.default_rng(99).standard_normal((12, length))
     identities = rng.integers(-1, 10, count)
-    features = centres[identities] + 2 * rng.standard_normal((count, length))
+    features = centers[identities] + 2 * rng.standard_normal((count, length))
     return Embeddings(
         np.maximum(features, 0).astype(np.float32), identities, rng.integers(0, 4, count)
     )

@@ -25,11 +25,11 @@ np.save(sys.argv[3], ranking.average_precision)
 @pytest.mark.parametrize("devices", [3, 4])
 def test_devices_share_the_gallery(devices: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    centres = rng.standard_normal((10, 64))
+    centers = rng.standard_normal((10, 64))
     arrays, sides = {}, []
     for side, count in (("query", 70), ("gallery", 450)):
         ids = rng.integers(-1, 9, count)
-        features = centres[ids] + 2 * rng.standard_normal((count, 64))
+        features = centers[ids] + 2 * rng.standard_normal((count, 64))
         features[count // 2 :] = features[: count - count // 2]  # ties across devices
         sides.append(Embeddings(features.astype(np.float32), ids, rng.integers(0, 3, count)))
         arrays[f"{side}_features"] = sides[-1].features

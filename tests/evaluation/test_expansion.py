@@ -39,7 +39,7 @@ def test_very_long_and_very_short_embeddings_have_a_direction(scale: float) -> N
 
 def test_what_cannot_be_done_is_refused() -> None:
     gallery = unit(1, 5)
-    with pytest.raises(UserError, match="6 neighbours of an image are wanted among 5"):
+    with pytest.raises(UserError, match="6 neighbors of an image are wanted among 5"):
         expand_queries(gallery, gallery, 6, 3.0)
     with pytest.raises(UserError, match="all 0 in row 2"):
         unit_length("query", np.array([[1, 0], [0, 1], [0, 0]], np.float32))

@@ -41,8 +41,8 @@ def naive(query: np.ndarray, gallery: np.ndarray, k1: int, k2: int, weight: floa
 def people(seed: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     identities = rng.integers(0, 8, count)
-    centres = np.random.default_rng(9).standard_normal((8, 16))
-    features = centres[identities] + 0.8 * rng.standard_normal((count, 16))
+    centers = np.random.default_rng(9).standard_normal((8, 16))
+    features = centers[identities] + 0.8 * rng.standard_normal((count, 16))
     return features.astype(np.float32), identities, rng.integers(0, 3, count)
 
 
@@ -102,7 +102,7 @@ def test_images_that_are_all_one_point_have_finite_distances() -> None:
 
 
 @pytest.mark.parametrize(("k1", "k2"), [(90, 6), (5, 6), (5, 0)])
-def test_neighbours_that_do_not_fit_are_refused(k1: int, k2: int) -> None:
+def test_neighbors_that_do_not_fit_are_refused(k1: int, k2: int) -> None:
     query, gallery = people(0, 20)[0], people(1, 70)[0]
     with pytest.raises(UserError, match="needs 1 <= k2 <= k1 < 90"):
         next(reranked_rows(query, gallery, k1, k2))

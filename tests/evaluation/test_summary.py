@@ -17,7 +17,7 @@ from pmm_jax.evaluation.camera_pairs import camera_pairs
 from pmm_jax.evaluation.expansion import augment_gallery, expand_queries, unit_length
 from pmm_jax.evaluation.measure import ranking, settled
 from pmm_jax.evaluation.reranking import reranked_rows
-from pmm_jax.evaluation.summary import QUERY_COLUMNS, Summary, summarise
+from pmm_jax.evaluation.summary import QUERY_COLUMNS, Summary, summarize
 from pmm_jax.evaluation.variants import multi_query, single_shot, without_cameras
 from tests.evaluation.people import people
 
@@ -137,7 +137,7 @@ def test_each_interval_is_its_own_figure_s() -> None:
 
 
 def summarize_all(seed: int) -> Summary:
-    return summarise(QUERY, GALLERY, replace(PLAIN, seed=seed), intervals=True)
+    return summarize(QUERY, GALLERY, replace(PLAIN, seed=seed), intervals=True)
 
 
 def table(summary: Summary) -> list[dict[str, str]]:
@@ -180,7 +180,7 @@ def test_each_query_s_line_names_images_identities_and_cameras(ties: bool) -> No
             replace(images, features=np.rint(images.features).clip(0, 1))
             for images in (query, gallery)
         )
-    summary = summarise(query, gallery, PLAIN, per_query=True)
+    summary = summarize(query, gallery, PLAIN, per_query=True)
     lines = table(summary)
     assert tuple(lines[0]) == QUERY_COLUMNS
     plain = evaluate_embeddings(query, gallery)
@@ -208,7 +208,7 @@ def test_each_query_s_line_names_images_identities_and_cameras(ties: bool) -> No
     "settings", [{"rerank": True}, pytest.param({"index": "Flat"}, marks=needs_faiss)], ids=str
 )
 def test_the_first_images_are_those_of_what_re_orders_the_ranking(settings: dict[str, Any]) -> None:
-    lines = table(summarise(NAMED_QUERY, NAMED_GALLERY, replace(PLAIN, **settings), per_query=True))
+    lines = table(summarize(NAMED_QUERY, NAMED_GALLERY, replace(PLAIN, **settings), per_query=True))
     for line in lines:
         comes_first = line["first_match"] == "1"
         assert bool(line["first_match_image"]) == bool(line["first_match"])
@@ -219,13 +219,13 @@ def test_the_first_images_are_those_of_what_re_orders_the_ranking(settings: dict
 
 def test_cameras_are_the_user_s_own_even_where_they_do_not_count() -> None:
     for images in (QUERY, replace(QUERY, cameras=np.full(60, -1))):
-        summary = summarise(images, GALLERY, replace(PLAIN, cameras=False), per_query=True)
+        summary = summarize(images, GALLERY, replace(PLAIN, cameras=False), per_query=True)
         expected = [str(camera) if camera >= 0 else "" for camera in images.cameras.tolist()]
         assert [line["camera"] for line in table(summary)] == expected
 
 
 def test_images_without_a_path_are_named_by_their_row() -> None:
-    lines = table(summarise(QUERY, GALLERY, PLAIN, per_query=True))
+    lines = table(summarize(QUERY, GALLERY, PLAIN, per_query=True))
     expected = first_images(cdist(QUERY.features, GALLERY.features), QUERY, GALLERY)
     assert (GALLERY.identities == -1).any()  # which no row is counted without
     assert [line["query"] for line in lines] == [str(i) for i in range(60)]
@@ -233,7 +233,7 @@ def test_images_without_a_path_are_named_by_their_row() -> None:
 
 
 def test_many_galleries_have_no_first_image() -> None:
-    summary = summarise(QUERY, GALLERY, replace(PLAIN, single_shot=2), per_query=True)
+    summary = summarize(QUERY, GALLERY, replace(PLAIN, single_shot=2), per_query=True)
     assert {line["first_match_image"] for line in table(summary)} == {""}
 
 
@@ -241,7 +241,7 @@ def test_many_galleries_have_no_first_image() -> None:
 def test_camera_pairs_of_unknown_cameras_are_refused_as_such(cameras: np.ndarray) -> None:
     unknown = replace(QUERY, cameras=cameras)
     with pytest.raises(UserError, match="none that is known"):
-        summarise(unknown, unknown, PLAIN, camera_pairs=True)
+        summarize(unknown, unknown, PLAIN, camera_pairs=True)
 
 
 @pytest.mark.parametrize(
@@ -265,12 +265,12 @@ def test_what_excludes_each_other_is_refused(
     message: str, settings: dict[str, Any], extras: dict[str, Any]
 ) -> None:
     with pytest.raises(UserError, match=message) as caught:
-        summarise(QUERY, GALLERY, replace(PLAIN, **settings), **extras)
+        summarize(QUERY, GALLERY, replace(PLAIN, **settings), **extras)
     assert "\n" not in str(caught.value)
 
 
 def test_the_extras_are_in_text_and_json() -> None:
-    summary = summarise(QUERY, GALLERY, PLAIN, roc=True, intervals=True, camera_pairs=True)
+    summary = summarize(QUERY, GALLERY, PLAIN, roc=True, intervals=True, camera_pairs=True)
     read = json.loads(json.dumps(summary.as_json()))
     assert read["mAP"] == summary.ranking.mAP
     assert read["roc"] == {f"{rate:.0e}": value for rate, value in roc(QUERY, GALLERY).items()}
@@ -287,6 +287,6 @@ def test_the_extras_are_in_text_and_json() -> None:
 
 
 def test_without_extras_only_the_ranking_is_told() -> None:
-    summary = summarise(QUERY, GALLERY, PLAIN)
+    summary = summarize(QUERY, GALLERY, PLAIN)
     assert set(summary.as_json()) == {"rank1", "rank5", "rank10", "mAP", "mINP", "release_mAP"}
     assert "interval" not in summary.text()

@@ -15,8 +15,8 @@ from pmm_jax.evaluation.variants import (
 def people(seed: int, count: int, cameras: int = 2, least: int = 1) -> Embeddings:
     rng = np.random.default_rng(seed)
     identities = rng.integers(least, 9, count)
-    centres = np.random.default_rng(5).standard_normal((9, 16))
-    features = centres[identities] + rng.standard_normal((count, 16))
+    centers = np.random.default_rng(5).standard_normal((9, 16))
+    features = centers[identities] + rng.standard_normal((count, 16))
     return Embeddings(features.astype(np.float32), identities, rng.integers(0, cameras, count))
 
 

@@ -40,10 +40,10 @@ def test_average_pooling_and_a_linear_layer_have_a_closed_form() -> None:
 
 
 def head_numpy(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Max pooling, batch normalisation, tanh, linear: images depend on each other."""
+    """Max pooling, batch normalization, tanh, linear: images depend on each other."""
     pooled = x.max((1, 2))
-    centred = pooled - pooled.mean(0, keepdims=True)
-    return np.tanh(centred / np.sqrt((centred**2).mean(0, keepdims=True) + 1e-5)) @ kernel
+    centered = pooled - pooled.mean(0, keepdims=True)
+    return np.tanh(centered / np.sqrt((centered**2).mean(0, keepdims=True) + 1e-5)) @ kernel
 
 
 @pytest.mark.usefixtures("x64")
@@ -64,8 +64,8 @@ def test_a_head_with_batch_statistics_against_finite_differences() -> None:
 
     def head(x: jax.Array) -> jax.Array:
         pooled = x.max((1, 2))
-        centred = pooled - pooled.mean(0, keepdims=True)
-        scaled = centred / jnp.sqrt(jnp.square(centred).mean(0, keepdims=True) + 1e-5)
+        centered = pooled - pooled.mean(0, keepdims=True)
+        scaled = centered / jnp.sqrt(jnp.square(centered).mean(0, keepdims=True) + 1e-5)
         return jnp.tanh(scaled) @ kernel
 
     heat = grad_cam(head, jnp.asarray(feature_map), jnp.array(LABELS))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pmm_jax.model.heads import GeneralisedMean, StageHead
+from pmm_jax.model.heads import GeneralizedMean, StageHead
 
 N, H, W, C, EMBEDDING, IDS = 5, 3, 2, 6, 4, 7
 Pooling = Literal["average", "max"]
@@ -62,10 +62,10 @@ def test_against_its_formula(pooling: Pooling, train: bool) -> None:
 
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("power", [1.0, 3.0, 6.5])
-def test_generalised_mean_against_its_formula(power: float) -> None:
+def test_generalized_mean_against_its_formula(power: float) -> None:
     x = np.maximum(draw(N, H, W, C), 0)
     given = {"params": {"power": np.array([power])}}
-    found: Any = GeneralisedMean(jnp.float64).apply(given, x)
+    found: Any = GeneralizedMean(jnp.float64).apply(given, x)
     expected = np.zeros((N, C))
     for n in range(N):
         for c in range(C):
@@ -74,11 +74,11 @@ def test_generalised_mean_against_its_formula(power: float) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
-def test_the_generalised_mean_learns_its_power() -> None:
+def test_the_generalized_mean_learns_its_power() -> None:
     x = jnp.asarray(np.maximum(draw(N, H, W, C), 0), jnp.float32)  # zeros too: no NaN from them
 
     def total(power: jax.Array, x: jax.Array) -> jax.Array:
-        means: Any = GeneralisedMean().apply({"params": {"power": power}}, x)
+        means: Any = GeneralizedMean().apply({"params": {"power": power}}, x)
         return means.sum()
 
     slope, slopes = jax.grad(total, (0, 1))(jnp.full((1,), 3.0), x)

@@ -38,7 +38,7 @@ def variables() -> dict[str, dict[str, np.ndarray]]:
 
 
 @pytest.mark.parametrize("shape", [(6, 3), (2, 3, 2, 3)])
-def test_training_normalises_by_the_batch_and_keeps_the_unbiased_variance(
+def test_training_normalizes_by_the_batch_and_keeps_the_unbiased_variance(
     shape: tuple[int, ...],
 ) -> None:
     x, given = draw(*shape), variables()
@@ -59,19 +59,19 @@ def test_training_normalises_by_the_batch_and_keeps_the_unbiased_variance(
         np.testing.assert_allclose(new["var"][c], 0.9 * old["var"][c] + 0.1 * unbiased, rtol=1e-5)
 
 
-def test_testing_normalises_by_the_running_statistics_and_moves_nothing() -> None:
+def test_testing_normalizes_by_the_running_statistics_and_moves_nothing() -> None:
     x, given = draw(2, 3, 2, 3), variables()
     y, updates = BatchNorm().apply(given, jnp.asarray(x), False, mutable=["batch_stats"])
     stats, params = given["batch_stats"], given["params"]
     for n, i, j, c in np.ndindex(x.shape):
-        centred = (x[n, i, j, c] - stats["mean"][c]) / np.sqrt(stats["var"][c] + 1e-5)
-        expected = centred * params["scale"][c] + params["bias"][c]
+        centered = (x[n, i, j, c] - stats["mean"][c]) / np.sqrt(stats["var"][c] + 1e-5)
+        expected = centered * params["scale"][c] + params["bias"][c]
         np.testing.assert_allclose(y[n, i, j, c], expected, rtol=1e-4, atol=1e-5)
     for name, value in updates.get("batch_stats", stats).items():
         np.testing.assert_array_equal(value, stats[name])
 
 
-def test_initialising_does_not_move_the_statistics() -> None:
+def test_initializing_does_not_move_the_statistics() -> None:
     made = BatchNorm().init(jax.random.key(0), 5 + draw(4, 3), True)
     np.testing.assert_array_equal(made["batch_stats"]["mean"], np.zeros(3))
     np.testing.assert_array_equal(made["batch_stats"]["var"], np.ones(3))

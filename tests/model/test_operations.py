@@ -152,10 +152,10 @@ EPS = 1e-5
 
 def stock_batch_norm(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
     axes = tuple(range(x.ndim - 1))
-    centred = x - x.mean(axes, keepdims=True)
-    variance = jnp.square(centred).mean(axes, keepdims=True)
+    centered = x - x.mean(axes, keepdims=True)
+    variance = jnp.square(centered).mean(axes, keepdims=True)
     shape = (1,) * len(axes) + (-1,)
-    return centred / jnp.sqrt(variance + EPS) * scale.reshape(shape) + bias.reshape(shape)
+    return centered / jnp.sqrt(variance + EPS) * scale.reshape(shape) + bias.reshape(shape)
 
 
 def our_batch_norm(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
@@ -216,7 +216,7 @@ def test_a_constant_channel_has_no_negative_variance(
 
 
 @pytest.mark.usefixtures("x64")
-def test_normalise_against_its_formula() -> None:
+def test_normalize_against_its_formula() -> None:
     x, mean, scale, bias = draw(3, 2, 2, 4), draw(4, seed=1), draw(4, seed=2), draw(4, seed=3)
     variance = draw(4, seed=4) ** 2
     y = jax.jit(operations.normalize)(x, mean, variance, scale, bias, EPS)

@@ -72,8 +72,8 @@ def forward(config: Config, draws: MixingSample | None = None) -> Forward:
 
 
 def naive_norm(y: np.ndarray, params: Tree) -> np.ndarray:
-    centred = y - y.mean(0, keepdims=True)
-    scaled = centred / np.sqrt((centred**2).mean(0, keepdims=True) + 1e-5)
+    centered = y - y.mean(0, keepdims=True)
+    scaled = centered / np.sqrt((centered**2).mean(0, keepdims=True) + 1e-5)
     return scaled * params["scale"][None] + params["bias"][None]
 
 

@@ -65,7 +65,7 @@ def test_each_convolution_runs_once_forward_and_once_a_gradient(tiny: Config) ->
 
 
 @pytest.mark.usefixtures("stock")
-def test_rematerialised_blocks_run_forward_twice(tiny: Config) -> None:
+def test_rematerialized_blocks_run_forward_twice(tiny: Config) -> None:
     config = replace(tiny, model=replace(tiny.model, remat=True))
     step, inputs = step_and_inputs(config)
     lowered = step.lower(*inputs).as_text()

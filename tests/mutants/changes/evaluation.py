@@ -302,8 +302,8 @@ MUTANTS = [
     ),
     *of("evaluation/expansion.py", "evaluation/test_expansion.py")(
         (
-            "_neighbour_sums(gallery, gallery, k + 1, alpha)",
-            "_neighbour_sums(gallery, gallery, k, alpha)",
+            "_neighbor_sums(gallery, gallery, k + 1, alpha)",
+            "_neighbor_sums(gallery, gallery, k, alpha)",
             "a neighbor fewer in the gallery",
         ),
         (
@@ -312,7 +312,7 @@ MUTANTS = [
             "not the cosine similarity",
         ),
     ),
-    *of("evaluation/neighbours.py", "evaluation/test_neighbours.py")(
+    *of("evaluation/neighbors.py", "evaluation/test_neighbors.py")(
         (
             "return _Best(-near, index + first,",
             "return _Best(-near, index,",

@@ -17,7 +17,7 @@ BLOCK = 2048
 """Embeddings that are compared with as many others at once."""
 
 
-class Neighbours(NamedTuple):
+class Neighbors(NamedTuple):
     """The k nearest of each of N embeddings, nearest first, ties in the others' order."""
 
     distances: np.ndarray
@@ -34,10 +34,10 @@ class _Best(NamedTuple):
     farthest: jax.Array
 
 
-def nearest(one: np.ndarray, other: np.ndarray, k: int) -> Neighbours:
+def nearest(one: np.ndarray, other: np.ndarray, k: int) -> Neighbors:
     """The k nearest of `other` for each of `one`.
 
-    In float32, neighbours whose distances agree to about 1e-6 of the longest embedding's square may
+    In float32, neighbors whose distances agree to about 1e-6 of the longest embedding's square may
     swap; in float64, to about 1e-14.
 
     Args:
@@ -57,7 +57,7 @@ def nearest(one: np.ndarray, other: np.ndarray, k: int) -> Neighbours:
 
 def nearest_among(
     features: np.ndarray, k: int, progress: Callable[[int, int], None] | None = None
-) -> Neighbours:
+) -> Neighbors:
     """The k nearest of each embedding among all of them, itself included.
 
     Each distance is computed once, and serves both of its ends.
@@ -173,9 +173,9 @@ def _merged(one: _Best, other: _Best) -> _Best:
     return _Best(-near, jnp.take_along_axis(indices, at, axis=1), farthest)
 
 
-def _cut(best: _Best, count: int) -> Neighbours:
-    return Neighbours(*(np.asarray(value)[:count] for value in best))
+def _cut(best: _Best, count: int) -> Neighbors:
+    return Neighbors(*(np.asarray(value)[:count] for value in best))
 
 
-def _joined(parts: list[Neighbours]) -> Neighbours:
-    return Neighbours(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+def _joined(parts: list[Neighbors]) -> Neighbors:
+    return Neighbors(*(np.concatenate(values) for values in zip(*parts, strict=True)))
