@@ -143,7 +143,8 @@ def baseline_step(
     kind = torch.float64 if precision == "float64" else torch.float32
     layout = torch.channels_last if tuning.channels_last else torch.contiguous_format
     model = PMM(config.model, config.method, num_ids, cam).to(tuning.device, kind).train()
-    model = model.to(memory_format=layout)  # type: ignore[call-overload]
+    for kernel in (p for p in model.parameters() if p.ndim == 4):
+        kernel.data = kernel.data.contiguous(memory_format=layout)
     optimizer = adam(model, config.optim)
     for part in (model.backbone, model.res_part, model.res_part2) if tuning.compiled else ():
         part.compile()
