@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from pmm_jax.config import Config
 from pmm_jax.errors import UserError
@@ -108,7 +108,7 @@ def _defined(path: str, source: bytes) -> object:
 
 def config_groups() -> dict[str, type]:
     """The groups of a config, `data` to `evaluate`, and their dataclasses."""
-    return {f.name: f.type for f in dataclasses.fields(Config)}  # type: ignore[misc]
+    return get_type_hints(Config)
 
 
 def nearest(name: str, names: Sequence[str]) -> str:

@@ -37,7 +37,8 @@ class MetricAccumulator:
         self._started = time.monotonic()
 
     def timed(self, batches: Iterator[T]) -> Iterator[T]:
-        """The batches, with the time that each is waited for counted."""
+        """The batches, with the time that each is waited for counted, from the first asked for."""
+        self.restart()
         while True:
             asked = time.monotonic()
             batch = next(batches, None)

@@ -7,7 +7,7 @@ knows from the `RunSchedule` whether its turn has come.
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from jax.sharding import Mesh
@@ -20,7 +20,6 @@ from pmm_jax.model.pmm import Network
 from pmm_jax.training.accumulator import MetricAccumulator
 from pmm_jax.training.display import Bar
 from pmm_jax.training.evaluate import Embed, evaluate, make_embed
-from pmm_jax.training.optimizer import learning_rate
 from pmm_jax.training.processes import any_process, is_first
 from pmm_jax.training.profiling import ProfilerHook
 from pmm_jax.training.resume import Resumed
@@ -28,8 +27,6 @@ from pmm_jax.training.run_log import MetricWriter, finite
 from pmm_jax.training.setup import Run
 from pmm_jax.training.state import TrainState
 from pmm_jax.training.train_step import Metrics
-
-T = TypeVar("T")
 
 
 class StepResult(NamedTuple):
@@ -64,9 +61,8 @@ class LogHook:
 
     def _log(self, number: int) -> str:
         means, throughput = self.accumulator.close(number)
-        config, schedule = self.run.config, self.run.schedule
-        rates = learning_rate(config.optim, config.train.epochs, schedule.steps_per_epoch)
-        rate, epoch = float(rates(np.int32(number - 1))), schedule.epoch(number)
+        rate = float(self.run.learning_rate(np.int32(number - 1)))
+        epoch = self.run.schedule.epoch(number)
         self.run.still_there()
         self.writer.write(number, epoch, {**means, "learning_rate": rate}, "train")
         self.writer.write_events(number, throughput._asdict(), "speed")
@@ -170,10 +166,6 @@ class Hooks(NamedTuple):
     after: list[Callable[[StepResult], None]]
     """Called after each call of the compiled step, in this order."""
     accumulator: MetricAccumulator
-
-    def timed(self, batches: Iterator[T]) -> Iterator[T]:
-        """The batches, with the time that each is waited for counted."""
-        return self.accumulator.timed(batches)
 
 
 @contextmanager

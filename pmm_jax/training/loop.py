@@ -42,7 +42,7 @@ def train(
         loader = TrainLoader(config, run.split, run.sampler, mesh, run.display)
 
         # --- Model and optimizer
-        task = create_task(config, run.num_ids, run.schedule.steps_per_epoch, mesh.size)
+        task = create_task(config, run.num_ids, run.learning_rate, mesh.size)
 
         # --- State, and the step compiled for it
         state, resumed = restore_or_create(run, task, mesh)
@@ -53,7 +53,7 @@ def train(
             hooks.evaluation.catch_up(state, resumed)
 
             # --- Steps
-            for batch in hooks.timed(loader.batches(run.schedule, resumed.step)):
+            for batch in hooks.accumulator.timed(loader.batches(run.schedule, resumed.step)):
                 hooks.profiler.before(batch.steps)
                 state, metrics = steps[len(batch.steps)](state, *batch.inputs)
                 result = StepResult(batch.steps, state, metrics)

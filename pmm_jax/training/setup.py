@@ -3,9 +3,11 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import optax
 
 from pmm_jax.config import Config
 from pmm_jax.data.prepare import prepare
@@ -16,6 +18,7 @@ from pmm_jax.training.display import Display
 from pmm_jax.training.evaluate import check_test
 from pmm_jax.training.initial import Initial, check_weights
 from pmm_jax.training.interrupt import stop_on_signal
+from pmm_jax.training.optimizer import learning_rate
 from pmm_jax.training.processes import (
     abort_all_on_error,
     assert_equal,
@@ -45,6 +48,12 @@ class Run:
     checkpoints: Checkpoints
     stopping: Callable[[], bool]
     """Whether a signal asked the run to stop."""
+
+    @cached_property
+    def learning_rate(self) -> optax.Schedule:
+        """Learning rate of a step, counted from 0."""
+        config = self.config
+        return learning_rate(config.optim, config.train.epochs, self.schedule.steps_per_epoch)
 
     @property
     def num_ids(self) -> int:

@@ -16,7 +16,7 @@ from pmm_jax.mixing import TrainBatch, sample_mixing
 from pmm_jax.model.guide import SaliencyTrunk
 from pmm_jax.model.pmm import Network, StageOutputs, Tree, create_model, train_forward
 from pmm_jax.training.losses import batch_hard_triplet
-from pmm_jax.training.optimizer import learning_rate, make_optimizer
+from pmm_jax.training.optimizer import make_optimizer
 from pmm_jax.training.state import TrainState
 from pmm_jax.training.target import Target, mix_images
 
@@ -34,15 +34,19 @@ class TrainTask:
     """Equal parts of the batch that sample negatives among themselves."""
 
 
-def create_task(config: Config, num_ids: int, steps_per_epoch: int, devices: int) -> TrainTask:
-    """The task that a config names, for that many training identities and devices."""
-    schedule = learning_rate(config.optim, config.train.epochs, steps_per_epoch)
-    return TrainTask(
-        create_model(config, num_ids),
-        config,
-        make_optimizer(config.optim, schedule),
-        negative_shards(config, devices),
-    )
+def create_task(
+    config: Config, num_ids: int, schedule: optax.Schedule, devices: int = 1
+) -> TrainTask:
+    """The task that a config names.
+
+    Args:
+        config: of the run.
+        num_ids: training identities.
+        schedule: learning rate of a step, counted from 0.
+        devices: that each batch is split over.
+    """
+    tx = make_optimizer(config.optim, schedule)
+    return TrainTask(create_model(config, num_ids), config, tx, negative_shards(config, devices))
 
 
 def negative_shards(config: Config, devices: int) -> int:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -95,9 +96,9 @@ def test_another_set_may_be_named_by_options(workdir: str) -> None:
 def test_options_are_parsed_once(workdir: str, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
-    def counted(*arguments: object) -> object:
+    def counted(*arguments: Any) -> Any:
         calls.append(arguments)
-        return parse(*arguments)  # type: ignore[arg-type]
+        return parse(*arguments)
 
     monkeypatch.setattr("pmm_jax.cli.parsing.parse", counted)
     monkeypatch.setattr("pmm_jax.cli.eval_options.parse", counted)

@@ -36,3 +36,12 @@ def test_what_happens_between_windows_is_not_counted() -> None:
     _, pace = window.close(1)
     assert pace.data_wait == 0
     assert window.summary() == "waited for data 0.0% of the training time"
+
+
+def test_what_comes_before_the_first_batch_is_asked_for_is_not_counted() -> None:
+    window = MetricAccumulator(batch_size=1)
+    time.sleep(0.3)  # decoding a split, evaluating a checkpoint
+    for _ in window.timed(slow(0.01)):
+        window.add({"loss": jnp.float32(0)})
+    _, pace = window.close(3)
+    assert pace.images_per_second > 3 / 0.2

@@ -17,6 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from pmm_jax.config import Config
@@ -40,7 +41,7 @@ PLAIN = compile_step.compile_step
 
 
 def final_state(config: Config, workdir: Path) -> Any:
-    task = create_task(config, 9, 2, 1)
+    task = create_task(config, 9, optax.constant_schedule(0.0))
     with Checkpoints(workdir) as checkpoints:
         assert checkpoints.latest == STEPS
         state = create_train_state(task)
@@ -265,7 +266,7 @@ def test_a_run_starts_from_a_trained_model(whole: Path, tiny: Config, tmp_path: 
     config = replace(tiny, train=replace(tiny.train, epochs=1, evaluate_every=0))
     initial = read_initial(str(whole))
     put = partial(initial.put_into, data=None, say=print)
-    state = create_train_state(create_task(config, 9, 2, 1), trained=put)
+    state = create_train_state(create_task(config, 9, optax.constant_schedule(0.0)), trained=put)
     trained = final_state(tiny, whole)
     jax.tree.map(np.testing.assert_array_equal, state.params, trained.params)
     jax.tree.map(np.testing.assert_array_equal, state.batch_stats, trained.batch_stats)

@@ -127,12 +127,6 @@ MUTANTS = [
             "training/test_devices.py::test_negatives_of_the_own_shard_are_of_other_identities",
         ),
         (
-            "learning_rate(config.optim, config.train.epochs, steps_per_epoch)",
-            "learning_rate(config.optim, config.train.epochs, 1)",
-            "the rate falls after steps, not epochs",
-            RESUME,
-        ),
-        (
             "compute_losses(outputs, target, config.method.label_smoothing)",
             "compute_losses(outputs, target, 0.1)",
             "method.label_smoothing ignored",
@@ -247,8 +241,8 @@ MUTANTS = [
             "training/test_average.py",
         ),
         (
-            "rates(np.int32(number - 1))",
-            "rates(np.int32(number))",
+            "self.run.learning_rate(np.int32(number - 1))",
+            "self.run.learning_rate(np.int32(number))",
             "the logged rate is the next step's",
         ),
         (
@@ -290,6 +284,12 @@ MUTANTS = [
         ),
     ),
     *of("training/setup.py", "training/test_seeds.py")(
+        (
+            "learning_rate(config.optim, config.train.epochs, self.schedule.steps_per_epoch)",
+            "learning_rate(config.optim, config.train.epochs, 1)",
+            "the rate falls after steps, not epochs",
+            RESUME,
+        ),
         (
             "        config.train.seed,\n    )\n    return split, sampler",
             "        0,\n    )\n    return split, sampler",
