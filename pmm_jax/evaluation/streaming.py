@@ -12,7 +12,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from pmm_jax.evaluation.counting import AXIS, Part, count, ready
 from pmm_jax.evaluation.distances import Distances
 from pmm_jax.evaluation.protocol import Protocol
-from pmm_jax.evaluation.ranking import Figures, Row
+from pmm_jax.evaluation.ranking import Figures
+from pmm_jax.evaluation.row import Row
 
 FEW_MATCHES = 100
 """Up to so many matches, comparing every image with each is faster than a product in float64 and a

@@ -31,6 +31,9 @@ MUTANTS = [
             "cmc=np.cumsum(hits) / self._protocol.queries",
             "queries without a match count as missed",
         ),
+        ("if max_rank < 10:", "if max_rank < 9:", "a CMC too short for Rank-10"),
+    ),
+    *of("evaluation/row.py", "evaluation/test_row.py", "evaluation/test_ranking.py")(
         (
             "earlier = left_out[:, None] < matches",
             "earlier = left_out[:, None] > matches",
@@ -41,7 +44,6 @@ MUTANTS = [
             "0",
             "ties count for the match",
         ),
-        ("if max_rank < 10:", "if max_rank < 9:", "a CMC too short for Rank-10"),
         ("[before] - 2 * width <= high", "[before] <= high", "an other that begins before it ends"),
         ('high[is_open], "right")', 'low[is_open], "right")', "a match's own error forgotten"),
         ("np.lexsort((images, exact))", "np.argsort(exact)", "ties of open pairs in any order"),
