@@ -126,7 +126,7 @@ def test_torch_is_only_for_its_files_and_for_comparison() -> None:
     }
     users = {user for user in users if not user.startswith(("torch_baseline/", "comparison/"))}
     # cli/compare.py asks whether it is installed.
-    assert users <= {"model/weights_file.py", "cli/compare.py"}
+    assert users <= {"model/torch_file.py", "cli/compare.py"}
 
 
 def test_the_torch_baseline_knows_nothing_of_jax() -> None:

@@ -3,22 +3,17 @@
 import hashlib
 import io
 import json
-import logging
 import os
-import re
-import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NoReturn
+from typing import Any, BinaryIO, Literal
 
 import ml_dtypes
 import numpy as np
 
-from pmm_jax.errors import UserError, missing_extra
+from pmm_jax.errors import UserError
 from pmm_jax.files import open_regular, printable, write_atomic
-
-_log = logging.getLogger(__name__)
+from pmm_jax.model.torch_file import ALONE, first_line, import_torch, read_torch, refuse_tensor
 
 REPOSITORY = "timm/resnet50.tv_in1k"
 """Torchvision's ResNet-50 (IMAGENET1K_V1, the weights that the release starts from)."""
@@ -28,22 +23,9 @@ FILE = "model.safetensors"
 
 ENDINGS = (".safetensors", ".pth", ".pt", ".pth.tar")
 """Of files that are written; one that is read is known by its content."""
-SAFE_TORCH = (2, 6)
-"""CVE-2025-32434: older ones could be made to execute code by torch.load(weights_only=True)."""
 MEND = "give --model.weights FILE or --model.weights scratch"
 LARGEST = 4 * 2**30
 """Bytes of a file that is read: a ResNet-152 in float64 with Adam's moments has a third of it."""
-ALONE = "save model.state_dict() alone"
-
-STATES = (
-    *("state_dict_ema", "model_ema", "ema_state_dict", "ema", "teacher"),
-    *("state_dict", "model_state_dict", "model", "net", "network", "module", "student"),
-)
-"""What training checkpoints call their model, the first to be preferred: averages, as timm does."""
-
-DEEPEST = 3
-"""Dictionaries around a state; a pickle may hold itself."""
-
 _SAFETENSORS_TYPES = {
     **{"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": ml_dtypes.bfloat16},
     **{"I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1"},
@@ -63,8 +45,6 @@ CHECKSUM = "pmm_jax.sha256"
 """In the metadata of safetensors files that we write: that format has no checksum of its own."""
 _TORCH_MAGIC = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 """The number that torch pickled ahead of everything else before it wrote zip archives (1.6)."""
-
-_TORCH_TYPES = {"float64", "float32", "int64", "int32", "int16", "int8", "uint8", "bool"}
 
 
 def read_weights(source: str) -> tuple[str, dict[str, np.ndarray]]:
@@ -98,7 +78,7 @@ def read_file(path: Path, mend: str) -> dict[str, np.ndarray]:
                     f"{path} has {size / 2**30:.0f} GiB, more than any network here; {mend}"
                 )
             if _form(path, file, size, mend) == "torch":
-                return _read_torch(path, file, mend)
+                return read_torch(path, file, mend)
             return _read_safetensors(path, file.read(), mend)
     except OSError as error:
         raise UserError(f"can't read weights {path}: {error.strerror or error}; {mend}") from error
@@ -121,7 +101,7 @@ def write_file(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
         digest = _digest(deserialize(save(dict(tensors))))
         data = save(dict(tensors), metadata={CHECKSUM: digest})
     else:
-        torch = _torch(f"writing {path}")
+        torch = import_torch(f"writing {path}")
         values = {name: torch.from_numpy(np.array(value)) for name, value in tensors.items()}
         stream = io.BytesIO()
         torch.save({"state_dict": values}, stream)
@@ -131,20 +111,6 @@ def write_file(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
         write_atomic(path, data)
     except OSError as error:
         raise UserError(f"can't write {path}: {error.strerror or error}") from error
-
-
-def _torch(purpose: str) -> Any:
-    try:
-        import torch
-    except ImportError as error:
-        raise missing_extra(purpose, "torch", "convert the file to .safetensors") from error
-    release = tuple(int(part) for part in re.findall(r"\d+", torch.__version__)[:2])
-    if release < SAFE_TORCH:
-        raise UserError(
-            f"{purpose} needs torch {SAFE_TORCH[0]}.{SAFE_TORCH[1]} or newer, not "
-            f"{torch.__version__}: before it, a file could run code of its own"
-        )
-    return torch
 
 
 def _download() -> Path:
@@ -157,7 +123,7 @@ def _download() -> Path:
         return Path(huggingface_hub.hf_hub_download(REPOSITORY, FILE, revision=REVISION))
     except Exception as error:  # the hub's, the HTTP client's and the file system's share no base
         raise UserError(
-            f"can't get the ImageNet weights {REPOSITORY} ({_first_line(error)}); {MEND}"
+            f"can't get the ImageNet weights {REPOSITORY} ({first_line(error)}); {MEND}"
         ) from error
     finally:
         logging.set_verbosity(verbosity)
@@ -194,7 +160,7 @@ def _read_safetensors(path: Path, data: bytes, mend: str) -> dict[str, np.ndarra
         entries = deserialize(data)
     except SafetensorError as error:
         raise UserError(
-            f"can't read {path} as safetensors ({_first_line(error)}); {mend}"
+            f"can't read {path} as safetensors ({first_line(error)}); {mend}"
         ) from error
     # Of two tensors of one name the library keeps one and says nothing.
     header = json.loads(
@@ -226,149 +192,8 @@ def _unique(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _array(path: Path, name: str, dtype: str, shape: list[int], data: bytearray) -> np.ndarray:
     kind = _SAFETENSORS_TYPES.get(dtype)
     if kind is None:
-        _refuse_tensor(path, name, f"is of type {dtype}")
+        refuse_tensor(path, name, f"is of type {dtype}")
     if max(shape, default=0) > len(data):  # a side of 0 hides the others from the library
-        _refuse_tensor(path, name, f"has the shape {tuple(shape)}, which holds nothing")
+        refuse_tensor(path, name, f"has the shape {tuple(shape)}, which holds nothing")
     values = np.frombuffer(data, kind).reshape(shape)
     return values.astype(np.float32) if values.itemsize == 2 and dtype[0] in "FB" else values
-
-
-def _read_torch(path: Path, file: BinaryIO, mend: str) -> dict[str, np.ndarray]:
-    torch = _torch(f"reading {path}")
-    from pickle import UnpicklingError
-
-    try:
-        _check_archive(path, file, mend)
-        with warnings.catch_warnings(), torch.serialization.safe_globals(_IGNORED):
-            warnings.simplefilter("ignore")  # advice on unusual pickles, which are refused anyway
-            saved = torch.load(file, weights_only=True, map_location="cpu")
-    except UserError:
-        raise
-    except UnpicklingError as error:  # torch's message advises to execute what is in the file
-        code = re.search(r"(?:GLOBAL|class) `?([\w.]+)", str(error))
-        if code is None:
-            raise UserError(
-                f"can't read {path} as a torch file: its pickle is damaged; {mend}"
-            ) from error
-        raise UserError(
-            f"{path} holds more than tensors ({code[1]}: code, or a whole model), which is never "
-            f"loaded; {ALONE}"
-        ) from error
-    except Exception as error:  # torch raises what a damaged file happens to trip over
-        raise UserError(
-            f"can't read {path} as a torch file ({_first_line(error)}); {mend}"
-        ) from error
-    return {
-        name: _values(path, name, value, torch)
-        for name, value in _state(path, saved, torch).items()
-    }
-
-
-def _check_archive(path: Path, file: BinaryIO, mend: str) -> None:
-    """Refuse zip archives that torch didn't save, are too large unpacked, or damaged."""
-    if file.read(2) == b"PK":
-        archive = zipfile.ZipFile(file)
-        entries = archive.infolist()
-        names = [entry.filename.rpartition("/")[2] for entry in entries]
-        if "constants.pkl" in names:
-            raise UserError(
-                f"{path} is a TorchScript archive, that is a program; {ALONE} with torch.save, of "
-                "the model that it was made from or of torch.jit.load(...)"
-            )
-        if "data.pkl" not in names:
-            form = "an npz file" if any(n.endswith(".npy") for n in names) else "a zip archive"
-            raise UserError(f"{path} is {form}, not one that torch.save wrote; {ALONE}")
-        if sum(entry.file_size for entry in entries) > file.seek(0, os.SEEK_END):
-            raise UserError(f"{path} unpacks to more than torch.save writes; {ALONE}")
-        # torch.load doesn't look at the checksums that torch.save writes.
-        damaged = archive.testzip()
-        if damaged:
-            raise UserError(f"{path} is damaged: {printable(damaged)} is not as written; {mend}")
-    file.seek(0)
-
-
-def _state(path: Path, saved: Any, torch: Any) -> Mapping[str, Any]:
-    """The state of the model in a checkpoint, wherever it lies there."""
-    for _ in range(DEEPEST):
-        if _is_state(saved, torch):
-            return saved
-        entries = saved.items() if isinstance(saved, Mapping) else ()
-        inner = {
-            str(name): value for name, value in entries if isinstance(value, Mapping) and value
-        }
-        found = {name: value for name, value in inner.items() if _is_state(value, torch)}
-        found = found or {name: inner[name] for name in STATES if name in inner}
-        if not found:
-            break
-        chosen = next((name for name in STATES if name in found), next(iter(found)))
-        others = ", ".join(printable(name) for name in found if name != chosen)
-        if others and chosen not in STATES:
-            raise UserError(f"{path} holds several states ({printable(chosen)}, {others}); {ALONE}")
-        if others:
-            _log.warning("%s: read %s; left out %s", path, chosen, others)
-        saved = found[chosen]
-    raise UserError(f"{path} is no dictionary of tensors{_odd_entry(saved, torch)}; {ALONE}")
-
-
-def _odd_entry(saved: Any, torch: Any) -> str:
-    if not isinstance(saved, Mapping):
-        return f" but a {type(saved).__name__}"
-    for name, value in saved.items():
-        if not isinstance(value, torch.Tensor):
-            return f" ({printable(str(name))} is a {type(value).__name__})"
-    return ""
-
-
-def _is_state(value: Any, torch: Any) -> bool:
-    return isinstance(value, Mapping) and all(
-        isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in value.items()
-    )
-
-
-def _values(path: Path, name: str, value: Any, torch: Any) -> np.ndarray:
-    """A tensor's numbers, half precision as float32."""
-    if value.is_nested or value.layout != torch.strided:
-        _refuse_tensor(path, name, "is sparse or nested")
-    if value.is_meta:
-        _refuse_tensor(path, name, "is on the meta device, that is without values")
-    if value.dtype in (torch.float16, torch.bfloat16):
-        value = value.float()
-    if value.is_quantized or str(value.dtype).removeprefix("torch.") not in _TORCH_TYPES:
-        _refuse_tensor(path, name, f"is of type {value.dtype}")
-    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
-        _refuse_tensor(path, name, "repeats fewer values than its shape has places")
-    return value.detach().resolve_neg().numpy()
-
-
-def _refuse_tensor(path: Path, name: str, fault: str) -> NoReturn:
-    raise UserError(f"{path}: {printable(name)} {fault}; save it as a plain float32 tensor")
-
-
-def _first_line(error: Exception) -> str:
-    return printable((str(error).strip() or type(error).__name__).splitlines()[0])
-
-
-class _Ignored:
-    """Stands in for what checkpoints keep beside their tensors, and reads none of it."""
-
-    def __new__(cls, *_: object) -> "_Ignored":
-        return super().__new__(cls)
-
-    def __setstate__(self, _: object) -> None:
-        pass
-
-
-_IGNORED = [
-    (_Ignored, name)
-    for name in (
-        "argparse.Namespace",
-        "numpy.dtype",
-        "numpy.ndarray",
-        *(
-            f"numpy.{core}.multiarray.{f}"
-            for core in ("core", "_core")
-            for f in ("scalar", "_reconstruct")
-        ),
-    )
-]
-"""Torchreid keeps its Rank-1 as a NumPy scalar beside the state, many others their options."""
