@@ -64,7 +64,7 @@ def run_to_evaluate(arguments: Sequence[str]) -> tuple[Config, RunOptions, str]:
     """
     description = "Evaluate a run; or, with --embeddings FILE.npz, any model."
     path, rest = take_option(arguments, "--config")
-    check_names(RunOptions, rest)
+    check_names(RunOptions, rest, ("--config",))
     if wants_help(rest):
         parse(RunOptions(), rest, description, PROGRAM)
     # The other options' defaults are the run's own, so these two have to be known first.

@@ -50,13 +50,18 @@ def parse(default: T, arguments: Sequence[str], description: str, program: str |
     return expand_paths(found)
 
 
-def check_names(kind: type, arguments: Sequence[str]) -> None:
+def check_names(kind: type, arguments: Sequence[str], others: Sequence[str] = ()) -> None:
     """Refuse options that a dataclass has no field for, before anything else is said of them.
+
+    Args:
+        kind: the dataclass.
+        arguments: the command line.
+        others: options that are no field.
 
     Raises:
         UserError: a misspelt field, with the nearest name.
     """
-    options = list(_option_names(kind))
+    options = [*others, *_option_names(kind)]
     for argument in arguments:
         name = argument.split("=", 1)[0].replace("_", "-")
         if name.startswith("--") and name not in (*options, "--help"):
@@ -78,6 +83,7 @@ def parse_run(
         The checked config, and the whole, options and all.
     """
     path, rest = take_option(arguments, "--config")
+    check_names(options, rest, ("--config",))
     if path is None and not wants_help(rest):
         raise UserError("--config FILE is missing; name a file, or a shipped config such as demo")
     config = Config() if path is None else load_config(path)

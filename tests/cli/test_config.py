@@ -26,6 +26,12 @@ def test_a_misspelt_field_gets_the_nearest_name(refused: Program, typed: str, ne
     assert f"did you mean {nearest}?" in line
 
 
+@pytest.mark.parametrize("name", ["train.py", "eval.py"])
+def test_a_misspelt_config_is_not_called_missing(refused: Program, name: str) -> None:
+    line = refused(name, "--confg", "configs/demo.py")
+    assert "no field --confg; did you mean --config?" in line
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [
