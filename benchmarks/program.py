@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from pmm_jax.config import Config
+from pmm_jax.methods import create_model
 from pmm_jax.model.initial import init_params
-from pmm_jax.model.pmm import create_model
 from pmm_jax.training.compile_step import compile_step
 from pmm_jax.training.optimizer import make_optimizer
 from pmm_jax.training.sharding import (

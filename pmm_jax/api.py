@@ -14,8 +14,8 @@ from pmm_jax.evaluation import Ranking
 from pmm_jax.evaluation.embed import embed_batches
 from pmm_jax.evaluation.summary import summarize
 from pmm_jax.files import user_path
-from pmm_jax.methods import METHODS, Kind
-from pmm_jax.model.pmm import Network, Tree
+from pmm_jax.methods import get_method
+from pmm_jax.model.pmm import Kind, Network, Tree
 from pmm_jax.model.torch_checkpoint import Tensors, load_state_dict, state_dict
 from pmm_jax.model.weights_file import read_file, write_file
 from pmm_jax.pixels import Images, check_images, pixel_batches
@@ -167,9 +167,7 @@ def load(workdir: str | PathLike, checkpoint: str = "latest") -> Model:
         UserError: there is no such run or checkpoint.
     """
     config, network, params, stats = restore_run(user_path(workdir), checkpoint)
-    return Model(
-        METHODS[config.method.name].network, network, params, stats, config.data.image_size
-    )
+    return Model(get_method(config).network, network, params, stats, config.data.image_size)
 
 
 def load_torch(path: str | PathLike, image_size: tuple[int, int] = (384, 128)) -> Model:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pmm_jax.fields import choice, number, option, path
-from pmm_jax.registry import DATASETS
+from pmm_jax.registry import DATASETS, METHODS
 
 SEEDS = 2**31 - 1
 """Largest seed: jax takes 32 bits, one of them for the sign."""
@@ -91,17 +91,7 @@ class ModelConfig:
 class MethodConfig:
     """Progressive multi-stage feature mix (paper, section 2), or what it is compared with."""
 
-    name: Literal[
-        "pmm",
-        "cutout",
-        "cutmix",
-        "a_cutmix",
-        "bdb",
-        "random_mix",
-        "easy_mix",
-        "none",
-        "baseline",
-    ] = "pmm"
+    name: str = choice("pmm", METHODS)
     """`pmm`, or a method that it is compared with (docs/methods.md); `none` has three heads and no
     mixing, `baseline` stage I alone."""
     stages: Literal[1, 2, 3] = 3

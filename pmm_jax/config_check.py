@@ -7,7 +7,7 @@ from typing import Any, get_origin, get_type_hints
 from pmm_jax.config import Config, RankConfig
 from pmm_jax.errors import UserError
 from pmm_jax.fields import check_fields, expand_paths, shown
-from pmm_jax.methods import METHODS
+from pmm_jax.registry import METHODS
 
 STRIDE = 16
 """Pixels of the image to a cell of the feature map: ResNet's 32, halved by the last layer."""
@@ -21,16 +21,11 @@ def feature_map_size(image_size: tuple[int, int]) -> tuple[int, int]:
     return image_size[0] // STRIDE, image_size[1] // STRIDE
 
 
-def dropped_rows(height: int, share: float) -> int:
-    """Rows of a map of `height` cells that BDB drops, at least one."""
-    return max(1, round(share * height))
-
-
 def check(config: Config) -> Config:
     """The config itself, or a UserError that names the first field that can't work and its mend."""
     check_fields(config)
     height, width = config.data.image_size
-    _check_method(config)
+    METHODS[config.method.name].check(config)
     if config.data.erase_probability and config.data.erase_size > min(height, width):
         raise UserError(
             f"data.erase_size {config.data.erase_size} is larger than the image "
@@ -73,44 +68,6 @@ def _check_batch(images: int, config: Config, names: str) -> None:
         raise UserError(
             f"a batch of {images:,} images of {height}x{width} is too large; use at most {most:,} "
             f"images ({names}) or smaller ones (data.image_size)"
-        )
-
-
-def _check_method(config: Config) -> None:
-    method = METHODS[config.method.name]
-    if method.blocks:
-        _check_blocks(config)
-    if method.augments == "feature" and method.network == "pmm" and config.method.stages == 1:
-        raise UserError(
-            f"method.stages 1 leaves {config.method.name} no stage whose input it could change; "
-            "use 2 or 3, or method.name none"
-        )
-    rows, _ = feature_map_size(config.data.image_size)
-    if config.method.name == "bdb" and dropped_rows(rows, config.method.drop_height) >= rows:
-        raise UserError(
-            f"method.drop_height {config.method.drop_height} drops all {rows} rows of the map; "
-            "lower it, or use higher images (data.image_size)"
-        )
-
-
-def _check_blocks(config: Config) -> None:
-    for axis, size, block in zip(
-        ("height", "width"), config.data.image_size, config.method.block, strict=True
-    ):
-        unit = STRIDE * block
-        if size % unit:
-            below, above = size // unit * unit, (size // unit + 1) * unit
-            use = f"{below} or {above}" if below else f"{above}"
-            raise UserError(
-                f"image {axis} {size} is not a multiple of {STRIDE} x block {axis} {block}; "
-                f"use {use} (data.image_size, method.block)"
-            )
-    rows, columns = feature_map_size(config.data.image_size)
-    blocks = (rows // config.method.block[0]) * (columns // config.method.block[1])
-    if config.method.top_k > blocks:
-        raise UserError(
-            f"method.top_k {config.method.top_k} must lie between 1 and {blocks}, "
-            f"the blocks of a {rows}x{columns} map; lower it, or use smaller blocks"
         )
 
 

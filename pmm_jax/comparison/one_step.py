@@ -67,10 +67,10 @@ def our_step(
     import jax
     import jax.numpy as jnp
 
-    from pmm_jax.mixing import MixingSample, TrainBatch
+    from pmm_jax.methods import TrainBatch, create_model
+    from pmm_jax.methods.pmm import MixingSample
     from pmm_jax.model.initial import init_params
     from pmm_jax.model.operations import compiler_options
-    from pmm_jax.model.pmm import create_model
     from pmm_jax.training.optimizer import make_optimizer
     from pmm_jax.training.state import TrainState
     from pmm_jax.training.train_step import TrainTask, train_step

@@ -14,9 +14,9 @@ from pmm_jax.comparison.paired_step import LOSSES, PairedStep, other_masks
 from pmm_jax.config import Config
 from pmm_jax.data.augment import normalize
 from pmm_jax.data.loading import Batch
-from pmm_jax.mixing import TrainBatch
+from pmm_jax.methods import TrainBatch, create_model
 from pmm_jax.model.operations import compiler_options
-from pmm_jax.model.pmm import Tree, create_model
+from pmm_jax.model.pmm import Tree
 from pmm_jax.model.torch_checkpoint import state_dict
 from pmm_jax.torch_baseline.model import PMM
 from pmm_jax.torch_baseline.step import adam as torch_adam
@@ -96,8 +96,7 @@ def torch_batch(
     batch: TrainBatch,
 ) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
     """A batch as the baseline's step takes it: images (N, 3, H, W), labels, negatives."""
-    assert batch.mixing.negatives is not None  # PMM's always are
-    stage2, stage3 = (torch.from_numpy(np.array(n, np.int64)) for n in batch.mixing.negatives)
+    stage2, stage3 = (torch.from_numpy(np.array(n, np.int64)) for n in batch.sample.negatives)
     channels_first = torch.from_numpy(np.array(batch.images)).permute(0, 3, 1, 2).contiguous()
     return channels_first, torch.from_numpy(np.array(batch.labels, np.int64)), (stage2, stage3)
 

@@ -11,9 +11,10 @@ from flax.traverse_util import flatten_dict
 
 from pmm_jax.comparison.golden import STEPS, Golden, golden_weights
 from pmm_jax.config import Config
-from pmm_jax.mixing import MixingSample, TrainBatch
+from pmm_jax.methods import TrainBatch, create_model
+from pmm_jax.methods.pmm import MixingSample
 from pmm_jax.model.initial import shapes
-from pmm_jax.model.pmm import Tree, create_model, embed
+from pmm_jax.model.pmm import Tree, embed
 from pmm_jax.model.torch_names import release_name
 from pmm_jax.training.optimizer import make_optimizer
 from pmm_jax.training.state import TrainState

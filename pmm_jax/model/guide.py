@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 from flax import struct
 
@@ -28,12 +29,20 @@ class SaliencyTrunk:
         """A network's own trunk."""
         return cls(network.modules["trunk"], params["trunk"], batch_stats["trunk"])
 
-    def feature_map(self, images: jax.Array) -> jax.Array:
-        """The trunk's map at test time: (N, H, W, 3), normalized, to (N, H / 16, W / 16, C)."""
+    def saliency(self, dtype: jnp.dtype, images: jax.Array) -> jax.Array:
+        """Mean activation of each cell of the trunk's map at test time; no gradient goes through.
+
+        Args:
+            dtype: of the activations.
+            images: (N, H, W, 3), normalized.
+
+        Returns:
+            (N, H / 16, W / 16) float32.
+        """
         variables = {"params": self.params, "batch_stats": self.stats}
-        feature_map = self.trunk.apply(variables, images, False)
+        feature_map = self.trunk.apply(variables, images.astype(dtype), False)
         assert isinstance(feature_map, jax.Array)  # no collection was asked for
-        return feature_map
+        return jax.lax.stop_gradient(feature_map).astype(jnp.float32).mean(-1)
 
 
 def load_saliency_trunk(name: str) -> SaliencyTrunk:

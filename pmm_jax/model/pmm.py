@@ -6,23 +6,24 @@ returns that part's new statistics, so that each moves exactly once a step.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from flax import struct
 
-from pmm_jax.config import Config, MethodConfig, ModelConfig
-from pmm_jax.methods import METHODS, Kind
-from pmm_jax.mixing import TrainBatch, grad_cam, mix_features, nearest_negatives
-from pmm_jax.mixing.batch_drop import batch_drop
+from pmm_jax.config import ModelConfig
+from pmm_jax.mixing import grad_cam
 from pmm_jax.model.heads import Pooling, StageHead
 from pmm_jax.model.resnet import EXPANSION, LAYER_WIDTHS, Bottleneck, ResNet, scaled
 
 Tree = dict[str, Any]
+
+Kind = Literal["pmm", "baseline", "bdb", "trunk"]
+"""Of a network. `pmm` has three heads; `baseline` is the trunk with stage I; `bdb` has BDB's second
+branch in place of stages II and III; `trunk` has no head, and the spatial mean of its map is the
+embedding."""
 
 
 class Network(NamedTuple):
@@ -38,31 +39,6 @@ class Network(NamedTuple):
     def part_heads(self) -> list[str]:
         """The heads that see the part block's map."""
         return [name for name in self.modules if name in ("stage2", "stage3", "drop")]
-
-
-@struct.dataclass
-class StageOutputs:
-    """What the stages made of a batch of N images; tuples have an entry for each stage, or for
-    each stage after the first. BDB's second branch counts as a stage."""
-
-    embeddings: tuple[jax.Array, ...]
-    """(N, embedding_size) each."""
-    logits: tuple[jax.Array, ...]
-    """(N, identities) each."""
-    cams: tuple[jax.Array, ...] = ()
-    """(N, h, w): CAM 1 and 2, which pick what stages II and III lose; none of BDB."""
-    masks: tuple[jax.Array, ...] = ()
-    """(N, h, w) bool: the masks of stages II and III, False where the negative's cells are put."""
-    inputs: tuple[jax.Array, ...] = ()
-    """(N, h, w, C): the map that each stage saw."""
-    part_map: jax.Array | None = None
-    """(N, h, w, C): the part block's map, before any mixing."""
-
-
-def create_model(config: Config, num_ids: int, param_dtype: jnp.dtype = jnp.float32) -> Network:
-    """The network that a config names, for that many training identities."""
-    kind = METHODS[config.method.name].network
-    return create_network(config.model, kind, num_ids, param_dtype, config.method.stages)
 
 
 def create_network(
@@ -145,89 +121,40 @@ def inference_heads(
     return heads
 
 
-def train_forward(
-    network: Network,
-    method: MethodConfig,
-    variables: dict[str, Tree],
-    batch: TrainBatch,
-    num_shards: int = 1,
-) -> tuple[StageOutputs, Tree]:
-    """All stages in training mode, each fed what its predecessor's CAM leaves (Figure 2).
+class TrainPass:
+    """One training pass through a network: each module moves its statistics exactly once.
 
     Args:
         network: the modules.
-        method: what is mixed.
         variables: `params` and `batch_stats`, each by module.
-        batch: of N images, with what the mixing sampled.
-        num_shards: parts of the batch that negatives were sampled in (`sample_negatives`).
-
-    Returns:
-        The outputs, and the statistics after this batch.
     """
-    params, stats = variables["params"], variables["batch_stats"]
-    labels, sample = batch.labels, batch.mixing
-    new_stats: Tree = {}
 
-    def run(name: str, x: jax.Array) -> Any:
-        variables = {"params": params[name], "batch_stats": stats[name]}
-        output, updates = network.modules[name].apply(variables, x, True, mutable=["batch_stats"])
-        new_stats[name] = updates["batch_stats"]
+    def __init__(self, network: Network, variables: dict[str, Tree]) -> None:
+        self._network, self._variables = network, variables
+        self.batch_stats: Tree = {}
+        """After this batch, of the modules that were applied."""
+
+    def __call__(self, name: str, x: jax.Array) -> Any:
+        """Apply a module: a map (N, h, w, C) to a map, or to a head's embedding and logits."""
+        output, updates = self._apply(name, self._of(name), x)
+        self.batch_stats[name] = updates["batch_stats"]
         return output
 
-    def cam_of(stage: str, feature_map: jax.Array) -> jax.Array:
-        variables = jax.lax.stop_gradient({"params": params[stage], "batch_stats": stats[stage]})
+    def feature_map(self, images: jax.Array) -> jax.Array:
+        """The trunk's map of images (N, H, W, 3), normalized: (N, H / 16, W / 16, C)."""
+        x = self("trunk", images.astype(self._network.compute_dtype))
+        assert isinstance(x, jax.Array)
+        return x
 
-        def score(feature_map: jax.Array) -> jax.Array:
-            # The same pass as run(stage, ...), which XLA merges with it; its statistics are
-            # dropped, because a batch may move them only once.
-            output, _ = network.modules[stage].apply(
-                variables, feature_map, True, mutable=["batch_stats"]
-            )
-            return output[1]
+    def cam(self, head: str, feature_map: jax.Array, labels: jax.Array) -> jax.Array:
+        """(N, h, w): where a head finds identities (N,), by Grad-CAM; no gradient goes through."""
+        variables = jax.lax.stop_gradient(self._of(head))
+        # The same pass as self(head, ...), which XLA merges with it; its statistics are dropped,
+        # because a batch may move them only once.
+        return grad_cam(lambda x: self._apply(head, variables, x)[0][1], feature_map, labels)
 
-        return grad_cam(score, feature_map, labels)
+    def _of(self, name: str) -> dict[str, Tree]:
+        return {kind: tree[name] for kind, tree in self._variables.items()}
 
-    feature_map = run("trunk", batch.images.astype(network.compute_dtype))
-    stage1 = run("stage1", feature_map)
-    if "part_block" not in network.modules:
-        outputs = StageOutputs((stage1[0],), (stage1[1],), inputs=(feature_map,))
-        return outputs, new_stats
-
-    part_map = run("part_block", feature_map)
-    if "drop" in network.modules:
-        assert sample.corner is not None
-        dropped, mask = batch_drop(part_map, sample.corner, method.drop_height)
-        second = run("drop", dropped)
-        outputs = StageOutputs(
-            embeddings=(stage1[0], second[0]),
-            logits=(stage1[1], second[1]),
-            masks=(mask,),
-            inputs=(feature_map, dropped),
-            part_map=part_map,
-        )
-        return outputs, new_stats
-
-    stages, inputs = [stage1], [feature_map]
-    cams: list[jax.Array] = []
-    masks: list[jax.Array] = []
-    for number in range(2, method.stages + 1):
-        cams.append(cam_of(f"stage{number - 1}", inputs[-1]))
-        # The release mixes into the clean map, so stage I's blocks come back; the paper's words
-        # suppress cumulatively.
-        base = inputs[-1] if method.cumulative and number > 2 else part_map
-        if method.mining == "hardest":
-            nearest = nearest_negatives(stages[-1][0], labels, num_shards)
-            sample = replace(sample, negatives=(nearest, nearest))
-        mixed, mask = mix_features(method, base, cams[-1], sample, number, num_shards)
-        stages.append(run(f"stage{number}", mixed))
-        inputs.append(mixed)
-        masks.append(mask)
-    outputs = StageOutputs(
-        embeddings=tuple(embedding for embedding, _ in stages),
-        logits=tuple(logits for _, logits in stages),
-        cams=tuple(cams),
-        masks=tuple(masks),
-        inputs=tuple(inputs),
-        part_map=part_map,
-    )
-    return outputs, new_stats
+    def _apply(self, name: str, variables: dict[str, Tree], x: jax.Array) -> Any:
+        return self._network.modules[name].apply(variables, x, True, mutable=["batch_stats"])

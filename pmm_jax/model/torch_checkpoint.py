@@ -10,10 +10,9 @@ from flax.traverse_util import flatten_dict
 
 from pmm_jax.config import ModelConfig
 from pmm_jax.errors import UserError
-from pmm_jax.methods import Kind
 from pmm_jax.model.fitting import match_state_dict
 from pmm_jax.model.initial import shapes
-from pmm_jax.model.pmm import Network, Tree, create_network
+from pmm_jax.model.pmm import Kind, Network, Tree, create_network
 from pmm_jax.model.resnet import LAYER_WIDTHS, scaled
 from pmm_jax.model.torch_names import (
     HEADS,

@@ -17,9 +17,10 @@ from pmm_jax.evaluation import Embeddings, Ranking
 from pmm_jax.evaluation.embed import embed_batches
 from pmm_jax.evaluation.measure import check_protocol, ranking, settled
 from pmm_jax.evaluation.streaming import Share
+from pmm_jax.methods import create_model
 from pmm_jax.model.explain import match_cams, stage_cams
 from pmm_jax.model.initial import init_params
-from pmm_jax.model.pmm import Network, Tree, create_model, embed
+from pmm_jax.model.pmm import Network, Tree, embed
 from pmm_jax.training.display import Display
 from pmm_jax.training.processes import assert_equal, process_sum, run_or_abort_all
 from pmm_jax.training.run_weights import restore_run

@@ -12,6 +12,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from pmm_jax.config import Config
 from pmm_jax.errors import UserError
+from pmm_jax.methods import get_method
 from pmm_jax.model.initial import init_params
 from pmm_jax.model.pmm import Tree
 from pmm_jax.model.pretrained import load_resnet50
@@ -141,7 +142,7 @@ def check_weights(config: Config, fresh: bool) -> None:
 
 def has_saliency_trunk(config: Config) -> bool:
     """Whether `a_cutmix` looks with another trunk than the one in training."""
-    return config.method.name == "a_cutmix" and config.method.guide != "own"
+    return get_method(config).uses_saliency and config.method.guide != "own"
 
 
 def create_train_state(

@@ -4,6 +4,7 @@ Where arrays lie, how a step is compiled, and several steps a call are in compil
 """
 
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -12,13 +13,12 @@ import optax
 
 from pmm_jax.config import Config
 from pmm_jax.data.augment import augment
-from pmm_jax.mixing import TrainBatch, sample_mixing
+from pmm_jax.methods import Method, StageOutputs, Target, TrainBatch, create_model, get_method
 from pmm_jax.model.guide import SaliencyTrunk
-from pmm_jax.model.pmm import Network, StageOutputs, Tree, create_model, train_forward
-from pmm_jax.training.losses import batch_hard_triplet
+from pmm_jax.model.pmm import Network, TrainPass, Tree
+from pmm_jax.training.losses import batch_hard_triplet, smoothed_cross_entropy
 from pmm_jax.training.optimizer import make_optimizer
 from pmm_jax.training.state import TrainState
-from pmm_jax.training.target import Target, mix_images
 
 Metrics = dict[str, jax.Array]
 
@@ -32,6 +32,11 @@ class TrainTask:
     tx: optax.GradientTransformation
     num_shards: int = 1
     """Equal parts of the batch that sample negatives among themselves."""
+
+    @cached_property
+    def method(self) -> Method:
+        """What is mixed, of what."""
+        return get_method(self.config)(self.config, self.num_shards)
 
 
 def create_task(
@@ -88,19 +93,18 @@ def compute_gradients(
     Returns:
         The gradient, the statistics after the batch, the metrics, what the stages put out.
     """
-    config, network = task.config, task.network
-    batch, target = mix_images(network, config.method, state.variables, batch, saliency)
+    network, smoothing = task.network, task.config.method.label_smoothing
+    trunk = saliency or SaliencyTrunk.of(network, **state.variables)
+    batch, target = task.method.mix_images(batch, partial(trunk.saliency, network.compute_dtype))
 
     def loss_fn(params: Tree) -> tuple[jax.Array, Any]:
-        variables = {**state.variables, "params": params}
-        outputs, batch_stats = train_forward(
-            network, config.method, variables, batch, task.num_shards
-        )
-        triplets, entropies = compute_losses(outputs, target, config.method.label_smoothing)
+        net = TrainPass(network, {**state.variables, "params": params})
+        outputs = task.method.forward(net, batch)
+        triplets, entropies = compute_losses(outputs, target, smoothing)
         metrics = {f"triplet{i}": value for i, value in enumerate(triplets, 1)}
         metrics |= {f"cross_entropy{i}": value for i, value in enumerate(entropies, 1)}
         metrics["accuracy"] = (outputs.logits[0].argmax(1) == target.dominant_labels).mean()
-        return jnp.stack(triplets + entropies).sum(), (batch_stats, metrics, outputs)
+        return jnp.stack(triplets + entropies).sum(), (net.batch_stats, metrics, outputs)
 
     (loss, (batch_stats, metrics, outputs)), grads = jax.value_and_grad(loss_fn, has_aux=True)(
         state.params
@@ -113,7 +117,10 @@ def compute_losses(
 ) -> tuple[list[jax.Array], list[jax.Array]]:
     """Triplet losses and cross entropies, one of each per stage (paper, eq. 3)."""
     triplets = [batch_hard_triplet(e, target.dominant_labels) for e in outputs.embeddings]
-    entropies = [target.cross_entropy(x, smoothing) for x in outputs.logits]
+    entropies = [
+        target.average(partial(smoothed_cross_entropy, x, smoothing=smoothing))
+        for x in outputs.logits
+    ]
     return triplets, entropies
 
 
@@ -129,5 +136,5 @@ def sample_batch(
         labels: (N,) int.
     """
     keys = jax.random.split(key, 3)
-    mixing = sample_mixing(task.config, keys[1:], labels, task.num_shards)
-    return TrainBatch(augment(keys[0], images, task.config.data), labels, mixing)
+    sample = task.method.sample(keys[1:], labels)
+    return TrainBatch(augment(keys[0], images, task.config.data), labels, sample)

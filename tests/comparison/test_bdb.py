@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch", reason="the baseline is PyTorch (requiremen
 
 from pmm_jax.comparison.pair import normalized, torch_weights  # noqa: E402
 from pmm_jax.config import MethodConfig  # noqa: E402
-from pmm_jax.model.pmm import create_model  # noqa: E402
+from pmm_jax.methods import create_model  # noqa: E402
 from pmm_jax.model.torch_checkpoint import load_state_dict, state_dict  # noqa: E402
 from pmm_jax.torch_baseline.bdb import BDB  # noqa: E402
 from pmm_jax.torch_baseline.evaluate import embed  # noqa: E402
@@ -47,8 +47,7 @@ def run(steps: int) -> tuple:
         key = jax.random.fold_in(jax.random.key(0), number)
         drawn = sample_batch(task, key, jnp.asarray(batch.images), labels)
         drawn = replace(drawn, images=drawn.images.astype("float64"))
-        assert drawn.mixing.negatives is None
-        row = int(np.asarray(drawn.mixing.corner))
+        row = int(np.asarray(drawn.sample))
         rows.add(row)
         state, metrics = take(state, drawn)
         pixels = torch.from_numpy(np.array(drawn.images)).permute(0, 3, 1, 2).contiguous()

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +47,9 @@ def test_a_misspelt_name_gets_the_nearest(market: DataConfig) -> None:
 
 
 @pytest.fixture
-def toys() -> Iterator[None]:
+def toys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DATASETS, "_classes", dict(DATASETS._classes))
+
     @register
     class Toys(Dataset):
         """Files SPLIT-ID-NUMBER.png in one folder, of unknown cameras."""
@@ -61,9 +63,6 @@ def toys() -> Iterator[None]:
                 split, identity, _ = name.split("-")
                 splits[split].append(Record(name, int(identity), UNKNOWN_CAMERA))
             return Scan(splits)
-
-    yield
-    del DATASETS["toys"]
 
 
 @pytest.mark.usefixtures("toys")

@@ -11,11 +11,11 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from pmm_jax.config import Config, MethodConfig, ModelConfig
-from pmm_jax.methods import Kind
-from pmm_jax.mixing import MixingSample, TrainBatch
+from pmm_jax.methods import TrainBatch, create_model
+from pmm_jax.methods.pmm import PMM, MixingSample
 from pmm_jax.model.initial import init_params, shapes
 from pmm_jax.model.layers import Conv
-from pmm_jax.model.pmm import Network, create_model, create_network, embed, train_forward
+from pmm_jax.model.pmm import Kind, Network, TrainPass, create_network, embed
 from pmm_jax.model.resnet import Bottleneck, ResNet, scaled
 
 Shapes = dict[str, Any]
@@ -56,14 +56,9 @@ def test_map_and_embedding_sizes_at_full_width() -> None:
     labels = jax.ShapeDtypeStruct((8,), jnp.int32)
 
     def forward(params: Shapes, stats: Shapes, images: jax.Array, labels: jax.Array) -> Any:
-        return vars(
-            train_forward(
-                network,
-                config.method,
-                {"params": params, "batch_stats": stats},
-                TrainBatch(images, labels, MixingSample((labels, labels))),
-            )[0]
-        )
+        net = TrainPass(network, {"params": params, "batch_stats": stats})
+        batch = TrainBatch(images, labels, MixingSample((labels, labels)))
+        return vars(PMM(config).forward(net, batch))
 
     outputs = jax.eval_shape(forward, params, stats, images, labels)
     assert [x.shape for x in outputs["inputs"]] == [(8, 24, 8, 2048)] * 3

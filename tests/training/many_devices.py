@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.hlo import by_kind, transfers
 from pmm_jax.config import Config, DataConfig, MethodConfig, ModelConfig, OptimConfig
 from pmm_jax.launch import DistributedConfig
-from pmm_jax.model.pmm import create_model
+from pmm_jax.methods import create_model
 from pmm_jax.training.checkpoint import Checkpoints
 from pmm_jax.training.compile_step import compile_step
 from pmm_jax.training.initial import create_train_state

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from pmm_jax.config import Config
-from pmm_jax.mixing import MixingSample, TrainBatch
+from pmm_jax.methods import TrainBatch, create_model, get_method
+from pmm_jax.methods.pmm import MixingSample
 from pmm_jax.model.initial import init_params
-from pmm_jax.model.pmm import Network, Tree, create_model, train_forward
+from pmm_jax.model.pmm import Network, TrainPass, Tree
 
 IDS, N = 9, 8
 LABELS = np.array([4, 4, 0, 7, 7, 0, 2, 2], np.int32)
@@ -37,27 +38,25 @@ def drawn_model(config: Config) -> tuple[Network, Tree, Tree]:
     return network, params, stats
 
 
-def forward(config: Config, draws: MixingSample | None = None) -> Forward:
+def forward(config: Config, sample: Any = None) -> Forward:
     """A training pass in float64: its outputs, and the clean part map."""
     with jax.enable_x64(True):
         network, params, stats = drawn_model(config)
         pixels = images() / 128.0 - 1
-        sample = draws or MixingSample((jnp.asarray(NEGATIVES[0]), jnp.asarray(NEGATIVES[1])))
+        if sample is None:
+            sample = MixingSample((jnp.asarray(NEGATIVES[0]), jnp.asarray(NEGATIVES[1])))
 
         def run(params: Tree, stats: Tree, pixels: jax.Array) -> Any:
-            outputs, moved = train_forward(
-                network,
-                config.method,
-                {"params": params, "batch_stats": stats},
-                TrainBatch(pixels, jnp.asarray(LABELS), sample),
-            )
+            net = TrainPass(network, {"params": params, "batch_stats": stats})
+            batch = TrainBatch(pixels, jnp.asarray(LABELS), sample)
+            outputs = get_method(config)(config).forward(net, batch)
             part = None
             if "part_block" in network.modules:
                 variables = {"params": params["part_block"], "batch_stats": stats["part_block"]}
                 part, _ = network.modules["part_block"].apply(
                     variables, outputs.inputs[0], True, mutable=["batch_stats"]
                 )
-            return vars(outputs), moved, part
+            return vars(outputs), net.batch_stats, part
 
         outputs, moved, part = jax.device_get(jax.jit(run)(params, stats, pixels))
     return {

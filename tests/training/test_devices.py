@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from pmm_jax.data.augment import augment
-from pmm_jax.mixing import MixingSample, TrainBatch, sample_negatives
+from pmm_jax.methods import Target, TrainBatch, create_model
+from pmm_jax.methods.pmm import PMM, MixingSample
+from pmm_jax.mixing import sample_negatives
 from pmm_jax.model.initial import init_params
-from pmm_jax.model.pmm import Tree, create_model, train_forward
-from pmm_jax.training.target import Target
+from pmm_jax.model.pmm import TrainPass, Tree
 from pmm_jax.training.train_step import compute_losses
 from tests.training.many_devices import IDENTITIES, batch, config_of
 
@@ -118,9 +119,9 @@ def test_negatives_of_the_own_shard_are_of_other_identities(program: dict[str, A
 
         @jax.jit
         def loss(params: Tree, stats: Tree) -> jax.Array:
-            variables = {"params": params, "batch_stats": stats}
+            net = TrainPass(network, {"params": params, "batch_stats": stats})
             drawn = TrainBatch(pixels, jnp.asarray(labels), draws)
-            outputs, _ = train_forward(network, config.method, variables, drawn)
+            outputs = PMM(config).forward(net, drawn)
             triplets, entropies = compute_losses(outputs, Target(jnp.asarray(labels)), 0.1)
             return sum(triplets[1:], triplets[0]) + sum(entropies[1:], entropies[0])
 

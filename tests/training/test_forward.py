@@ -9,7 +9,8 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from pmm_jax.config import Config, MethodConfig
-from pmm_jax.model.pmm import Tree, create_model, embed
+from pmm_jax.methods import create_model
+from pmm_jax.model.pmm import Tree, embed
 from tests.training.naive_forward import (
     IDS,
     NEGATIVES,

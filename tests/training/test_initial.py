@@ -9,9 +9,8 @@ from flax.traverse_util import flatten_dict
 
 from pmm_jax.config import ModelConfig
 from pmm_jax.errors import UserError
-from pmm_jax.methods import Kind
 from pmm_jax.model.initial import init_params
-from pmm_jax.model.pmm import create_network
+from pmm_jax.model.pmm import Kind, create_network
 from pmm_jax.model.torch_checkpoint import state_dict
 from pmm_jax.model.weights_file import write_file
 from pmm_jax.training.initial import Initial, read_initial

@@ -1,6 +1,7 @@
 """Methods of images in the losses, and a training pass of each method."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 import jax
@@ -10,14 +11,10 @@ import optax
 import pytest
 
 from pmm_jax.config import Config
-from pmm_jax.methods import METHODS
-from pmm_jax.mixing import MixingSample, TrainBatch
-from pmm_jax.mixing.image_mix import saliency
+from pmm_jax.methods import METHODS, MixedTarget, StageOutputs, Target, TrainBatch, get_method
 from pmm_jax.model.guide import SaliencyTrunk
-from pmm_jax.model.pmm import StageOutputs
 from pmm_jax.training.losses import batch_hard_triplet
 from pmm_jax.training.state import TrainState
-from pmm_jax.training.target import Target, mix_images
 from pmm_jax.training.train_step import (
     TrainTask,
     compute_gradients,
@@ -36,7 +33,7 @@ def test_mixed_labels_weigh_the_identity_loss_and_the_larger_area_names_the_trip
     rng = np.random.default_rng(0)
     logits, embeddings = rng.standard_normal((N, IDS)), rng.standard_normal((N, 5))
     others = LABELS[PARTNERS]
-    target = Target(jnp.asarray(LABELS), jnp.asarray(others), jnp.float32(share))
+    target = MixedTarget(jnp.asarray(LABELS), jnp.asarray(others), jnp.float32(share))
     outputs = StageOutputs((jnp.asarray(embeddings),), (jnp.asarray(logits),))
     (triplet,), (entropy,) = compute_losses(outputs, target, 0.1)
     expected = 0.0
@@ -60,21 +57,19 @@ def of(tiny: Config, name: str) -> Config:
 def test_attentive_cutmix_looks_with_the_trunk_in_training_or_with_its_guide(tiny: Config) -> None:
     config = of(tiny, "a_cutmix")
     network, params, stats = drawn_model(config)
-    pixels, draws = jnp.asarray(images() / 128.0 - 1), MixingSample(partners=jnp.asarray(PARTNERS))
-    batch = TrainBatch(pixels, jnp.asarray(LABELS), draws)
-    arguments = network, config.method, {"params": params, "batch_stats": stats}, batch
+    pixels = jnp.asarray(images() / 128.0 - 1)
+    batch = TrainBatch(pixels, jnp.asarray(LABELS), jnp.asarray(PARTNERS))
 
-    def mix(trunk: SaliencyTrunk | None = None) -> tuple[np.ndarray, Target]:
-        mixed, target = mix_images(*arguments, trunk)
+    def mix(trunk: SaliencyTrunk) -> tuple[np.ndarray, Target]:
+        saliency = partial(trunk.saliency, network.compute_dtype)
+        mixed, target = get_method(config)(config).mix_images(batch, saliency)
         return np.asarray(mixed.images), target
 
-    mixed, target = mix()
-    assert target.mixed_labels is not None
-    np.testing.assert_array_equal(target.mixed_labels, LABELS[PARTNERS])
     own = SaliencyTrunk.of(network, params, stats)
-    again, _ = mix(own)
-    np.testing.assert_array_equal(mixed, again)
-    heat = np.asarray(saliency(own.feature_map(pixels)))
+    mixed, target = mix(own)
+    assert isinstance(target, MixedTarget)
+    np.testing.assert_array_equal(target.mixed_labels, LABELS[PARTNERS])
+    heat = np.asarray(own.saliency(network.compute_dtype, pixels))
     for n in range(N):
         sums = {(r, c): heat[PARTNERS[n], r : r + 2, c].sum() for r in (0, 2, 4) for c in (0, 1)}
         row, column = max(sums, key=lambda place: sums[place])
@@ -119,7 +114,7 @@ def test_a_pass_of_each_method_moves_every_parameter(tiny: Config, name: str) ->
 
 def test_bdbs_second_branch_sees_the_part_map_without_the_rows(tiny: Config) -> None:
     method = replace(tiny.method, name="bdb", drop_height=0.5)
-    found = forward(replace(tiny, method=method), MixingSample(corner=jnp.int32(2)))
+    found = forward(replace(tiny, method=method), jnp.int32(2))
     expected = found["part_map"].copy()
     expected[:, 2:5] = 0  # half of 6 rows
     np.testing.assert_allclose(found["inputs"][1], expected, rtol=1e-9, atol=1e-12)

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import pytest
 
 from pmm_jax.config import Config
+from pmm_jax.methods import create_model
 from pmm_jax.model import operations
 from pmm_jax.model.initial import init_params
-from pmm_jax.model.pmm import Network, create_model
+from pmm_jax.model.pmm import Network
 from pmm_jax.training.compile_step import jit_step
 from pmm_jax.training.evaluate import make_embed
 from pmm_jax.training.optimizer import make_optimizer

@@ -11,8 +11,8 @@ import pytest
 
 from pmm_jax.config import Config
 from pmm_jax.data.prepare import prepare
-from pmm_jax.mixing import MixingSample, TrainBatch
-from pmm_jax.model.pmm import create_model
+from pmm_jax.methods import TrainBatch, create_model
+from pmm_jax.methods.pmm import MixingSample
 from pmm_jax.training import compile_step
 from pmm_jax.training.initial import create_train_state
 from pmm_jax.training.setup import training_data
@@ -35,7 +35,7 @@ def only_random(monkeypatch: pytest.MonkeyPatch) -> None:
     def train_step(
         task: TrainTask, state: TrainState, batch: TrainBatch, _: None
     ) -> tuple[TrainState, dict[str, Any]]:
-        return replace(state, step=state.step + 1), {"images": batch.images, "draws": batch.mixing}
+        return replace(state, step=state.step + 1), {"images": batch.images, "draws": batch.sample}
 
     monkeypatch.setattr(compile_step, "train_step", train_step)
 

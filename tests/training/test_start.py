@@ -14,9 +14,10 @@ from jax.sharding import PartitionSpec
 from pmm_jax.api import Model
 from pmm_jax.config import Config
 from pmm_jax.data.augment import normalize
+from pmm_jax.methods import create_model
 from pmm_jax.model.guide import SaliencyTrunk
 from pmm_jax.model.initial import init_params
-from pmm_jax.model.pmm import create_model, create_network, embed
+from pmm_jax.model.pmm import create_network, embed
 from pmm_jax.training import compile_step, hooks, loop
 from pmm_jax.training.state import TrainState
 from tests.training.naive_forward import IDS, images

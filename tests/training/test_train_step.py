@@ -12,10 +12,11 @@ from flax.traverse_util import flatten_dict
 
 from pmm_jax.config import Config
 from pmm_jax.data.augment import augment
-from pmm_jax.mixing import MixingSample, TrainBatch, sample_negatives
+from pmm_jax.methods import StageOutputs, TrainBatch, create_model
+from pmm_jax.methods.pmm import PMM, MixingSample
+from pmm_jax.mixing import sample_negatives
 from pmm_jax.model.initial import init_params
-from pmm_jax.model.pmm import StageOutputs, create_model, train_forward
-from pmm_jax.training import train_step as step_module
+from pmm_jax.model.pmm import TrainPass
 from pmm_jax.training.compile_step import CompiledStep, compile_step
 from pmm_jax.training.optimizer import learning_rate, make_optimizer
 from pmm_jax.training.sharding import data_mesh, replicated, shard_pytree, split_batch
@@ -93,14 +94,14 @@ def test_losses_of_the_step_follow_from_seed_and_step(step: CompiledStep, tiny: 
     # The documented rule: everything random comes from fold_in(seed, step).
     keys = jax.random.split(jax.random.fold_in(jax.random.key(tiny.train.seed), 5), 3)
     labels = jnp.asarray(LABELS)
-    draws = MixingSample((sample_negatives(keys[1], labels), sample_negatives(keys[2], labels)))
+    sample = MixingSample((sample_negatives(keys[1], labels), sample_negatives(keys[2], labels)))
     pixels = augment(keys[0], jnp.asarray(images()), tiny.data)
     outputs = jax.device_get(
         jax.jit(
             lambda variables: vars(
-                train_forward(
-                    task.network, tiny.method, variables, TrainBatch(pixels, labels, draws)
-                )[0]
+                PMM(tiny).forward(
+                    TrainPass(task.network, variables), TrainBatch(pixels, labels, sample)
+                )
             )
         )(state.variables)
     )
@@ -120,10 +121,10 @@ def test_the_configs_smoothing_is_the_losses(
     rng = np.random.default_rng(0)
     logits, embeddings = rng.standard_normal((2, N, IDS)), rng.standard_normal((2, N, 5))
     outputs = StageOutputs(tuple(map(jnp.asarray, embeddings)), tuple(map(jnp.asarray, logits)))
-    monkeypatch.setattr(step_module, "train_forward", lambda *_: (outputs, {}))
+    monkeypatch.setattr(PMM, "forward", lambda *_: outputs)
     config = replace(tiny, method=replace(tiny.method, label_smoothing=smoothing))
     task = TrainTask(create_model(config, IDS), config, optax.identity())
-    state = TrainState.create({"w": jnp.ones(())}, {}, task.tx)
+    state = TrainState.create(*init_params(task.network, 0), task.tx)
     batch = TrainBatch(jnp.zeros(()), jnp.asarray(LABELS))
     _, _, metrics, _ = compute_gradients(task, state, batch)
     for i in (0, 1):

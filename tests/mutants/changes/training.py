@@ -103,8 +103,8 @@ MUTANTS = [
             "training/test_shards.py",
         ),
         (
-            "sample_mixing(task.config, keys[1:], labels, task.num_shards)",
-            "sample_mixing(task.config, keys[:2], labels, task.num_shards)",
+            "task.method.sample(keys[1:], labels)",
+            "task.method.sample(keys[:2], labels)",
             "augmentation and negatives share a key",
         ),
         (
@@ -114,20 +114,19 @@ MUTANTS = [
             "training/test_seeds.py",
         ),
         (
-            "sample_mixing(task.config, keys[1:], labels, task.num_shards)",
-            "sample_mixing(task.config, jax.random.split(jax.random.key(0)), labels, "
-            "task.num_shards)",
+            "task.method.sample(keys[1:], labels)",
+            "task.method.sample(jax.random.split(jax.random.key(0)), labels)",
             "the seed ignored for negatives alone",
             "training/test_seeds.py",
         ),
         (
-            "sample_mixing(task.config, keys[1:], labels, task.num_shards)",
-            "sample_mixing(task.config, keys[1:], labels)",
+            "get_method(self.config)(self.config, self.num_shards)",
+            "get_method(self.config)(self.config)",
             "negatives sampled from the batch, looked up in the shard",
             "training/test_devices.py::test_negatives_of_the_own_shard_are_of_other_identities",
         ),
         (
-            "compute_losses(outputs, target, config.method.label_smoothing)",
+            "compute_losses(outputs, target, smoothing)",
             "compute_losses(outputs, target, 0.1)",
             "method.label_smoothing ignored",
             "training/test_train_step.py::test_the_configs_smoothing_is_the_losses",
@@ -171,33 +170,6 @@ MUTANTS = [
             "",
             "twice the memory",
             "training/test_train_step.py::test_the_old_states_memory_is_the_new_ones",
-        ),
-    ),
-    *of("training/target.py", "training/test_methods_step.py")(
-        (
-            "return self.lam * own + (1 - self.lam) * other",
-            "return (1 - self.lam) * own + self.lam * other",
-            "mixed labels swapped",
-        ),
-        (
-            "Target(labels, labels[sample.partners], lam)",
-            "Target(labels, labels, lam)",
-            "mixed labels ignored",
-        ),
-        (
-            "jnp.where(self.lam >= 0.5, self.labels, self.mixed_labels)",
-            "jnp.where(self.lam > 0.5, self.labels, self.mixed_labels)",
-            "at half and half the triplet goes by the other identity",
-        ),
-        (
-            "cam, sample.partners, method.block, method.top_k",
-            "cam, sample.partners, method.block, 3",
-            "A-CutMix ignores method.top_k",
-        ),
-        (
-            "cutmix(batch.images, sample.box, sample.partners)",
-            "cutmix(batch.images, sample.box, jnp.roll(sample.partners, 1))",
-            "CutMix's labels are of other images",
         ),
     ),
     *of("training/state.py", "training/test_average.py")(
@@ -271,7 +243,7 @@ MUTANTS = [
             "training/test_average.py",
         ),
         (
-            'config.method.name == "a_cutmix" and config.method.guide != "own"',
+            'get_method(config).uses_saliency and config.method.guide != "own"',
             "False",
             "method.guide ignored",
         ),

@@ -4,7 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pmm_jax.mixing.image_mix import attentive_cutmix, cutmix, saliency, sample_box
+from pmm_jax.config import Config, MethodConfig
+from pmm_jax.methods import MixedTarget, TrainBatch
+from pmm_jax.methods.cutmix import CutMix, PasteSample, attentive_cutmix, cutmix, sample_box
 
 N, H, W = 4, 32, 16
 PARTNERS = np.array([3, 0, 2, 1])
@@ -70,8 +72,14 @@ def test_attentive_cutmix_against_loops() -> None:
     assert float(share) == 0.5
 
 
-def test_saliency_is_the_mean_activation() -> None:
-    feature_map = np.random.default_rng(2).random((N, 4, 2, 5)).astype(np.float32)
-    np.testing.assert_allclose(saliency(jnp.asarray(feature_map)), feature_map.mean(-1), rtol=1e-6)
-    slope = jax.grad(lambda x: saliency(x).sum())(jnp.asarray(feature_map))
-    assert (np.asarray(slope) == 0).all()
+def test_cutmixs_labels_are_those_of_the_pixels() -> None:
+    config = Config(method=MethodConfig(name="cutmix"))
+    pictures, box = images(), jnp.asarray([0, 8, 0, 4])
+    labels = jnp.asarray([5, 6, 7, 8])
+    batch = TrainBatch(jnp.asarray(pictures), labels, PasteSample(box, jnp.asarray(PARTNERS)))
+    mixed, target = CutMix(config).mix_images(batch, lambda x: x)
+    assert isinstance(target, MixedTarget)
+    np.testing.assert_array_equal(mixed.images[:, :8, :4], pictures[PARTNERS][:, :8, :4])
+    np.testing.assert_array_equal(target.labels, labels)
+    np.testing.assert_array_equal(target.mixed_labels, np.asarray(labels)[PARTNERS])
+    assert float(target.lam) == 1 - 8 * 4 / (pictures.shape[1] * pictures.shape[2])

@@ -1,0 +1,181 @@
+"""What a training method is: the base class of all, and what passes between it and the step."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from pmm_jax.config import Config
+from pmm_jax.config_check import STRIDE, feature_map_size
+from pmm_jax.errors import UserError
+from pmm_jax.model.pmm import Kind, TrainPass
+
+SaliencyFn = Callable[[jax.Array], jax.Array]
+"""Images (N, H, W, 3), normalized, to where they are salient, (N, h, w)."""
+
+
+@struct.dataclass
+class TrainBatch:
+    """A batch of N images with a step's random choices made."""
+
+    images: jax.Array
+    """(N, H, W, 3), normalized and augmented."""
+    labels: jax.Array
+    """(N,) int, 0 to identities - 1."""
+    sample: Any = ()
+    """What the method's `sample` returned."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Labels of a batch of N images."""
+
+    labels: jax.Array
+    """(N,) int: the identities of the images as they were."""
+
+    @property
+    def dominant_labels(self) -> jax.Array:
+        """(N,) int: the labels that the triplet loss and the accuracy go by."""
+        return self.labels
+
+    def average(self, loss: Callable[[jax.Array], jax.Array]) -> jax.Array:
+        """A loss of labels (N,), averaged over the identities that the images show."""
+        return loss(self.labels)
+
+
+@dataclass(frozen=True)
+class MixedTarget(Target):
+    """Labels of images into which other images were pasted (CutMix)."""
+
+    mixed_labels: jax.Array
+    """(N,) int: the identities pasted into them."""
+    lam: jax.Array
+    """() float32: the area that is still the image's own, 0 to 1."""
+
+    @property
+    def dominant_labels(self) -> jax.Array:
+        """(N,) int: the identity of the larger area.
+
+        Batch-hard mining has to call each pair same or different, which has no mixture; called by
+        the smaller area, an image that mostly shows B would be pulled to A's images.
+        """
+        return jnp.where(self.lam >= 0.5, self.labels, self.mixed_labels)
+
+    def average(self, loss: Callable[[jax.Array], jax.Array]) -> jax.Array:
+        """A loss of labels (N,), averaged by area."""
+        return self.lam * loss(self.labels) + (1 - self.lam) * loss(self.mixed_labels)
+
+
+@struct.dataclass
+class StageOutputs:
+    """What the stages made of a batch of N images; tuples have an entry for each stage, or for
+    each stage after the first. BDB's second branch counts as a stage."""
+
+    embeddings: tuple[jax.Array, ...]
+    """(N, embedding_size) each."""
+    logits: tuple[jax.Array, ...]
+    """(N, identities) each."""
+    cams: tuple[jax.Array, ...] = ()
+    """(N, h, w): CAM 1 and 2, which pick what stages II and III lose; none of BDB."""
+    masks: tuple[jax.Array, ...] = ()
+    """(N, h, w) bool: the masks of stages II and III, False where the negative's cells are put."""
+    inputs: tuple[jax.Array, ...] = ()
+    """(N, h, w, C): the map that each stage saw."""
+    part_map: jax.Array | None = None
+    """(N, h, w, C): the part block's map, before any mixing; None without a part block."""
+
+
+class Method:
+    """A method: what it samples, what it does to images and to feature maps, its row of Table 1.
+
+    Constant in a compiled step: whatever changes from step to step is in the batch.
+
+    Args:
+        config: of the run, checked.
+        num_shards: equal parts of the batch, in order, that sample negatives among themselves.
+    """
+
+    name: ClassVar[str]
+    """As method.name has it."""
+    title: ClassVar[str]
+    """As the paper writes it."""
+    network: ClassVar[Kind]
+    """The network that it trains."""
+    augments: ClassVar[Literal["feature", "image", "nothing"]] = "nothing"
+    """Where it replaces something: in feature maps, or in images."""
+    attentive: ClassVar[bool] = False
+    """Whether a CAM or saliency map decides what is replaced."""
+    mixes: ClassVar[bool] = False
+    """Whether another image's values come in place of the replaced ones."""
+    mixes_label: ClassVar[bool] = False
+    """Whether the identity loss wants both identities, by area."""
+    uses_saliency: ClassVar[bool] = False
+    """Whether `mix_images` calls its `saliency`."""
+
+    def __init__(self, config: Config, num_shards: int = 1) -> None:
+        self.config = config
+        self.num_shards = num_shards
+
+    @classmethod
+    def check(cls, config: Config) -> None:
+        """Refuse settings that the method can't work with.
+
+        Raises:
+            UserError: with the hint that fits.
+        """
+
+    def sample(self, keys: jax.Array, labels: jax.Array) -> Any:
+        """A step's random choices, a pytree of arrays; nothing by default.
+
+        Args:
+            keys: (2,) random keys: of stage II and stage III.
+            labels: (N,) int, two identities or more in each shard.
+        """
+        return ()
+
+    def mix_images(self, batch: TrainBatch, saliency: SaliencyFn) -> tuple[TrainBatch, Target]:
+        """The batch with its images mixed, and its labels; as it is by default.
+
+        Args:
+            batch: with what `sample` returned.
+            saliency: of the trunk that method.saliency_model names.
+        """
+        return batch, Target(batch.labels)
+
+    def forward(self, net: TrainPass, batch: TrainBatch) -> StageOutputs:
+        """All stages in training mode; feature maps are mixed here.
+
+        Args:
+            net: applies the network's modules, once each.
+            batch: as `mix_images` returned it.
+        """
+        raise NotImplementedError
+
+
+def check_blocks(config: Config) -> None:
+    """Check that the blocks divide the feature map, and that there are K.
+
+    Raises:
+        UserError: with sizes that would do.
+    """
+    for axis, size, block in zip(
+        ("height", "width"), config.data.image_size, config.method.block, strict=True
+    ):
+        unit = STRIDE * block
+        if size % unit:
+            below, above = size // unit * unit, (size // unit + 1) * unit
+            use = f"{below} or {above}" if below else f"{above}"
+            raise UserError(
+                f"image {axis} {size} is not a multiple of {STRIDE} x block {axis} {block}; "
+                f"use {use} (data.image_size, method.block)"
+            )
+    rows, columns = feature_map_size(config.data.image_size)
+    blocks = (rows // config.method.block[0]) * (columns // config.method.block[1])
+    if config.method.top_k > blocks:
+        raise UserError(
+            f"method.top_k {config.method.top_k} must lie between 1 and {blocks}, "
+            f"the blocks of a {rows}x{columns} map; lower it, or use smaller blocks"
+        )
