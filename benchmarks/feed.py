@@ -3,8 +3,9 @@
     python -m benchmarks.feed --config FILE [--group.field VALUE ...] [--json]
 
 Reads training batches of the config's data set in random order, decoded and resized anew each time
-(data.memory_gib 0), and from memory, as a set that fits is kept. The peer is a PyTorch DataLoader
-that does the same with PIL in as many worker processes. Each round gives every feed a turn.
+(data.host_cache_gib 0), and from memory, as a set that fits is kept. The peer is a PyTorch
+DataLoader that does the same with PIL in as many worker processes. Each round gives every feed a
+turn.
 """
 
 from __future__ import annotations
@@ -72,12 +73,12 @@ def feeds(
 ) -> dict[str, Callable[[range], Any]]:
     """By name, functions from steps to their batches."""
     data = config.data
-    anew = image_reader(split, replace(data, memory_gib=0))
-    kept = decode_split(split, data.image_size, data.workers)
+    anew = image_reader(split, replace(data, host_cache_gib=0))
+    kept = decode_split(split, data.image_size, data.num_workers)
     found: dict[str, Callable[[range], Any]] = {
-        "decoded anew": lambda steps: train_batches(anew, sampler, steps, data.workers),
+        "decoded anew": lambda steps: train_batches(anew, sampler, steps, data.num_workers),
         "from memory": lambda steps: train_batches(
-            lambda positions: kept[positions], sampler, steps, data.workers
+            lambda positions: kept[positions], sampler, steps, data.num_workers
         ),
     }
     if importlib.util.find_spec("torch"):
@@ -88,7 +89,7 @@ def feeds(
         found["PyTorch DataLoader"] = lambda steps: DataLoader(
             images,
             batch_sampler=[sampler.batch(step).tolist() for step in steps],
-            num_workers=data.workers,
+            num_workers=data.num_workers,
             collate_fn=lambda images: torch.from_numpy(np.stack(images)),
         )
     else:

@@ -108,7 +108,7 @@ def run(arguments: Sequence[str]) -> None:
         read, num_ids = image_reader(split, seeded.data), len(np.unique(split.identities))
 
         def batches(sampler: IdentitySampler = sampler, read: ReadImages = read) -> Iterator[Batch]:
-            return train_batches(read, sampler, range(options.steps), config.data.workers)
+            return train_batches(read, sampler, range(options.steps), config.data.num_workers)
 
         size = num_ids, sampler.steps_per_epoch
         for shared in (False, True):

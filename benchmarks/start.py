@@ -38,7 +38,7 @@ def start(words: Sequence[str], folder: Path, cache: Path) -> float:
     """
     workdir = folder / f"run-{time.monotonic_ns()}"
     command = [sys.executable, str(TRAIN), *words, "--workdir", str(workdir)]
-    command += ["--data.prepared", str(folder / "prepared"), "--train.log-every", "1"]
+    command += ["--data.cache-dir", str(folder / "prepared"), "--train.log-every", "1"]
     metrics, errors = workdir / "metrics.jsonl", folder / "errors.txt"
     started = time.perf_counter()
     with errors.open("w") as written:

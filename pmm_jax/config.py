@@ -22,8 +22,8 @@ class DataConfig:
     """Data set (docs/data.md lists them); decides how files and names under root are read."""
     root: str = path("data/Market-1501-v15.09.15", scope="host")
     """Folder with the data set as published; for `folder`, a folder or a CSV file of your own."""
-    prepared: str = path("data/prepared", scope="host")
-    """Folder for the prepared (tfds, array_record) form of every data set."""
+    cache_dir: str = path("data/prepared", scope="host")
+    """Folder that caches the prepared (tfds, array_record) form of every data set."""
     image_size: tuple[int, int] = number((384, 128), 16, 2048)
     """Height and width in pixels that images are resized to (bilinear)."""
     identities_per_batch: int = number(16, 2, 4096)
@@ -48,12 +48,12 @@ class DataConfig:
     """Chance that one square of an image is set to ImageNet's mean color (0 once normalized)."""
     erase_size: int = number(64, 1, 2048)
     """Side in pixels of the erased square."""
-    memory_gib: float = number(8.0, 0, 65536, scope="host")
-    """Keep decoded training images, as uint8, where all of them take no more; else decode them
-    each time."""
-    device_gib: float = number(4.0, 0, 65536, scope="execution")
-    """Keep the training split on the accelerator, on every one, where it takes no more."""
-    workers: int = number(2, 1, 256, scope="host")
+    host_cache_gib: float = number(8.0, 0, 65536, scope="host")
+    """Cache the decoded training split, as uint8, in host memory if it fits in this many GiB;
+    otherwise decode each image every time."""
+    device_cache_gib: float = number(4.0, 0, 65536, scope="execution")
+    """Cache the decoded training split on every device if it fits in this many GiB."""
+    num_workers: int = number(2, 1, 256, scope="host")
     """Threads that read and decode images."""
 
 

@@ -131,7 +131,7 @@ def tiny(people: Path) -> Config:
     return Config(
         data=DataConfig(
             root=str(people),
-            prepared=str(people.parent / "prepared"),
+            cache_dir=str(people.parent / "prepared"),
             image_size=(96, 32),
             identities_per_batch=4,
             images_per_identity=2,

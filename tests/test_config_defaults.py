@@ -56,13 +56,13 @@ PAPER = {
 
 OURS = {
     "data.root": "data/Market-1501-v15.09.15",
-    "data.prepared": "data/prepared",
+    "data.cache_dir": "data/prepared",
     "data.cameras": "read",
     "data.allow_duplicates": False,
     "data.train_fraction": 0.5,
-    "data.memory_gib": 8.0,
-    "data.device_gib": 4.0,
-    "data.workers": 2,
+    "data.host_cache_gib": 8.0,
+    "data.device_cache_gib": 4.0,
+    "data.num_workers": 2,
     "model.remat": False,
     "method.negatives": "shard",
     "method.guide": "own",

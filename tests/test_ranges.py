@@ -25,7 +25,7 @@ LEAST = {
     "data.images_per_identity": 1,
     "data.crop_padding": 0,
     "data.erase_size": 1,
-    "data.workers": 1,
+    "data.num_workers": 1,
     "model.depth": 1,
     "model.embedding_size": 1,
     "method.top_k": 1,

@@ -118,7 +118,7 @@ def _train_both(
     with PairCheckpoints(workdir, pair) as checkpoints, stop_on_signal() as stopping:
         done = checkpoints.restore()
         read = image_reader(split, config.data)
-        batches = train_batches(read, sampler, range(done, total), config.data.workers)
+        batches = train_batches(read, sampler, range(done, total), config.data.num_workers)
         with display.bar("training both", total, done) as bar:
             for step in pair.run(batches, done + 1):
                 checkpoints.log(step)

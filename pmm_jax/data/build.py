@@ -115,11 +115,11 @@ def cant_write(target: Path, error: Exception) -> str:
     if _is_of_disk(error, _NO_ROOM):
         return (
             f"no room left on the disk of {printable(str(target.parent))}; free some, or set "
-            "data.prepared to a folder on another disk"
+            "data.cache_dir to a folder on another disk"
         )
     return (
         f"can't write {printable(str(target))} ({one_line(error)}); free room, or set "
-        "data.prepared to a folder that you can write to"
+        "data.cache_dir to a folder that you can write to"
     )
 
 

@@ -92,7 +92,7 @@ def decode_split(
     Raises:
       UserError: as `decode_record`, or there is no memory for all of them.
     """
-    images = empty_images((len(split), *image_size, 3), "data.device_gib")
+    images = empty_images((len(split), *image_size, 3), "data.device_cache_gib")
 
     def fill(chunk: range) -> int:
         for index in chunk:

@@ -27,11 +27,11 @@ class Batch(NamedTuple):
 def image_reader(split: Split, data: DataConfig) -> ReadImages:
     """A function that decodes images of a split by position, on any thread.
 
-    Where the split takes no more than data.memory_gib, each image is decoded when it is first
+    Where the split takes no more than data.host_cache_gib, each image is decoded when it is first
     read, and then cached: the first batch waits for its own images alone.
 
     Raises:
-      UserError: data.memory_gib allows more than there is.
+      UserError: data.host_cache_gib allows more than there is.
     """
 
     def decoded(positions: np.ndarray) -> np.ndarray:
@@ -41,9 +41,9 @@ def image_reader(split: Split, data: DataConfig) -> ReadImages:
         return images
 
     shape = (len(split), *data.image_size, 3)
-    if np.prod(shape, dtype=np.int64) > data.memory_gib * 2**30:
+    if np.prod(shape, dtype=np.int64) > data.host_cache_gib * 2**30:
         return decoded
-    cache = empty_images(shape, "data.memory_gib")
+    cache = empty_images(shape, "data.host_cache_gib")
     is_cached = np.zeros(len(split), bool)
 
     def read(positions: np.ndarray) -> np.ndarray:
@@ -112,5 +112,7 @@ def ordered_batches(
         return images, count
 
     dataset = grain.MapDataset.range(0, len(split), batch_size).map(load)
-    options = grain.ReadOptions(num_threads=data.workers, prefetch_buffer_size=2 * data.workers)
+    options = grain.ReadOptions(
+        num_threads=data.num_workers, prefetch_buffer_size=2 * data.num_workers
+    )
     return iter(dataset.to_iter_dataset(options))

@@ -51,7 +51,7 @@ class SourceImages:
     def read(self, split: str) -> Iterator[tuple[Record, bytes]]:
         """Each record of a split with its encoded image, which is empty where it can't be used."""
         records, self.hashes[split] = self.found.splits[split], []
-        workers = self.dataset.config.workers
+        workers = self.dataset.config.num_workers
         with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
             # PIL warns of corrupt EXIF data, which costs no pixel.
             warnings.filterwarnings("ignore", module="PIL")

@@ -30,7 +30,7 @@ def prepared_folder(config: DataConfig) -> Path:
     if config.allow_duplicates:
         key.append("duplicates allowed")
     digest = hashlib.sha256(os.fsencode("\n".join(key))).hexdigest()[:8]
-    return Path(config.prepared).expanduser() / f"{config.name}-{digest}"
+    return Path(config.cache_dir).expanduser() / f"{config.name}-{digest}"
 
 
 class EncodedImages(Protocol):
@@ -125,7 +125,7 @@ def open_split(config: DataConfig, split: str) -> Split:
     index = read_index(folder)
     if index is None:
         raise UserError(
-            f"{config.name} from {config.root} is not prepared under {config.prepared}; "
+            f"{config.name} from {config.root} is not prepared under {config.cache_dir}; "
             "run python -m pmm_jax prepare with the same config"
         )
     columns = index.splits[split]

@@ -50,7 +50,7 @@ class TrainLoader:
         self._config, self._data, self._sampler = config, data, sampler
         self._mesh, self._display = mesh, display
         size = len(data) * int(np.prod(config.data.image_size)) * 3
-        self.on_device = size <= config.data.device_gib * 2**30 and (
+        self.on_device = size <= config.data.device_cache_gib * 2**30 and (
             accelerator or config.train.steps_per_call > 1
         )
         wanted = config.train.steps_per_call or (config.train.log_every if accelerator else 1)
@@ -98,10 +98,12 @@ class TrainLoader:
         rows = local_rows(self._mesh, sampler.batch_size)
         if not self.on_device:
             read = image_reader(self._data, data)
-            return train_batches(read, sampler, steps, data.workers, rows), ()
+            return train_batches(read, sampler, steps, data.num_workers, rows), ()
         with self._display.bar("decoding", len(self._data)) as bar:
-            pixels = decode_split(self._data, data.image_size, data.workers, bar.advance)
-        positions = train_batches(lambda p: p.astype(np.int32), sampler, steps, data.workers, rows)
+            pixels = decode_split(self._data, data.image_size, data.num_workers, bar.advance)
+        positions = train_batches(
+            lambda p: p.astype(np.int32), sampler, steps, data.num_workers, rows
+        )
         return positions, (shard_pytree(pixels, replicated(self._mesh)),)
 
     def _placed(self, batches: list[Batch]) -> list[jax.Array]:

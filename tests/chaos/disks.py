@@ -155,7 +155,7 @@ def read_only(trial: Trial) -> None:
     trial.about = what = READ_ONLY[trial.number % len(READ_ONLY)]
     there = trial.folder / "disk"
     run, prepared = there / "run", there / "prepared"
-    option = ("--data.prepared", str(prepared))
+    option = ("--data.cache-dir", str(prepared))
     with disk(there, f"size={ROOM}"):
         shutil.copytree(trial.lab.halfway, run)
         if what != "prepare into it":

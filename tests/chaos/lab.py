@@ -30,7 +30,7 @@ EVALUATED = 6
 TINY = f"""\
 from pmm_jax.config import *
 config = Config(
-    data=DataConfig(name="folder", root={{root!r}}, prepared="prepared", image_size=(64, 32),
+    data=DataConfig(name="folder", root={{root!r}}, cache_dir="prepared", image_size=(64, 32),
                     identities_per_batch=2, images_per_identity=2, erase_size=8),
     model=ModelConfig(depth=(1, 1, 1, 1), width=0.125, embedding_size=16, weights="scratch"),
     method=MethodConfig(top_k=1, block=(2, 2)),

@@ -41,9 +41,9 @@ def test_the_workdir_is_enough(workdir: str) -> None:
 
 def test_options_change_the_evaluation_and_where_the_images_lie(workdir: str) -> None:
     words = ["--evaluate.no-rerank", "--evaluate.distance=cosine", "--data.root", "moved"]
-    config, _, _ = run_to_evaluate(["--workdir", workdir, *words, "--data.workers", "7"])
+    config, _, _ = run_to_evaluate(["--workdir", workdir, *words, "--data.num-workers", "7"])
     assert config.evaluate == replace(OWN.evaluate, rerank=False, distance="cosine")
-    assert config.data == replace(OWN.data, root="moved", workers=7)
+    assert config.data == replace(OWN.data, root="moved", num_workers=7)
     assert config.model == OWN.model
 
 

@@ -26,11 +26,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_on_the_command_line(home: Path) -> None:
-    words = ["--data.root=~/set", "--data.prepared", "~/prepared", "--workdir=~/run"]
+    words = ["--data.root=~/set", "--data.cache-dir", "~/prepared", "--workdir=~/run"]
     words += ["--model.weights", "~/w.pth", "--method.guide=~/g.pth"]
     config, options = parse_run(["--config", config_file(), *words], TrainOptions, "")
     assert config.data.root == str(home / "set")
-    assert config.data.prepared == str(home / "prepared")
+    assert config.data.cache_dir == str(home / "prepared")
     assert config.model.weights == str(home / "w.pth")
     assert config.method.guide == str(home / "g.pth")
     assert options.workdir == str(home / "run")

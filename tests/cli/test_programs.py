@@ -106,7 +106,7 @@ def test_jax_is_imported_after_the_process_is_made_ready(project: Path, module: 
 )
 def test_as_a_process_of_its_own(project: Path, tmp_path: Path, arguments: list[str]) -> None:
     if arguments[0] == "train.py":
-        arguments = [*arguments, "--workdir", str(tmp_path), "--data.prepared", str(tmp_path)]
+        arguments = [*arguments, "--workdir", str(tmp_path), "--data.cache-dir", str(tmp_path)]
     done = run_program(project, *arguments)
     assert done.returncode == 2
     assert re.fullmatch(r"error: .+\n", done.stderr)

@@ -14,4 +14,4 @@ def market(tmp_path: Path) -> DataConfig:
     for folder, names in MARKET.items():
         for seed, name in enumerate(names):
             draw(root / folder / name, seed)
-    return DataConfig(root=str(root), prepared=str(tmp_path / "prepared"))
+    return DataConfig(root=str(root), cache_dir=str(tmp_path / "prepared"))

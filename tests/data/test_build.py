@@ -26,7 +26,7 @@ from tests.data.market_set import draw, lines_of
 def beside(config: DataConfig) -> set[str]:
     """What lies beside a prepared form, by what follows its name."""
     name = prepared_folder(config).name
-    return {path.name.removeprefix(name) for path in Path(config.prepared).iterdir()}
+    return {path.name.removeprefix(name) for path in Path(config.cache_dir).iterdir()}
 
 
 def change(config: DataConfig) -> None:
@@ -72,8 +72,8 @@ def test_a_disk_that_refuses_is_one_line_and_leaves_nothing(
     assert "\n" not in message
     if number in (errno.ENOSPC, errno.EDQUOT):
         assert message == (
-            f"no room left on the disk of {market.prepared}; free some, or set data.prepared to a "
-            "folder on another disk"
+            f"no room left on the disk of {market.cache_dir}; free some, or set data.cache_dir to "
+            "a folder on another disk"
         )
     else:
         assert message.startswith(f"can't write {prepared_folder(market)} (")
@@ -111,11 +111,11 @@ def test_a_real_limit_on_files_is_one_line(market: DataConfig) -> None:
         "from pmm_jax.data.prepare import prepare; from pmm_jax.errors import UserError\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
-        "try: prepare(DataConfig(root=sys.argv[1], prepared=sys.argv[2]))\n"
+        "try: prepare(DataConfig(root=sys.argv[1], cache_dir=sys.argv[2]))\n"
         "except UserError as error: sys.exit(f'UserError {error}')\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, market.root, market.prepared], capture_output=True, text=True
+        [sys.executable, "-c", code, market.root, market.cache_dir], capture_output=True, text=True
     )
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith(f"UserError can't write {prepared_folder(market)} (")

@@ -222,7 +222,7 @@ def test_folders_of_the_kind_are_read(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("name", ["cuhk03_detected", "cuhk03_labeled"])
 def test_mat_files_are_prepared(tmp_path: Path, name: str) -> None:
     root = write_mat(tmp_path / "cuhk")
-    config = DataConfig(name=name, root=str(root), prepared=str(tmp_path / "prepared"))
+    config = DataConfig(name=name, root=str(root), cache_dir=str(tmp_path / "prepared"))
     prepare(config)
     gallery = open_split(config, "gallery")
     assert gallery.identities.tolist() == [12, 12, 51, 51]

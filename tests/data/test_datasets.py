@@ -72,7 +72,7 @@ def test_a_set_from_outside_is_prepared_and_sampled(tmp_path: Path) -> None:
             split = "train" if identity < 3 else "gallery" if number else "query"
             draw(tmp_path / "toys" / f"{split}-{identity}-{number}.png", number)
     config = DataConfig(
-        name="toys", root=str(tmp_path / "toys"), prepared=str(tmp_path / "prepared")
+        name="toys", root=str(tmp_path / "toys"), cache_dir=str(tmp_path / "prepared")
     )
     check(Config(data=config))
     prepare(config)
@@ -93,7 +93,7 @@ def test_what_a_set_from_outside_lists_stays_inside_its_root(tmp_path: Path) -> 
     for split in ("query", "gallery"):
         (tmp_path / "toys" / f"{split}-1-0.png").symlink_to(tmp_path / "elsewhere.png")
     config = DataConfig(
-        name="toys", root=str(tmp_path / "toys"), prepared=str(tmp_path / "prepared")
+        name="toys", root=str(tmp_path / "toys"), cache_dir=str(tmp_path / "prepared")
     )
     with pytest.raises(UserError, match=r"^2 x leads out of the data set's folder: query-1-0\."):
         prepare(config)
@@ -137,12 +137,12 @@ def looks_at(root: Path, act: Callable[[], object]) -> tuple[Counter[str], Count
 
 def own(market: DataConfig, suffix: str) -> DataConfig:
     """A set without cameras, two images of each person in query and gallery."""
-    root = Path(market.prepared).parent / "own"
+    root = Path(market.cache_dir).parent / "own"
     for split in ("train", "query", "gallery"):
         for person in range(2):
             for number in range(2):
                 draw(root / split / f"id{person}" / f"{split}{number}.{suffix}", number)
-    return DataConfig(name="folder", root=str(root), prepared=market.prepared)
+    return DataConfig(name="folder", root=str(root), cache_dir=market.cache_dir)
 
 
 @pytest.mark.parametrize("kind", ["market1501", "folder"])

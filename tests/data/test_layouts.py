@@ -195,7 +195,7 @@ def test_msmt17_is_prepared(tmp_path: Path) -> None:
     root = write_msmt17(tmp_path / "msmt")
     for shade, file in enumerate(root.rglob("*.jpg")):
         Image.new("RGB", (6, 9), (40 * shade, 0, 0)).save(file)
-    config = DataConfig(name="msmt17", root=str(root), prepared=str(tmp_path / "prepared"))
+    config = DataConfig(name="msmt17", root=str(root), cache_dir=str(tmp_path / "prepared"))
     prepare(config)
     assert open_split(config, "train").cameras.tolist() == [1, 15]
 

@@ -17,7 +17,7 @@ from pmm_jax.data.split import Split
 from pmm_jax.errors import UserError
 
 SIZE = (6, 4)
-DATA = DataConfig(image_size=SIZE, workers=2)
+DATA = DataConfig(image_size=SIZE, num_workers=2)
 
 
 class Files:
@@ -70,7 +70,7 @@ def test_a_large_split_is_decoded_each_time() -> None:
     positions = np.array([3, 19, 3, 0])
     for share, times in ((1.0, [0, 3, 19]), (0.99, [3, 19, 3, 0] * 2)):
         files = split(20)
-        read = image_reader(files, replace(DATA, memory_gib=room * share))
+        read = image_reader(files, replace(DATA, host_cache_gib=room * share))
         for _ in range(2):
             np.testing.assert_array_equal(read(positions), expected(positions))
         assert reads(files) == times
@@ -78,10 +78,10 @@ def test_a_large_split_is_decoded_each_time() -> None:
 
 def test_too_little_memory_for_what_was_allowed_is_one_line() -> None:
     huge = split(20)
-    wide = replace(DATA, image_size=(2**22, 2**22), memory_gib=2.0**40)
+    wide = replace(DATA, image_size=(2**22, 2**22), host_cache_gib=2.0**40)
     for read, field in (
-        (lambda: image_reader(huge, wide), "data.memory_gib"),
-        (lambda: decode_split(huge, wide.image_size, 1), "data.device_gib"),
+        (lambda: image_reader(huge, wide), "data.host_cache_gib"),
+        (lambda: decode_split(huge, wide.image_size, 1), "data.device_cache_gib"),
     ):
         with pytest.raises(UserError, match=f"no 983040.0 GiB .*; set {field} below that"):
             read()

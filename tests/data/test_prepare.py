@@ -166,7 +166,7 @@ def test_changed_labels_of_a_table_are_built_again(tmp_path: Path) -> None:
         draw(tmp_path / f"{name}.jpg", 0)
     table = tmp_path / "set.csv"
     table.write_text("path,id,camera,split\na.jpg,x,1,query\nb.jpg,x,2,gallery\nc.jpg,y,3,train\n")
-    config = DataConfig(name="folder", root=str(table), prepared=str(tmp_path / "prepared"))
+    config = DataConfig(name="folder", root=str(table), cache_dir=str(tmp_path / "prepared"))
     prepare(config)
     table.write_text(table.read_text().replace("c.jpg,y,3", "c.jpg,z,4"))
     prepare(config)
@@ -217,7 +217,7 @@ def test_interrupted_build_is_not_taken_as_good(
     monkeypatch.setattr(tfds_builder.RecordsBuilder, "_generate_examples", whole)
     prepare(market)
     assert len(open_split(market, "gallery")) == 3
-    left = {path.name for path in Path(market.prepared).iterdir()}
+    left = {path.name for path in Path(market.cache_dir).iterdir()}
     assert left == {prepared_folder(market).name + end for end in ("", ".lock", ".notes.txt")}
 
 
@@ -262,8 +262,8 @@ def test_two_processes_prepare_the_same_set(market: DataConfig) -> None:
 
 def test_prepared_folder_that_cannot_be_written(market: DataConfig, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"can't write .* set data\.prepared"):
-        prepare(replace(market, prepared=str(tmp_path / "file" / "prepared")))
+    with pytest.raises(UserError, match=r"can't write .* set data\.cache_dir"):
+        prepare(replace(market, cache_dir=str(tmp_path / "file" / "prepared")))
 
 
 def test_roots_and_fractions_do_not_collide(market: DataConfig) -> None:

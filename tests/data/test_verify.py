@@ -99,7 +99,7 @@ def test_listed_files_must_exist(tmp_path: Path) -> None:
     draw(tmp_path / "a.jpg", 0)
     (tmp_path / "set.csv").write_text("path,id,split\na.jpg,x,query\nb.jpg,x,gallery\n")
     config = DataConfig(
-        name="folder", root=str(tmp_path / "set.csv"), prepared=str(tmp_path / "prepared")
+        name="folder", root=str(tmp_path / "set.csv"), cache_dir=str(tmp_path / "prepared")
     )
     assert refused(config)[0].startswith("b.jpg: no such image")
 
@@ -121,7 +121,7 @@ def own_set(root: Path, *folders: str, people: int = 4, shots: int = 3) -> DataC
         for person in range(people):
             for shot in range(shots):
                 draw(root / folder / f"id{person}" / f"{folder}{shot}.png", person)
-    return DataConfig(name="folder", root=str(root), prepared=str(root.parent / "prepared"))
+    return DataConfig(name="folder", root=str(root), cache_dir=str(root.parent / "prepared"))
 
 
 @pytest.mark.parametrize(
@@ -283,7 +283,7 @@ def test_without_cameras_a_query_is_not_its_own_match(tmp_path: Path) -> None:
     config = DataConfig(
         name="folder",
         root=str(tmp_path / "set.csv"),
-        prepared=str(tmp_path / "prepared"),
+        cache_dir=str(tmp_path / "prepared"),
         cameras="ignore",
     )
     assert "than the query itself" in refused(config)[0]
@@ -319,7 +319,7 @@ def test_gallery_of_the_queries_themselves_is_refused(tmp_path: Path) -> None:
     draw(tmp_path / "a.jpg", 0)
     (tmp_path / "set.csv").write_text("path,id,split\na.jpg,ann,query\na.jpg,ann,gallery\n")
     config = DataConfig(
-        name="folder", root=str(tmp_path / "set.csv"), prepared=str(tmp_path / "prepared")
+        name="folder", root=str(tmp_path / "set.csv"), cache_dir=str(tmp_path / "prepared")
     )
     message, _ = refused(config)
     assert "than the query itself (identity ann, for one)" in message
@@ -374,7 +374,7 @@ def test_dukemtmc_end_to_end(tmp_path: Path) -> None:
     ):
         draw(tmp_path / "duke" / name, i)
     config = DataConfig(
-        name="dukemtmc", root=str(tmp_path / "duke"), prepared=str(tmp_path / "prepared")
+        name="dukemtmc", root=str(tmp_path / "duke"), cache_dir=str(tmp_path / "prepared")
     )
     prepare(config)
     assert open_split(config, "gallery").cameras.tolist() == [8]
@@ -386,7 +386,7 @@ def test_folder_without_a_split_or_training_images(tmp_path: Path) -> None:
     config = DataConfig(
         name="folder",
         root=str(tmp_path / "own"),
-        prepared=str(tmp_path / "prepared"),
+        cache_dir=str(tmp_path / "prepared"),
         train_fraction=0.0,
     )
     lines = lines_of(config)

@@ -54,7 +54,7 @@ SETTINGS = st.builds(
     DataConfig,
     name=st.just("folder"),
     root=st.just("set"),
-    prepared=st.just("prepared"),
+    cache_dir=st.just("prepared"),
     train_fraction=st.sampled_from([0.5, 0.5, 0.0, 0.01, 1.0]),
     cameras=st.sampled_from(["read", "ignore"]),
     allow_duplicates=st.booleans(),

@@ -21,7 +21,7 @@ PEOPLE = (
     *("--people.junk", "1"),
 )
 TINY = (
-    *("--data.image-size", "64", "32", "--data.erase-size", "8", "--data.workers", "1"),
+    *("--data.image-size", "64", "32", "--data.erase-size", "8", "--data.num-workers", "1"),
     *("--data.identities-per-batch", "4", "--data.images-per-identity", "2"),
     *("--model.depth", "1", "1", "1", "1", "--model.width", "0.125", "--model.weights", "scratch"),
     *("--model.embedding-size", "16", "--method.top-k", "1", "--method.block", "2", "1"),

@@ -26,10 +26,10 @@ def feed_of(config: Config) -> tuple[TrainLoader, RunSchedule]:
     return feed, RunSchedule(config.train, sampler.steps_per_epoch)
 
 
-def in_calls_of(tiny: Config, steps: int, device_gib: float = 4.0) -> Config:
+def in_calls_of(tiny: Config, steps: int, cache_gib: float = 4.0) -> Config:
     return replace(
         tiny,
-        data=replace(tiny.data, device_gib=device_gib),
+        data=replace(tiny.data, device_cache_gib=cache_gib),
         train=replace(tiny.train, log_every=2, steps_per_call=steps, epochs=1),
     )
 
@@ -41,12 +41,12 @@ def images_and_labels(chunk: MultiStepBatch) -> tuple[np.ndarray, np.ndarray]:
     return images.reshape(-1, *images.shape[-3:]), labels.reshape(-1)
 
 
-@pytest.mark.parametrize("device_gib", [4.0, 0.0])
-def test_a_call_of_two_steps_has_their_batches(tiny: Config, device_gib: float) -> None:
+@pytest.mark.parametrize("cache_gib", [4.0, 0.0])
+def test_a_call_of_two_steps_has_their_batches(tiny: Config, cache_gib: float) -> None:
     one, calendar = feed_of(in_calls_of(tiny, 1))
-    two, _ = feed_of(in_calls_of(tiny, 2, device_gib))
+    two, _ = feed_of(in_calls_of(tiny, 2, cache_gib))
     assert not one.on_device
-    assert two.on_device == (device_gib > 0)
+    assert two.on_device == (cache_gib > 0)
     singles = [images_and_labels(chunk) for chunk in one.batches(calendar, 0)]
     (together,) = two.batches(calendar, 0)
     assert together.steps == range(1, 3)
@@ -57,9 +57,9 @@ def test_a_call_of_two_steps_has_their_batches(tiny: Config, device_gib: float) 
 
 
 @pytest.mark.parametrize("steps", [1, 2])
-@pytest.mark.parametrize("device_gib", [4.0, 0.0])
-def test_the_examples_are_of_the_inputs_kind(tiny: Config, steps: int, device_gib: float) -> None:
-    feed, calendar = feed_of(in_calls_of(tiny, steps, device_gib))
+@pytest.mark.parametrize("cache_gib", [4.0, 0.0])
+def test_the_examples_are_of_the_inputs_kind(tiny: Config, steps: int, cache_gib: float) -> None:
+    feed, calendar = feed_of(in_calls_of(tiny, steps, cache_gib))
     inputs = next(feed.batches(calendar, 0)).inputs
     for array, example in zip(inputs, feed.example(steps), strict=True):
         assert (array.shape, array.dtype) == (example.shape, example.dtype)
@@ -67,7 +67,7 @@ def test_the_examples_are_of_the_inputs_kind(tiny: Config, steps: int, device_gi
 
 
 @pytest.mark.parametrize(
-    ("backend", "wanted", "log_every", "device_gib", "length", "resident"),
+    ("backend", "wanted", "log_every", "cache_gib", "length", "resident"),
     [
         ("cpu", 0, 2, 4.0, 1, False),
         ("cpu", 2, 2, 4.0, 2, True),
@@ -84,12 +84,12 @@ def test_accelerators_get_several_steps_a_call_and_all_images(
     backend: str,
     wanted: int,
     log_every: int,
-    device_gib: float,
+    cache_gib: float,
     length: int,
     resident: bool,
 ) -> None:
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
-    config = in_calls_of(tiny, wanted, device_gib)
+    config = in_calls_of(tiny, wanted, cache_gib)
     config = replace(config, train=replace(config.train, log_every=log_every))
     prepare(config.data)
     split, sampler = training_data(config)
@@ -129,12 +129,12 @@ def metrics_and_calls_of(config: Config, workdir: Path) -> tuple[dict[str, Any],
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("device_gib", [4.0, 0.0])
+@pytest.mark.parametrize("cache_gib", [4.0, 0.0])
 def test_a_run_in_calls_of_two_steps_is_the_same_run(
-    tiny: Config, tmp_path: Path, device_gib: float
+    tiny: Config, tmp_path: Path, cache_gib: float
 ) -> None:
     alone, single = metrics_and_calls_of(in_calls_of(tiny, 1), tmp_path / "alone")
-    together, double = metrics_and_calls_of(in_calls_of(tiny, 2, device_gib), tmp_path / "together")
+    together, double = metrics_and_calls_of(in_calls_of(tiny, 2, cache_gib), tmp_path / "together")
     assert (single, double) == ([1, 1], [2])
     assert alone["step"] == together["step"] == 2
     # Two programs, which round differently.

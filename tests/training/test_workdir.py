@@ -116,10 +116,10 @@ def test_only_fields_that_change_no_result_may_differ(tmp_path: Path, name: str)
 
 FREE = {
     "data.root",
-    "data.prepared",
-    "data.memory_gib",
-    "data.device_gib",
-    "data.workers",
+    "data.cache_dir",
+    "data.host_cache_gib",
+    "data.device_cache_gib",
+    "data.num_workers",
     "model.remat",
     "optim.shard_moments",
     "train.steps_per_call",
@@ -133,12 +133,12 @@ def test_fields_that_change_no_result_may_change(tmp_path: Path) -> None:
     run_once(tmp_path)
     free = replace(
         CONFIG,
-        data=DataConfig(workers=5, prepared="elsewhere", memory_gib=0),
+        data=DataConfig(num_workers=5, cache_dir="elsewhere", host_cache_gib=0),
         train=TrainConfig(checkpoint_every=3, profile_steps=2),
         evaluate=EvaluateConfig(batch_size=7, checkpoint="best", chunk=3),
     )
     register_run(tmp_path, free)
-    assert json.loads((tmp_path / "config.json").read_text())["data"]["workers"] == 5
+    assert json.loads((tmp_path / "config.json").read_text())["data"]["num_workers"] == 5
 
 
 def test_a_field_that_only_the_run_knows_is_named(tmp_path: Path) -> None:

@@ -322,9 +322,9 @@ MUTANTS = [
             "train.steps_per_call ignored",
         ),
         (
-            "size <= config.data.device_gib * 2**30 and (",
+            "size <= config.data.device_cache_gib * 2**30 and (",
             "(",
-            "data.device_gib ignored",
+            "data.device_cache_gib ignored",
         ),
     ),
     *of("training/accumulator.py", "training/test_accumulator.py")(
