@@ -102,7 +102,7 @@ def main() -> None:
     config = Config()
     config = replace(config, model=replace(config.model, weights="scratch"))
     if options.toy:
-        small = replace(config.model, depth=(1, 1, 1, 1), width=1 / 8)
+        small = replace(config.model, stage_sizes=(1, 1, 1, 1), width=1 / 8)
         config = replace(
             config,
             model=small,

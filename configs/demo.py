@@ -23,7 +23,7 @@ config = Config(
         crop_padding=4,
         erase_size=24,
     ),
-    model=ModelConfig(depth=(1, 1, 1, 1), width=0.25, weights="scratch", zero_last_scale=True),
+    model=ModelConfig(stage_sizes=(1, 1, 1, 1), width=0.25, weights="scratch", zero_init_last=True),
     method=MethodConfig(top_k=1, block=(2, 2)),
     optim=OptimConfig(schedule="cosine", peak_lr=2e-3, warmup_epochs=4),
     train=TrainConfig(epochs=30, evaluate_every=10, checkpoint_every=10),

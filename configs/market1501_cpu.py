@@ -28,10 +28,10 @@ config = Config(
     ),
     model=ModelConfig(
         # For the same time: half the depth and more epochs do better than ResNet-50's 3, 4, 6, 3.
-        depth=(1, 2, 4, 2),
+        stage_sizes=(1, 2, 4, 2),
         width=0.25,
         weights="scratch",
-        zero_last_scale=True,
+        zero_init_last=True,
     ),
     method=MethodConfig(top_k=1, block=(2, 2)),
     # Adam's own L2 hardly holds weights back, whose gradients BatchNorm makes scale-free.

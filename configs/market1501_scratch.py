@@ -18,7 +18,7 @@ from pmm_jax.config import (
 
 config = Config(
     data=DataConfig(name="market1501", crop_padding=10, num_workers=16),
-    model=ModelConfig(weights="scratch", zero_last_scale=True, compute_dtype="bfloat16"),
+    model=ModelConfig(weights="scratch", zero_init_last=True, compute_dtype="bfloat16"),
     method=MethodConfig(top_k=3),
     # The CPU recipe's, with a lower rate for the wider network; the first that was tried.
     optim=OptimConfig(schedule="cosine", peak_lr=1.5e-3, warmup_epochs=15, decoupled_decay=0.1),

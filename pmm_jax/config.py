@@ -61,28 +61,28 @@ class DataConfig:
 class ModelConfig:
     """ResNet-50 with stride 1 in its last layer, a part block and three heads."""
 
-    depth: tuple[int, int, int, int] = number((3, 4, 6, 3), 1, 64)
+    stage_sizes: tuple[int, int, int, int] = number((3, 4, 6, 3), 1, 64)
     """Bottleneck blocks in layer1..layer4; (3, 4, 6, 3) is ResNet-50."""
     width: float = number(1.0, 1 / 16, 8)
     """Multiplies every channel count of the trunk and the part block."""
     embedding_size: int = number(512, 1, 16384)
     """Length of each stage's embedding."""
-    pooling: Literal["paper", "gem"] = "paper"
-    """`paper`: stage I's head pools by the average, the others by the maximum; `gem`: every head by
-    the generalized mean, with a learned power (Radenović et al., 2019)."""
-    neck: Literal["paper", "bnneck"] = "paper"
-    """`paper`: BatchNorm and ReLU give the embedding, for both losses and the test; `bnneck`: the
-    triplet takes it before BatchNorm, identity loss and test after it, without ReLU (Luo et al.,
-    2019)."""
+    pooling: Literal["avg_max", "gem"] = "avg_max"
+    """`avg_max` (the paper's): stage I's head pools by the average, the others by the maximum;
+    `gem`: every head by the generalized mean, with a learned power (Radenović et al., 2019)."""
+    neck: Literal["bn_relu", "bnneck"] = "bn_relu"
+    """`bn_relu` (the paper's): both losses and the test take the embedding after BatchNorm and
+    ReLU; `bnneck`: the triplet loss takes it before BatchNorm, identity loss and test after it,
+    without ReLU (Luo et al., 2019)."""
     weights: str = path("imagenet")
     """Initial trunk: `imagenet` (torchvision's ResNet-50, by huggingface_hub), a .safetensors or
     .pth file (such a trunk, or a trained model that `convert` wrote), or `scratch` (random)."""
-    zero_last_scale: bool = False
-    """Start each residual block's last BatchNorm scale at 0, the part block's too, so that the
-    block starts as the identity: helps training from scratch."""
+    zero_init_last: bool = False
+    """Zero-initialize the scale of the last BatchNorm of every residual block, the part block
+    included, so that each block starts as the identity; helps training from scratch."""
     remat: bool = option(False, scope="execution")
-    """Keep only each residual block's input for the backward pass and compute its inside again:
-    less memory, about a third more time."""
+    """Rematerialize the residual blocks in the backward pass (jax.checkpoint): less memory, about a
+    third more time."""
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of activations; parameters, statistics and losses stay float32."""
 

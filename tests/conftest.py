@@ -138,7 +138,9 @@ def tiny(people: Path) -> Config:
             crop_padding=2,
             erase_size=8,
         ),
-        model=ModelConfig(depth=(1, 1, 1, 1), width=1 / 8, embedding_size=16, weights="scratch"),
+        model=ModelConfig(
+            stage_sizes=(1, 1, 1, 1), width=1 / 8, embedding_size=16, weights="scratch"
+        ),
         method=MethodConfig(top_k=2, block=(2, 1)),
         optim=OptimConfig(warmup_stair=1),  # another rate in each epoch
         train=TrainConfig(epochs=3, log_every=1, evaluate_every=2, checkpoint_every=1),

@@ -15,7 +15,7 @@ from pmm_jax.model.initial import init_params
 from pmm_jax.model.pmm import create_network
 from pmm_jax.training.evaluate import make_embed
 
-SIZES = ModelConfig(depth=(1, 1, 1, 1), width=0.125, embedding_size=16)
+SIZES = ModelConfig(stage_sizes=(1, 1, 1, 1), width=0.125, embedding_size=16)
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ LEAST = {
     "data.crop_padding": 0,
     "data.erase_size": 1,
     "data.num_workers": 1,
-    "model.depth": 1,
+    "model.stage_sizes": 1,
     "model.embedding_size": 1,
     "method.top_k": 1,
     "method.block": 1,

@@ -99,7 +99,7 @@ def train_pair(config: Config, workdir: Path, precision: Precision, display: Dis
 def _check_heads(model: ModelConfig, owner: str) -> None:
     for field in ("pooling", "neck"):
         value = getattr(model, field)
-        if value != "paper":
+        if value != getattr(ModelConfig(), field):
             raise UserError(f"the baseline has the paper's heads, but {owner} has {field} {value}")
 
 

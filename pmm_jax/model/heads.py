@@ -9,7 +9,7 @@ from flax import linen as nn
 from pmm_jax.model.layers import BatchNorm, Linear
 
 Pooling = Literal["average", "max", "gem"]
-Neck = Literal["paper", "bnneck"]
+Neck = Literal["bn_relu", "bnneck"]
 
 SMALLEST = 1e-6
 """Activations below it count as this, whose power has a gradient."""
@@ -40,7 +40,7 @@ class StageHead(nn.Module):
     pooling: Pooling
     embedding_size: int = 512
     param_dtype: jnp.dtype = jnp.float32
-    neck: Neck = "paper"
+    neck: Neck = "bn_relu"
 
     @nn.compact
     def __call__(self, feature_map: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:

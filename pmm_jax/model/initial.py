@@ -14,20 +14,20 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from pmm_jax.model.pmm import Network, Tree
 
 
-def init_params(network: Network, seed: int, zero_last_scale: bool = False) -> tuple[Tree, Tree]:
+def init_params(network: Network, seed: int, zero_init_last: bool = False) -> tuple[Tree, Tree]:
     """Parameters and fresh statistics of every part, on the host.
 
     Args:
         network: as `build` makes it.
         seed: of the draw.
-        zero_last_scale: see ModelConfig.
+        zero_init_last: see ModelConfig.
 
     Returns:
         params and stats, nested dictionaries of NumPy arrays whose first keys are the parts.
     """
     like, like_stats = shapes(network)
     params = {
-        path: _draw(seed, path, leaf, zero_last_scale) for path, leaf in flatten_dict(like).items()
+        path: _draw(seed, path, leaf, zero_init_last) for path, leaf in flatten_dict(like).items()
     }
     stats = {
         path: (np.zeros if path[-1] == "mean" else np.ones)(leaf.shape, leaf.dtype)
@@ -48,7 +48,7 @@ def shapes(network: Network) -> tuple[Tree, Tree]:
     return params, stats
 
 
-def _draw(seed: int, path: tuple[str, ...], leaf: Any, zero_last_scale: bool) -> np.ndarray:
+def _draw(seed: int, path: tuple[str, ...], leaf: Any, zero_init_last: bool) -> np.ndarray:
     """One parameter, by its name.
 
     - kernels of the trunk: He-normal by fan-out, as torchvision's ResNet from scratch;
@@ -73,7 +73,7 @@ def _draw(seed: int, path: tuple[str, ...], leaf: Any, zero_last_scale: bool) ->
         if part not in ("trunk", "part_block"):
             value = 1 + 0.02 * rng.standard_normal(shape)
         else:
-            value = np.full(shape, float(not (zero_last_scale and path[-2] == "bn3")))
+            value = np.full(shape, float(not (zero_init_last and path[-2] == "bn3")))
     else:
         value = np.full(shape, 3.0 if kind == "power" else 0.0)
     return value.astype(leaf.dtype)

@@ -58,7 +58,7 @@ def create_network(
         return StageHead(num_ids, chosen, size, param_dtype, model.neck)
 
     parts: dict[str, nn.Module] = {
-        "trunk": ResNet(model.depth, model.width, model.remat, param_dtype)
+        "trunk": ResNet(model.stage_sizes, model.width, model.remat, param_dtype)
     }
     if kind != "trunk":
         parts["stage1"] = head("average")

@@ -47,11 +47,11 @@ def _network_mend(params: dict) -> str:
     width = params["conv1"]["kernel"].shape[-1] / 64
     blocks = [re.match(r"layer(\d+)_", name) for name in params]
     layers = [match.group(1) for match in blocks if match]
-    depth = " ".join(str(layers.count(layer)) for layer in sorted(set(layers)))
-    if width != 1 or depth != "3 4 6 3":
+    stage_sizes = " ".join(str(layers.count(layer)) for layer in sorted(set(layers)))
+    if width != 1 or stage_sizes != "3 4 6 3":
         return (
-            f"ImageNet weights need model.width 1 and model.depth 3 4 6 3, and this network has "
-            f"width {width:g} and depth {depth}; use those, a model of this size, or "
-            "--model.weights scratch"
+            f"ImageNet weights need model.width 1 and model.stage_sizes 3 4 6 3, and this network "
+            f"has width {width:g} and stage sizes {stage_sizes}; use those, a model of this size, "
+            "or --model.weights scratch"
         )
     return f"it must be torchvision's ResNet-50: {MEND}"

@@ -51,7 +51,7 @@ class Bottleneck(nn.Module):
 class ResNet(nn.Module):
     """conv1 to layer4: images (N, H, W, 3) to a feature map (N, H / 16, W / 16, 2048 width)."""
 
-    depth: tuple[int, ...] = (3, 4, 6, 3)
+    stage_sizes: tuple[int, ...] = (3, 4, 6, 3)
     width: float = 1.0
     remat: bool = False
     param_dtype: jnp.dtype = jnp.float32
@@ -64,7 +64,7 @@ class ResNet(nn.Module):
         x = operations.max_pool(x)
         # `train` is argument 2, counting self.
         block_type = nn.remat(Bottleneck, static_argnums=(2,)) if self.remat else Bottleneck
-        for layer, blocks in enumerate(self.depth):
+        for layer, blocks in enumerate(self.stage_sizes):
             planes = scaled(LAYER_WIDTHS[layer], self.width)
             for block in range(blocks):
                 x = block_type(

@@ -67,7 +67,7 @@ def load_state_dict(label: str, tensors: Mapping[str, np.ndarray]) -> Loaded:
     tensors = state.tensors
     kind = _kind(tensors) if state.is_release else "trunk"
     model, num_ids = _sizes(tensors, kind), _length(tensors, "global_softmax.bias", 1)
-    if max(model.depth) > MOST_BLOCKS or min(model.embedding_size, num_ids) == 0:
+    if max(model.stage_sizes) > MOST_BLOCKS or min(model.embedding_size, num_ids) == 0:
         raise UserError(f"{label} describes a network of no possible size; {MEND}")
     network = create_network(model, kind, num_ids, stages=_stages(tensors))
     params, stats = match_state_dict(
@@ -118,13 +118,13 @@ def _sizes(tensors: Tensors, kind: Kind) -> ModelConfig:
     # A layer without any block gets as many as ResNet-50 has, so that they are named as missing.
     blocks = [
         _blocks(tensors, f"{layer}.") or usual
-        for layer, usual in zip(layers, ModelConfig().depth, strict=True)
+        for layer, usual in zip(layers, ModelConfig().stage_sizes, strict=True)
     ]
     channels = [_length(tensors, f"{layer}.0.conv1.weight", 0) for layer in layers]
     return ModelConfig(
-        pooling="gem" if "global_pooling.p" in tensors else "paper",
-        neck="bnneck" if "global_neck.weight" in tensors else "paper",
-        depth=(blocks[0], blocks[1], blocks[2], blocks[3]),
+        pooling="gem" if "global_pooling.p" in tensors else "avg_max",
+        neck="bnneck" if "global_neck.weight" in tensors else "bn_relu",
+        stage_sizes=(blocks[0], blocks[1], blocks[2], blocks[3]),
         width=_width(channels),
         embedding_size=_length(tensors, "global_reduction.0.weight", 512),
     )

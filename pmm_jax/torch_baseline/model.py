@@ -70,17 +70,17 @@ class Trunk(NamedTuple):
 def trunk(model: ModelConfig) -> Trunk:
     """A fresh trunk."""
     stem, *planes = (max(8, round(c * model.width / 8) * 8) for c in (64, 64, 128, 256, 512))
-    depth = model.depth
+    stage_sizes = model.stage_sizes
     backbone = nn.Sequential(
         nn.Conv2d(3, stem, 7, 2, padding=3, bias=False),
         nn.BatchNorm2d(stem),
         nn.ReLU(inplace=True),
         nn.MaxPool2d(3, 2, padding=1),
-        layer(stem, planes[0], depth[0], 1),
-        layer(EXPANSION * planes[0], planes[1], depth[1], 2),
-        layer(EXPANSION * planes[1], planes[2], depth[2], 2),
+        layer(stem, planes[0], stage_sizes[0], 1),
+        layer(EXPANSION * planes[0], planes[1], stage_sizes[1], 2),
+        layer(EXPANSION * planes[1], planes[2], stage_sizes[2], 2),
     )
-    res_part = layer(EXPANSION * planes[2], planes[3], depth[3], 1)
+    res_part = layer(EXPANSION * planes[2], planes[3], stage_sizes[3], 1)
     return Trunk(backbone, res_part, EXPANSION * planes[3], planes[3])
 
 

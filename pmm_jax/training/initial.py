@@ -126,10 +126,14 @@ def check_weights(config: Config, fresh: bool) -> None:
         UserError: a file that isn't there, or ImageNet's weights for another network than theirs.
     """
     model, named = config.model, []
-    if fresh and model.weights == "imagenet" and (model.width, model.depth) != (1, (3, 4, 6, 3)):
+    if (
+        fresh
+        and model.weights == "imagenet"
+        and (model.width, model.stage_sizes) != (1, (3, 4, 6, 3))
+    ):
         raise UserError(
-            "model.weights imagenet needs model.width 1 and model.depth 3 4 6 3; use those, or "
-            "--model.weights scratch"
+            "model.weights imagenet needs model.width 1 and model.stage_sizes 3 4 6 3; use those, "
+            "or --model.weights scratch"
         )
     if fresh and model.weights not in ("imagenet", "scratch"):
         named.append(("model.weights", model.weights))
@@ -161,7 +165,7 @@ def create_train_state(
         UserError: weights that can't be read, or of another network.
     """
     config = task.config
-    params, stats = init_params(task.network, config.train.seed, config.model.zero_last_scale)
+    params, stats = init_params(task.network, config.train.seed, config.model.zero_init_last)
     if fresh and trained is not None:
         params, stats = trained(params, stats)
     elif fresh and config.model.weights != "scratch":

@@ -32,7 +32,7 @@ from pmm_jax.config import *
 config = Config(
     data=DataConfig(name="folder", root={{root!r}}, cache_dir="prepared", image_size=(64, 32),
                     identities_per_batch=2, images_per_identity=2, erase_size=8),
-    model=ModelConfig(depth=(1, 1, 1, 1), width=0.125, embedding_size=16, weights="scratch"),
+    model=ModelConfig(stage_sizes=(1, 1, 1, 1), width=0.125, embedding_size=16, weights="scratch"),
     method=MethodConfig(top_k=1, block=(2, 2)),
     optim=OptimConfig(schedule="cosine", warmup_epochs=1),
     train=TrainConfig(epochs={EPOCHS}, evaluate_every=2, checkpoint_every=1, log_every=1),

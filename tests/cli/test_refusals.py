@@ -159,7 +159,7 @@ def test_embeddings_that_are_not_there(refused: Program) -> None:
     ("arguments", "words"),
     [
         (["--model.weights", "none.pth"], "model.weights none.pth is no file"),
-        (["--model.weights", "imagenet"], "needs model.width 1 and model.depth 3 4 6 3"),
+        (["--model.weights", "imagenet"], "needs model.width 1 and model.stage_sizes 3 4 6 3"),
         (
             ["--method.name", "a_cutmix", "--method.guide", "none.pth"],
             "method.guide none.pth is no file",

@@ -10,7 +10,7 @@ from pmm_jax.config import MethodConfig, ModelConfig, OptimConfig  # noqa: E402
 from pmm_jax.torch_baseline.model import PMM  # noqa: E402
 from pmm_jax.torch_baseline.step import adam  # noqa: E402
 
-SIZES = ModelConfig(depth=(1, 1, 1, 1), width=0.125, embedding_size=16)
+SIZES = ModelConfig(stage_sizes=(1, 1, 1, 1), width=0.125, embedding_size=16)
 OPTIM = OptimConfig(peak_lr=0.5, betas=(0.8, 0.9), eps=1e-7)
 
 

@@ -31,7 +31,7 @@ from pmm_jax.training.train_step import TrainTask, compute_gradients  # noqa: E4
 IDENTITIES = 12
 CONFIG = Config(
     data=DataConfig(image_size=(96, 64), identities_per_batch=4, crop_padding=4, erase_size=16),
-    model=ModelConfig(depth=(1, 1, 1, 1), width=0.125, embedding_size=64, weights="scratch"),
+    model=ModelConfig(stage_sizes=(1, 1, 1, 1), width=0.125, embedding_size=64, weights="scratch"),
     method=MethodConfig(top_k=2, block=(3, 2)),
     optim=OptimConfig(),  # the release's schedule: 1e-4 in these steps
     train=TrainConfig(epochs=400),

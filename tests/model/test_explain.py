@@ -10,7 +10,7 @@ from pmm_jax.model.explain import match_cams, stage_cams
 from pmm_jax.model.initial import init_params
 from pmm_jax.model.pmm import Kind, Network, Tree, create_network, embed, inference_heads
 
-SIZES = ModelConfig(depth=(1, 1, 1, 1), width=0.125, embedding_size=16)
+SIZES = ModelConfig(stage_sizes=(1, 1, 1, 1), width=0.125, embedding_size=16)
 IDS, N = 5, 8
 EPS = 1e-5
 

@@ -13,7 +13,7 @@ from pmm_jax.model.weights_file import FILE, REPOSITORY, REVISION
 Tensors = dict[str, np.ndarray]
 
 
-def torchvision(width: int = 8, depth: tuple[int, ...] = (3, 4, 6, 3)) -> Tensors:
+def torchvision(width: int = 8, stage_sizes: tuple[int, ...] = (3, 4, 6, 3)) -> Tensors:
     """Names and shapes of torchvision's ResNet-50 state, `width` channels wide instead of 64."""
     rng = np.random.default_rng(0)
     state: Tensors = {}
@@ -29,7 +29,7 @@ def torchvision(width: int = 8, depth: tuple[int, ...] = (3, 4, 6, 3)) -> Tensor
     conv("conv1", width, 3, 7)
     norm("bn1", width)
     into = width
-    for layer, blocks in enumerate(depth):
+    for layer, blocks in enumerate(stage_sizes):
         planes = width * 2**layer
         for block in range(blocks):
             name = f"layer{layer + 1}.{block}"
@@ -196,8 +196,8 @@ def test_misshapen_are_named_with_both_shapes(tmp_path: Path) -> None:
 def test_another_width_or_depth_says_what_the_weights_need(tmp_path: Path) -> None:
     save_file(torchvision(16, (2, 2, 2, 2)), tmp_path / "r.safetensors")
     message = refusal(tmp_path / "r.safetensors")
-    assert "need model.width 1 and model.depth 3 4 6 3" in message
-    assert "this network has width 0.125 and depth 3 4 6 3" in message
+    assert "need model.width 1 and model.stage_sizes 3 4 6 3" in message
+    assert "this network has width 0.125 and stage sizes 3 4 6 3" in message
 
 
 def test_network_of_the_right_size_is_told_that_the_file_is_wrong(tmp_path: Path) -> None:

@@ -76,10 +76,10 @@ def test_baseline_is_the_trunk_and_stage_1() -> None:
     assert jax.eval_shape(lambda *a: embed(network, *a), params, stats, images).shape == (2, 512)
 
 
-def torchvision_names(depth: tuple[int, ...]) -> set[str]:
+def torchvision_names(stage_sizes: tuple[int, ...]) -> set[str]:
     norm = ("scale", "bias")
     names = {"conv1/kernel", *(f"bn1/{leaf}" for leaf in norm)}
-    for layer, blocks in enumerate(depth, 1):
+    for layer, blocks in enumerate(stage_sizes, 1):
         for block in range(blocks):
             for i in (1, 2, 3):
                 names |= {f"layer{layer}_{block}/conv{i}/kernel"}
@@ -117,12 +117,12 @@ def test_only_layers_2_and_3_halve_the_map(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(Conv, "__call__", called)
     sizes = {}
     x = jax.ShapeDtypeStruct((1, 64, 32, 3), jnp.float32)
-    for depth in ((2,), (2, 2), (2, 2, 2), (2, 2, 2, 2)):
-        trunk = ResNet(depth)
+    for stage_sizes in ((2,), (2, 2), (2, 2, 2), (2, 2, 2, 2)):
+        trunk = ResNet(stage_sizes)
         made = jax.eval_shape(
             lambda x, trunk=trunk: trunk.init_with_output(jax.random.key(0), x, True)[0], x
         )
-        sizes[len(depth)] = made.shape[1:]
+        sizes[len(stage_sizes)] = made.shape[1:]
     assert sizes == {1: (16, 8, 256), 2: (8, 4, 512), 3: (4, 2, 1024), 4: (4, 2, 2048)}
     halving = {module for module, stride in strides.items() if stride == 2}
     assert halving == {
@@ -176,7 +176,7 @@ KINDS = ("pmm", "bdb", "baseline", "trunk")
 
 
 @cache
-def initial(kind: Kind, pooling: str = "paper", neck: str = "paper") -> tuple[dict, dict]:
+def initial(kind: Kind, pooling: str = "avg_max", neck: str = "bn_relu") -> tuple[dict, dict]:
     """Initial values of a network that is wide enough to tell distributions apart."""
     model = ModelConfig((2, 1, 1, 1), 0.5, 256, pooling=pooling, neck=neck)  # type: ignore[arg-type]
     trees = init_params(create_network(model, kind, 400), seed=0)
@@ -241,8 +241,8 @@ def test_shapes_are_those_of_the_values(kind: Kind) -> None:
     )
 
 
-def test_zero_last_scale_makes_every_block_the_identity() -> None:
-    params, _ = init_params(tiny(depth=(1, 2, 1, 1)), seed=0, zero_last_scale=True)
+def test_zero_init_last_makes_every_block_the_identity() -> None:
+    params, _ = init_params(tiny(stage_sizes=(1, 2, 1, 1)), seed=0, zero_init_last=True)
     blocks = [block for name, block in params["trunk"].items() if name.startswith("layer")]
     assert len(blocks) == 5
     for block in [*blocks, params["part_block"]]:

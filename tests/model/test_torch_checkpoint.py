@@ -14,7 +14,7 @@ from pmm_jax.model.pmm import Kind, create_network
 from pmm_jax.model.torch_checkpoint import Tensors, load_state_dict, state_dict
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "release_p4_c10_s21.npz"
-NARROW = ModelConfig(depth=(1, 2, 1, 1), width=0.125, embedding_size=24)
+NARROW = ModelConfig(stage_sizes=(1, 2, 1, 1), width=0.125, embedding_size=24)
 KINDS: list[Kind] = ["pmm", "baseline", "bdb", "trunk"]
 
 
@@ -42,12 +42,12 @@ def refusal(state: Tensors) -> str:
 )
 @pytest.mark.parametrize("kind", KINDS)
 def test_round_trip_is_exact_and_finds_every_size(kind: Kind, width: float, prefix: str) -> None:
-    model = ModelConfig(depth=(2, 1, 3, 1), width=width, embedding_size=24)
+    model = ModelConfig(stage_sizes=(2, 1, 3, 1), width=width, embedding_size=24)
     params, stats = weights(kind, model)
     state = {f"{prefix}{name}": value for name, value in state_dict(params, stats).items()}
     loaded = load_state_dict("file", state)
     assert loaded.kind == kind
-    assert loaded.model.depth == model.depth
+    assert loaded.model.stage_sizes == model.stage_sizes
     assert loaded.num_ids == (1 if kind == "trunk" else 10)
     jax.tree.map(np.testing.assert_array_equal, (loaded.params, loaded.stats), (params, stats))
 

@@ -23,7 +23,8 @@ PEOPLE = (
 TINY = (
     *("--data.image-size", "64", "32", "--data.erase-size", "8", "--data.num-workers", "1"),
     *("--data.identities-per-batch", "4", "--data.images-per-identity", "2"),
-    *("--model.depth", "1", "1", "1", "1", "--model.width", "0.125", "--model.weights", "scratch"),
+    *("--model.stage-sizes", "1", "1", "1", "1", "--model.width", "0.125"),
+    *("--model.weights", "scratch"),
     *("--model.embedding-size", "16", "--method.top-k", "1", "--method.block", "2", "1"),
     *("--optim.warmup-epochs", "1", "--train.epochs", "1", "--evaluate.batch-size", "8"),
 )

@@ -42,7 +42,9 @@ def config_of(negatives: Literal["shard", "batch"], spread: bool) -> Config:
         data=DataConfig(
             image_size=(96, 32), identities_per_batch=16, images_per_identity=2, erase_size=8
         ),
-        model=ModelConfig(depth=(1, 1, 1, 1), width=1 / 8, embedding_size=16, weights="scratch"),
+        model=ModelConfig(
+            stage_sizes=(1, 1, 1, 1), width=1 / 8, embedding_size=16, weights="scratch"
+        ),
         method=MethodConfig(top_k=2, block=(2, 1), negatives=negatives),
         optim=OptimConfig(peak_lr=1e-4, warmup_epochs=0, shard_moments=spread),
     )

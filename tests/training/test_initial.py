@@ -15,7 +15,7 @@ from pmm_jax.model.torch_checkpoint import state_dict
 from pmm_jax.model.weights_file import write_file
 from pmm_jax.training.initial import Initial, read_initial
 
-SIZES = ModelConfig(depth=(1, 1, 1, 1), width=0.125, embedding_size=16)
+SIZES = ModelConfig(stage_sizes=(1, 1, 1, 1), width=0.125, embedding_size=16)
 
 
 def trees(ids: int, seed: int, kind: Kind = "pmm", sizes: ModelConfig = SIZES) -> tuple[Any, Any]:
@@ -53,9 +53,13 @@ def test_classifiers_of_other_people_stay_new(
     ("kind", "sizes", "said"),
     [
         ("bdb", SIZES, "set method.name"),
-        ("pmm", ModelConfig(depth=(1, 1, 1, 2), width=0.125, embedding_size=16), "set method.name"),
-        ("pmm", ModelConfig(depth=(1, 1, 1, 1), width=0.125, embedding_size=8), "has shape"),
-        ("pmm", ModelConfig(depth=(1, 1, 1, 1), width=0.25, embedding_size=16), "has shape"),
+        (
+            "pmm",
+            ModelConfig(stage_sizes=(1, 1, 1, 2), width=0.125, embedding_size=16),
+            "set method.name",
+        ),
+        ("pmm", ModelConfig(stage_sizes=(1, 1, 1, 1), width=0.125, embedding_size=8), "has shape"),
+        ("pmm", ModelConfig(stage_sizes=(1, 1, 1, 1), width=0.25, embedding_size=16), "has shape"),
     ],
 )
 def test_another_network_is_refused(kind: Kind, sizes: ModelConfig, said: str) -> None:

@@ -57,10 +57,10 @@ def of_model(config: Config, **fields: Any) -> Config:
 
 
 @pytest.mark.parametrize("zero", [True, False])
-def test_zero_last_scale(
+def test_zero_init_last(
     tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zero: bool
 ) -> None:
-    state = started(of_model(tiny, zero_last_scale=zero), tmp_path, monkeypatch).state
+    state = started(of_model(tiny, zero_init_last=zero), tmp_path, monkeypatch).state
     for path, value in flatten_dict(state.params).items():
         if path[-2:] == ("bn3", "scale"):
             assert (np.asarray(value) == (0 if zero else 1)).all(), path

@@ -180,7 +180,7 @@ def test_a_field_that_is_younger_than_the_run_had_its_default(tmp_path: Path) ->
     del groups["model"]["neck"]
     path.write_text(json.dumps(with_checksum(groups)))
     check_resume(tmp_path, CONFIG)
-    with pytest.raises(UserError, match=r'model\.neck "paper", not "bnneck"'):
+    with pytest.raises(UserError, match=r'model\.neck "bn_relu", not "bnneck"'):
         check_resume(tmp_path, replace(CONFIG, model=ModelConfig(neck="bnneck")))
 
 

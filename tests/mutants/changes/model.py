@@ -40,9 +40,9 @@ MUTANTS = [
             "layers of one shape start alike",
         ),
         (
-            'np.full(shape, float(not (zero_last_scale and path[-2] == "bn3")))',
+            'np.full(shape, float(not (zero_init_last and path[-2] == "bn3")))',
             "np.full(shape, 1.0)",
-            "zero_last_scale ignored",
+            "zero_init_last ignored",
         ),
         (
             'np.full(shape, 3.0 if kind == "power" else 0.0)',
