@@ -112,11 +112,11 @@ class MethodConfig:
     (the release)."""
     label_smoothing: float = number(0.1, 0, 1)
     """Epsilon of the label-smoothed cross entropy."""
-    drop_height: float = number(0.33, 0, 1)
-    """`bdb`: share of the map's rows that are dropped."""
-    guide: str = path("own")
-    """`a_cutmix`: the trunk whose activations say where an image is salient. `own` is the one in
-    training, `imagenet` torchvision's ResNet-50; or a file that holds a network."""
+    drop_ratio: float = number(0.33, 0, 1)
+    """`bdb`: fraction of the feature map's rows that are dropped."""
+    saliency_model: str = path("own")
+    """`a_cutmix`: the trunk whose activations give the saliency map: `own`, the one in training;
+    `imagenet`, torchvision's ResNet-50; or a file that holds a network."""
 
 
 @dataclass(frozen=True)

@@ -96,10 +96,10 @@ def test_methods_of_images_and_those_of_one_head_take_one_stage(name: Any) -> No
 
 
 def test_bdb_leaves_a_row() -> None:
-    method = MethodConfig(name="bdb", drop_height=0.97)
+    method = MethodConfig(name="bdb", drop_ratio=0.97)
     check(Config(method=method))
-    with pytest.raises(UserError, match=r"method\.drop_height 0\.98 drops all 24 rows"):
-        check(Config(method=replace(method, drop_height=0.98)))
+    with pytest.raises(UserError, match=r"method\.drop_ratio 0\.98 drops all 24 rows"):
+        check(Config(method=replace(method, drop_ratio=0.98)))
     flat = DataConfig(image_size=(16, 128), erase_size=8)
     with pytest.raises(UserError, match="drops all 1 rows"):
         check(Config(data=flat, method=MethodConfig(name="bdb")))

@@ -157,4 +157,4 @@ def test_home_is_expanded_in_paths_alone(monkeypatch: pytest.MonkeyPatch) -> Non
     assert expand_paths(found) == found
     assert expand_paths(Sample(other="~")).other == "/home/me"
     paths = [name for name, field, _ in walk(Config) if field.metadata.get("path")]
-    assert paths == ["data.root", "data.cache_dir", "model.weights", "method.guide"]
+    assert paths == ["data.root", "data.cache_dir", "model.weights", "method.saliency_model"]

@@ -15,7 +15,7 @@ SHARES = (
     "data.color_jitter",
     "data.erase_probability",
     "method.label_smoothing",
-    "method.drop_height",
+    "method.drop_ratio",
     "evaluate.weight",
 )
 BELOW_1 = ("optim.betas", "optim.average_decay")

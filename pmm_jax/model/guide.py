@@ -46,7 +46,7 @@ class SaliencyTrunk:
 
 
 def load_saliency_trunk(name: str) -> SaliencyTrunk:
-    """The guide that method.guide names, other than `own`.
+    """The saliency trunk that method.saliency_model names, other than `own`.
 
     Args:
         name: `imagenet`, or a file that holds a network.
@@ -59,8 +59,8 @@ def load_saliency_trunk(name: str) -> SaliencyTrunk:
         params, stats = init_params(network, seed=0)
         trunk = load_resnet50(name, params["trunk"], stats["trunk"])
         return SaliencyTrunk(network.modules["trunk"], *trunk)
-    mend = "set method.guide to own, imagenet, or a file that holds a network"
+    mend = "set method.saliency_model to own, imagenet, or a file that holds a network"
     if not Path(name).is_file():
-        raise UserError(f"method.guide {name} is no file; {mend}")
+        raise UserError(f"method.saliency_model {name} is no file; {mend}")
     found = load_state_dict(name, read_file(Path(name), mend))
     return SaliencyTrunk.of(found.network, found.params, found.stats)

@@ -46,7 +46,7 @@ class BDB(nn.Module):
         part_map = self.res_part2(feature_map)
         n, _, h, w = part_map.shape
         keep = torch.ones(n, 1, h, w, dtype=torch.bool)
-        keep[:, :, first_row : first_row + max(1, round(self.method.drop_height * h))] = False
+        keep[:, :, first_row : first_row + max(1, round(self.method.drop_ratio * h))] = False
         embedding2 = self.reduction((part_map * keep).amax((2, 3)))
         return StageOutputs(
             [embedding1, embedding2],

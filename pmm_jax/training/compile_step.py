@@ -88,7 +88,7 @@ def compile_steps(
     """The step for one batch, and for as many as the loader yields at once, by their number."""
     method, saliency = task.config.method, None
     if has_saliency_trunk(task.config):
-        trunk = load_saliency_trunk(method.guide)
+        trunk = load_saliency_trunk(method.saliency_model)
         saliency = shard_pytree(trunk, replicated(mesh_of(state)))
     return {
         length: compile_step(task, state, loader.example(length), length, saliency)

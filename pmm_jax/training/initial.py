@@ -119,7 +119,7 @@ def check_weights(config: Config, fresh: bool) -> None:
     """Find out before the data is prepared which weights can't be had.
 
     Args:
-        config: names an initial trunk and a guide.
+        config: names an initial trunk and a saliency model.
         fresh: whether the run starts, and needs its initial trunk.
 
     Raises:
@@ -137,8 +137,8 @@ def check_weights(config: Config, fresh: bool) -> None:
         )
     if fresh and model.weights not in ("imagenet", "scratch"):
         named.append(("model.weights", model.weights))
-    if has_saliency_trunk(config) and config.method.guide != "imagenet":
-        named.append(("method.guide", config.method.guide))
+    if has_saliency_trunk(config) and config.method.saliency_model != "imagenet":
+        named.append(("method.saliency_model", config.method.saliency_model))
     for field, name in named:
         if not Path(name).is_file():
             raise UserError(f"{field} {name} is no file; check its name")

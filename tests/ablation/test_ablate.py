@@ -27,13 +27,16 @@ pytestmark = pytest.mark.slow
 def test_methods_side_by_side(tiny: Config, tmp_path: Path) -> None:
     """One fails, the others go on; finished runs are kept when it is asked again."""
     config = replace(tiny, train=replace(tiny.train, epochs=1))
-    words = ["pmm", "bdb", "a_cutmix --method.guide nowhere.pth", "none --method.stages 2"]
+    words = ["pmm", "bdb", "a_cutmix --method.saliency-model nowhere.pth", "none --method.stages 2"]
     variants = read_grid(config, words)
     assert not ablate(variants, (0, 5), tmp_path, Display())
     text = (tmp_path / "ablation.md").read_text()
     for line in ("| A-Hard-Mix (PMM) | 2 |", "| BDB | 2 |", "| No mixing --method.stages 2 | 2 |"):
         assert line in text
-    assert "Failed: a_cutmix --method.guide nowhere.pth, seed 5: method.guide nowhere.pth" in text
+    assert (
+        "Failed: a_cutmix --method.saliency-model nowhere.pth, seed 5: method.saliency_model nowhere.pth"
+        in text
+    )
     pmm, bdb, broken, two = (tmp_path / variant.folder(5) for variant in variants)
     assert not (broken / "result.npz").exists()
     for folder, stages in ((pmm, 3), (bdb, 2), (two, 2)):

@@ -27,12 +27,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_on_the_command_line(home: Path) -> None:
     words = ["--data.root=~/set", "--data.cache-dir", "~/prepared", "--workdir=~/run"]
-    words += ["--model.weights", "~/w.pth", "--method.guide=~/g.pth"]
+    words += ["--model.weights", "~/w.pth", "--method.saliency-model=~/g.pth"]
     config, options = parse_run(["--config", config_file(), *words], TrainOptions, "")
     assert config.data.root == str(home / "set")
     assert config.data.cache_dir == str(home / "prepared")
     assert config.model.weights == str(home / "w.pth")
-    assert config.method.guide == str(home / "g.pth")
+    assert config.method.saliency_model == str(home / "g.pth")
     assert options.workdir == str(home / "run")
 
 
@@ -46,7 +46,7 @@ def test_in_a_config_file_and_in_its_own_name(home: Path) -> None:
 def test_words_that_are_no_paths_stay() -> None:
     config, _ = parse_run(["--config", config_file(), "--evaluate.index", "~"], TrainOptions, "")
     assert config.evaluate.index == "~"
-    assert (config.model.weights, config.method.guide) == ("imagenet", "own")
+    assert (config.model.weights, config.method.saliency_model) == ("imagenet", "own")
 
 
 def test_another_users_home_that_is_not_there_is_a_name() -> None:

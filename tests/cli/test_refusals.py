@@ -161,8 +161,8 @@ def test_embeddings_that_are_not_there(refused: Program) -> None:
         (["--model.weights", "none.pth"], "model.weights none.pth is no file"),
         (["--model.weights", "imagenet"], "needs model.width 1 and model.stage_sizes 3 4 6 3"),
         (
-            ["--method.name", "a_cutmix", "--method.guide", "none.pth"],
-            "method.guide none.pth is no file",
+            ["--method.name", "a_cutmix", "--method.saliency-model", "none.pth"],
+            "method.saliency_model none.pth is no file",
         ),
     ],
 )

@@ -102,7 +102,7 @@ def test_the_guide_is_the_files(
     params, stats = init_params(network, seed=5)
     file = tmp_path / "guide.safetensors"
     Model("pmm", network, params, stats, tiny.data.image_size).save(file)
-    method = replace(tiny.method, name="a_cutmix", guide=str(file))
+    method = replace(tiny.method, name="a_cutmix", saliency_model=str(file))
     start = started(replace(tiny, method=method), tmp_path / "run", monkeypatch)
     assert start.guide is not None
     jax.tree.map(np.testing.assert_array_equal, start.guide.params, params["trunk"])

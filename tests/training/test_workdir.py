@@ -254,8 +254,8 @@ def test_more_epochs_go_on_where_the_rates_stay_what_they_were(tmp_path: Path) -
 
 def test_an_empty_value_is_shown(tmp_path: Path) -> None:
     run_once(tmp_path)
-    with pytest.raises(UserError, match=r'method\.guide "own", not ""'):
-        check_resume(tmp_path, replace(CONFIG, method=MethodConfig(guide="")))
+    with pytest.raises(UserError, match=r'method\.saliency_model "own", not ""'):
+        check_resume(tmp_path, replace(CONFIG, method=MethodConfig(saliency_model="")))
 
 
 def test_another_start_is_refused_and_none_goes_on(tmp_path: Path) -> None:

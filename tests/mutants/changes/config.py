@@ -13,7 +13,7 @@ MUTANTS = [
         ("= number((3, 2), 1, 128)", "= number((2, 3), 1, 128)", "another paper"),
         ("embedding_size: int = number(512", "embedding_size: int = number(256", "another paper"),
         ("epochs: int = number(400", "epochs: int = number(120", "another paper"),
-        ("drop_height: float = number(0.33", "drop_height: float = number(0.3", "another BDB"),
+        ("drop_ratio: float = number(0.33", "drop_ratio: float = number(0.3", "another BDB"),
     ),
     *of("config.py", "test_ranges.py")(
         ("number(16, 2, 4096)", "number(16, 1, 4096)", "a batch of one identity"),

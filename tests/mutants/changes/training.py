@@ -245,7 +245,7 @@ MUTANTS = [
         (
             'get_method(config).uses_saliency and config.method.guide != "own"',
             "False",
-            "method.guide ignored",
+            "method.saliency_model ignored",
         ),
     ),
     *of("training/resume.py", "training/test_start.py")(
