@@ -35,7 +35,9 @@ config = Config(
     ),
     method=MethodConfig(top_k=1, block=(2, 2)),
     # Adam's own L2 hardly holds weights back, whose gradients BatchNorm makes scale-free.
-    optim=OptimConfig(schedule="cosine", peak_lr=4e-3, warmup_epochs=15, decoupled_decay=0.1),
+    optim=OptimConfig(
+        schedule="cosine", peak_lr=4e-3, warmup_epochs=15, optimizer="adamw", weight_decay=0.1
+    ),
     train=TrainConfig(epochs=150, evaluate_every=0, checkpoint_every=10),
     evaluate=EvaluateConfig(flip_average=True),
 )

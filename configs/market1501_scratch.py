@@ -21,7 +21,9 @@ config = Config(
     model=ModelConfig(weights="scratch", zero_init_last=True, compute_dtype="bfloat16"),
     method=MethodConfig(top_k=3),
     # The CPU recipe's, with a lower rate for the wider network; the first that was tried.
-    optim=OptimConfig(schedule="cosine", peak_lr=1.5e-3, warmup_epochs=15, decoupled_decay=0.1),
+    optim=OptimConfig(
+        schedule="cosine", peak_lr=1.5e-3, warmup_epochs=15, optimizer="adamw", weight_decay=0.1
+    ),
     train=TrainConfig(epochs=110, evaluate_every=0),
     evaluate=EvaluateConfig(flip_average=True, batch_size=512),
 )

@@ -121,30 +121,30 @@ class MethodConfig:
 
 @dataclass(frozen=True)
 class OptimConfig:
-    """Adam with L2 added to the gradient."""
+    """Optimizer and learning rate."""
 
+    optimizer: Literal["adam", "adamw"] = "adam"
+    """`adam` (the paper's) adds weight_decay to the gradient, as PyTorch's Adam does; `adamw`
+    decouples it (Loshchilov and Hutter, 2019)."""
     peak_lr: float = number(1e-3, 0, 100)
     """Highest learning rate."""
     schedule: Literal["step", "cosine"] = "step"
-    """`step`: the release's stairs by epoch; `cosine`: linear warm-up, then cosine to 0."""
+    """`step`: the release's piecewise constant rate; `cosine`: linear warm-up, then cosine to 0."""
     warmup_epochs: float = number(49, 0, 100_000)
-    """Epochs of warm-up. `step` climbs a tenth of peak_lr every warmup_stair epochs."""
-    warmup_stair: int = number(5, 1, 100_000)
-    """Epochs between two stairs of the `step` warm-up."""
-    decay_epochs: tuple[int, int] = number((200, 300), 1, 100_000)
-    """First epochs (counted from 1) at which `step` divides the rate by 10, and again by 10."""
+    """Epochs of warm-up. `step` raises the rate by a tenth of peak_lr every warmup_step_epochs."""
+    warmup_step_epochs: int = number(5, 1, 100_000)
+    """Epochs between two increases of the rate in the warm-up of `step`."""
+    milestones: tuple[int, int] = number((200, 300), 1, 100_000)
+    """Epochs, counted from 1, from which on `step` divides the rate by 10, and by 10 again."""
     weight_decay: float = number(5e-4, 0, 100)
-    """L2 coefficient, added to the gradient of every parameter."""
-    decoupled_decay: float = number(0.0, 0, 100)
-    """AdamW's decay in place of it: a step takes learning rate x this of every kernel, nothing of
-    biases and BatchNorm."""
-    average_decay: float = number(0.0, 0, 0.999999)
-    """Test the weights' moving average, of which a step keeps this share (0.999, say), in place of
-    the last weights; 0 turns it off."""
+    """`adam`: L2 coefficient, of every parameter. `adamw`: each step subtracts learning rate x this
+    x the kernel from every kernel; biases and BatchNorm don't decay."""
+    ema_decay: float = number(0.0, 0, 0.999999)
+    """EMA decay of the parameters used for evaluation, such as 0.999; 0 disables EMA."""
     shard_moments: bool = option(False, scope="execution")
-    """Split Adam's moments over the devices (ZeRO, stage 1): less memory, one more transfer."""
+    """Shard Adam's moments over the devices (ZeRO, stage 1): less memory, one more transfer."""
     betas: tuple[float, float] = number((0.9, 0.999), 0, 0.999999)
-    """Adam's decay of the first and second moment."""
+    """Adam's decay rates of the first and second moments."""
     eps: float = number(1e-8, 1e-16, 1)
     """Adam's epsilon."""
 

@@ -34,9 +34,9 @@ def check(config: Config) -> Config:
     images = config.data.identities_per_batch * config.data.images_per_identity
     _check_batch(images, config, "data.identities_per_batch, data.images_per_identity")
     _check_batch(config.evaluate.batch_size, config, "evaluate.batch_size")
-    first, second = config.optim.decay_epochs
+    first, second = config.optim.milestones
     if first > second:
-        raise UserError(f"optim.decay_epochs are {first} and {second}; they must ascend")
+        raise UserError(f"optim.milestones are {first} and {second}; they must ascend")
     check_ranking(config.evaluate)
     return config
 

@@ -142,7 +142,7 @@ def tiny(people: Path) -> Config:
             stage_sizes=(1, 1, 1, 1), width=1 / 8, embedding_size=16, weights="scratch"
         ),
         method=MethodConfig(top_k=2, block=(2, 1)),
-        optim=OptimConfig(warmup_stair=1),  # another rate in each epoch
+        optim=OptimConfig(warmup_step_epochs=1),  # another rate in each epoch
         train=TrainConfig(epochs=3, log_every=1, evaluate_every=2, checkpoint_every=1),
         evaluate=EvaluateConfig(batch_size=8),
     )

@@ -44,7 +44,7 @@ def test_a_field_that_it_lacks_has_its_default() -> None:
         (changed("optim", peak_lr=float("nan")), r"optim\.peak_lr is nan"),
         (changed("optim", betas=[0.9, float("inf")]), r"optim\.betas is \(0\.9, inf\)"),
         (changed("optim", betas=[0.9]), r"optim\.betas is \(0\.9,\); it must be a tuple"),
-        (changed("optim", decay_epochs=[300, 200]), r"300 and 200; they must ascend"),
+        (changed("optim", milestones=[300, 200]), r"300 and 200; they must ascend"),
         (changed("data", image_size=[384, [128]]), r"data\.image_size is \(384, \[128\]\)"),
         (changed("data", image_size={"384": 128}), r"data\.image_size is \{'384': 128\}"),
         (changed("data", image_size=[384, 100]), r"image width 100 is not a multiple"),

@@ -18,7 +18,7 @@ SHARES = (
     "method.drop_ratio",
     "evaluate.weight",
 )
-BELOW_1 = ("optim.betas", "optim.average_decay")
+BELOW_1 = ("optim.betas", "optim.ema_decay")
 LEAST = {
     "data.image_size": 16,  # a cell of the map
     "data.identities_per_batch": 2,  # a negative
@@ -32,10 +32,9 @@ LEAST = {
     "method.block": 1,
     "optim.peak_lr": 0,
     "optim.warmup_epochs": 0,
-    "optim.warmup_stair": 1,  # a divisor
-    "optim.decay_epochs": 1,
+    "optim.warmup_step_epochs": 1,  # a divisor
+    "optim.milestones": 1,
     "optim.weight_decay": 0,
-    "optim.decoupled_decay": 0,
     "train.epochs": 1,
     "train.seed": 0,
     "train.log_every": 1,

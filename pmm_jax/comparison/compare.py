@@ -81,8 +81,8 @@ def train_pair(config: Config, workdir: Path, precision: Precision, display: Dis
     if config.method.mining != "random":
         raise UserError("the baseline draws its negatives; set method.mining to random")
     _check_heads(config.model, "model")
-    if config.optim.average_decay:
-        raise UserError("the baseline keeps no average of its weights; leave out average_decay")
+    if config.optim.ema_decay:
+        raise UserError("the baseline keeps no average of its weights; leave out ema_decay")
     if config.model.compute_dtype != "float32":
         raise UserError(
             "compare has no bfloat16; set model.compute_dtype to float32 (--precision chooses "

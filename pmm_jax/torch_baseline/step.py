@@ -16,12 +16,12 @@ def adam(model: PMM | BDB, optim: OptimConfig) -> torch.optim.Optimizer:
 
     The caller sets each step's learning rate.
     """
-    if optim.decoupled_decay:
+    if optim.optimizer == "adamw":
         kernels = [p for p in model.parameters() if p.ndim > 1]
         others = [p for p in model.parameters() if p.ndim <= 1]
         return torch.optim.AdamW(
             [
-                {"params": kernels, "weight_decay": optim.decoupled_decay},
+                {"params": kernels, "weight_decay": optim.weight_decay},
                 {"params": others, "weight_decay": 0.0},
             ],
             optim.peak_lr,

@@ -172,4 +172,4 @@ def create_train_state(
         params["trunk"], stats["trunk"] = load_resnet50(
             config.model.weights, params["trunk"], stats["trunk"]
         )
-    return TrainState.create(params, stats, task.tx, ema=config.optim.average_decay > 0)
+    return TrainState.create(params, stats, task.tx, ema=config.optim.ema_decay > 0)

@@ -1,4 +1,4 @@
-"""Adam with L2 in the gradient or decoupled decay, and the learning rate by epoch."""
+"""Adam with L2 in the gradient, or AdamW; and the learning rate by epoch."""
 
 import math
 
@@ -12,18 +12,18 @@ from pmm_jax.config import OptimConfig
 def learning_rate(optim: OptimConfig, epochs: int, steps_per_epoch: int) -> optax.Schedule:
     """Learning rate of a step, counted from 0.
 
-    `step` is the release's: with e = 1, 2, ... the epoch, peak / 10 * (e // stair + 1) up to
-    warmup_epochs (1e-4 to 1e-3 in ten stairs) but never above the peak, then the peak, a tenth of
-    it from decay_epochs[0] and a hundredth from decay_epochs[1].
+    `step` is the release's: with e = 1, 2, ... the epoch, peak / 10 * (e // warmup_step_epochs + 1)
+    up to warmup_epochs (1e-4 to 1e-3 in ten steps) but never above the peak, then the peak, a tenth
+    of it from milestones[0] and a hundredth from milestones[1].
 
     `cosine` climbs linearly over warmup_epochs, then falls along a half cosine, to 0 just
     after the last step.
     """
-    first, second = optim.decay_epochs
+    first, second = optim.milestones
 
-    def stairs(step: jax.Array) -> jax.Array:
+    def piecewise_constant(step: jax.Array) -> jax.Array:
         epoch = step // steps_per_epoch + 1
-        climbing = jnp.minimum(0.1 * (epoch // optim.warmup_stair + 1), 1.0)
+        climbing = jnp.minimum(0.1 * (epoch // optim.warmup_step_epochs + 1), 1.0)
         factor = jnp.where(epoch < second, 0.1, 0.01)
         factor = jnp.where(epoch < first, 1.0, factor)
         return optim.peak_lr * jnp.where(epoch <= optim.warmup_epochs, climbing, factor)
@@ -35,19 +35,23 @@ def learning_rate(optim: OptimConfig, epochs: int, steps_per_epoch: int) -> opta
         falling = 0.5 * (1 + jnp.cos(math.pi * jnp.clip(passed, 0, 1)))
         return optim.peak_lr * jnp.where(step < warmup, climbing, falling)
 
-    return stairs if optim.schedule == "step" else cosine
+    return piecewise_constant if optim.schedule == "step" else cosine
 
 
 def make_optimizer(optim: OptimConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
-    """PyTorch's Adam(weight_decay=...): L2 joins the gradient before the moments.
-
-    With decoupled_decay it is AdamW (Loshchilov and Hutter, 2019) on the kernels instead.
+    """PyTorch's Adam(weight_decay=...), where L2 joins the gradient before the moments; or AdamW
+    (Loshchilov and Hutter, 2019), which decays the kernels alone.
     """
-    moments = optax.scale_by_adam(*optim.betas, eps=optim.eps)
-    rate = optax.scale_by_learning_rate(schedule)
-    if not optim.decoupled_decay:
-        return optax.chain(optax.add_decayed_weights(optim.weight_decay), moments, rate)
-    decay = optax.add_decayed_weights(
-        optim.decoupled_decay, mask=lambda tree: jax.tree.map(lambda x: x.ndim > 1, tree)
+    if optim.optimizer == "adamw":
+        return optax.adamw(
+            schedule, *optim.betas, optim.eps, weight_decay=optim.weight_decay, mask=_kernels
+        )
+    return optax.chain(
+        optax.add_decayed_weights(optim.weight_decay),
+        optax.adam(schedule, *optim.betas, optim.eps),
     )
-    return optax.chain(moments, decay, rate)
+
+
+def _kernels(params: optax.Params) -> optax.Params:
+    """Which parameters are kernels: not biases, nor BatchNorm's scales."""
+    return jax.tree.map(lambda x: x.ndim > 1, params)

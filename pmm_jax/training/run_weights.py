@@ -34,7 +34,7 @@ def restore_run(
             try:
                 network = create_model(config, checkpoints.identities(step))
                 params, stats = checkpoints.restore_weights(
-                    step, init_params(network, seed=0), config.optim.average_decay > 0
+                    step, init_params(network, seed=0), config.optim.ema_decay > 0
                 )
             except UserError:
                 if checkpoints.holds(step):

@@ -26,7 +26,7 @@ class TrainState:
     opt_state: Any
     """Moments and count of the optimizer."""
     ema_params: Tree | None = None
-    """Exponential moving average of the parameters, where optim.average_decay asks for one."""
+    """Exponential moving average of the parameters, where optim.ema_decay asks for one."""
 
     @classmethod
     def create(

@@ -81,7 +81,7 @@ def train_step(
         `cross_entropy*`, and `accuracy`, the share of the batch that stage I classifies correctly.
     """
     grads, batch_stats, metrics, _ = compute_gradients(task, state, batch, saliency)
-    ema_decay = task.config.optim.average_decay
+    ema_decay = task.config.optim.ema_decay
     return state.apply_gradients(task.tx, grads, batch_stats, ema_decay), metrics
 
 

@@ -33,10 +33,8 @@ def test_methods_side_by_side(tiny: Config, tmp_path: Path) -> None:
     text = (tmp_path / "ablation.md").read_text()
     for line in ("| A-Hard-Mix (PMM) | 2 |", "| BDB | 2 |", "| No mixing --method.stages 2 | 2 |"):
         assert line in text
-    assert (
-        "Failed: a_cutmix --method.saliency-model nowhere.pth, seed 5: method.saliency_model nowhere.pth"
-        in text
-    )
+    failed = "Failed: a_cutmix --method.saliency-model nowhere.pth, seed 5: "
+    assert f"{failed}method.saliency_model nowhere.pth" in text
     pmm, bdb, broken, two = (tmp_path / variant.folder(5) for variant in variants)
     assert not (broken / "result.npz").exists()
     for folder, stages in ((pmm, 3), (bdb, 2), (two, 2)):

@@ -230,7 +230,7 @@ def test_a_switch_of_an_entry_points_own_can_be_turned_off(refused: Program) -> 
         (["--method.top-k", "0"], ["method.top_k is 0", "between 1 and"]),
         (["--data.erase-size", "129"], ["data.erase_size 129", "at most 128"]),
         (["--optim.eps", "0"], ["optim.eps is 0.0", "between 1e-16 and 1"]),
-        (["--optim.decay-epochs", "300", "200"], ["300 and 200", "ascend"]),
+        (["--optim.milestones", "300", "200"], ["300 and 200", "ascend"]),
         (
             ["--data.image-size", "96", "8", "--method.name", "baseline"],
             ["(96, 8)", "between 16 and"],

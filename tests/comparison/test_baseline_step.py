@@ -26,7 +26,7 @@ def model() -> PMM:
 def test_adamw_decays_the_kernels_alone() -> None:
     made = model()
     before = {name: value.detach().clone() for name, value in made.named_parameters()}
-    optimizer = adam(made, replace(OPTIM, decoupled_decay=0.1))
+    optimizer = adam(made, replace(OPTIM, optimizer="adamw", weight_decay=0.1))
     optimizer.step()
     kinds = {1: 0, 2: 0, 4: 0}
     for name, value in made.named_parameters():

@@ -159,8 +159,8 @@ def test_other_methods_and_checkpoints_are_refused(
     mined = replace(tiny, method=replace(tiny.method, mining="hardest"))
     with pytest.raises(UserError, match=r"set method\.mining to random"):
         compare.train_pair(mined, tmp_path / "pair", "float32", Display())
-    averaged = replace(tiny, optim=replace(tiny.optim, average_decay=0.9))
-    with pytest.raises(UserError, match="leave out average_decay"):
+    averaged = replace(tiny, optim=replace(tiny.optim, ema_decay=0.9))
+    with pytest.raises(UserError, match="leave out ema_decay"):
         compare.train_pair(averaged, tmp_path / "pair", "float32", Display())
     (tmp_path / "x.safetensors").write_bytes(b"hello")
     with pytest.raises(UserError, match="as safetensors"):

@@ -55,7 +55,7 @@ def test_a_checkpoint_without_an_average_is_what_it_was_before_there_were_any(
 
 @pytest.fixture(scope="module")
 def averaged(tiny: Config) -> Config:
-    return replace(tiny, optim=replace(tiny.optim, average_decay=0.5))
+    return replace(tiny, optim=replace(tiny.optim, ema_decay=0.5))
 
 
 class Watched(NamedTuple):

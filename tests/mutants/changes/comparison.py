@@ -117,7 +117,7 @@ MUTANTS = [
     *of("torch_baseline/step.py", "comparison/test_baseline_step.py")(
         (
             '{"params": others, "weight_decay": 0.0}',
-            '{"params": others, "weight_decay": optim.decoupled_decay}',
+            '{"params": others, "weight_decay": optim.weight_decay}',
             "the baseline's AdamW decays biases, too",
         ),
         (

@@ -62,26 +62,35 @@ MUTANTS = [
             "cosine never reaches 0",
         ),
         (
-            "optax.scale_by_adam(*optim.betas, eps=optim.eps)",
-            "optax.scale_by_adam(*optim.betas)",
+            "optax.adam(schedule, *optim.betas, optim.eps)",
+            "optax.adam(schedule, *optim.betas)",
             "optim.eps ignored",
         ),
         (
-            "optax.scale_by_adam(*optim.betas, eps=optim.eps)",
-            "optax.scale_by_adam(optim.betas[0], eps=optim.eps)",
+            "optax.adam(schedule, *optim.betas, optim.eps)",
+            "optax.adam(schedule, optim.betas[0], eps=optim.eps)",
             "the second of optim.betas ignored",
         ),
         (
-            "optax.chain(optax.add_decayed_weights(optim.weight_decay), moments, rate)",
-            "optax.chain(moments, optax.add_decayed_weights(optim.weight_decay), rate)",
-            "decoupled decay in place of L2",
+            "schedule, *optim.betas, optim.eps, weight_decay=optim.weight_decay, mask=_kernels",
+            "schedule, weight_decay=optim.weight_decay, mask=_kernels",
+            "AdamW's optim.betas and optim.eps ignored",
         ),
         (
-            "optax.chain(optax.add_decayed_weights(optim.weight_decay), moments, rate)",
-            "optax.chain(moments, rate)",
+            'optim.optimizer == "adamw"',
+            'optim.optimizer != "adamw"',
+            "Adam and AdamW swapped",
+        ),
+        (
+            "optax.add_decayed_weights(optim.weight_decay)",
+            "optax.identity()",
             "weight decay ignored",
         ),
-        ("lambda x: x.ndim > 1, tree", "lambda x: x.ndim > 0, tree", "AdamW decays biases, too"),
+        (
+            "lambda x: x.ndim > 1, params",
+            "lambda x: x.ndim > 0, params",
+            "AdamW decays biases, too",
+        ),
     ),
     *of("training/train_step.py", "training/test_train_step.py", "training/test_average.py")(
         (
@@ -148,9 +157,9 @@ MUTANTS = [
             "the logged accuracy is stage III's",
         ),
         (
-            "ema_decay = task.config.optim.average_decay\n",
+            "ema_decay = task.config.optim.ema_decay\n",
             "ema_decay = 0.999\n",
-            "optim.average_decay ignored",
+            "optim.ema_decay ignored",
         ),
     ),
     *of("training/compile_step.py", "training/test_train_step.py")(
@@ -237,9 +246,9 @@ MUTANTS = [
             "training/test_seeds.py",
         ),
         (
-            "ema=config.optim.average_decay > 0",
+            "ema=config.optim.ema_decay > 0",
             "ema=False",
-            "optim.average_decay ignored",
+            "optim.ema_decay ignored",
             "training/test_average.py",
         ),
         (
@@ -392,7 +401,7 @@ MUTANTS = [
     ),
     *of("training/run_weights.py", "training/test_average.py", RESUME)(
         (
-            "config.optim.average_decay > 0\n",
+            "config.optim.ema_decay > 0\n",
             "False\n",
             "eval.py, load and export take the last weights, not their average",
         ),
