@@ -26,7 +26,7 @@ def test_a_run_of_both_trains_two_steps_and_is_evaluated(
         for number in range(3):
             split = "train" if identity < 3 else "gallery" if number else "query"
             draw(tmp_path / "images" / f"{split}-{identity}-{number}.png", 10 * identity + number)
-    data = replace(config.data, root=str(tmp_path / "images"), prepared=str(tmp_path / "prepared"))
+    data = replace(config.data, root=str(tmp_path / "images"), cache_dir=str(tmp_path / "prepared"))
     ranking = pmm_jax.train(check(replace(config, data=data)), tmp_path / "run")
     lines = [
         json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()

@@ -25,16 +25,16 @@ class BDB(Method):
     def check(cls, config: Config) -> None:
         """Refuse to drop the whole map."""
         rows, _ = feature_map_size(config.data.image_size)
-        if dropped_rows(rows, config.method.drop_height) >= rows:
+        if dropped_rows(rows, config.method.drop_ratio) >= rows:
             raise UserError(
-                f"method.drop_height {config.method.drop_height} drops all {rows} rows of the map; "
+                f"method.drop_ratio {config.method.drop_ratio} drops all {rows} rows of the map; "
                 "lower it, or use higher images (data.image_size)"
             )
 
     def sample(self, keys: jax.Array, labels: jax.Array) -> jax.Array:
         """() int32: the first row that is dropped, uniformly over all that leave it inside."""
         height, _ = feature_map_size(self.config.data.image_size)
-        most = height - dropped_rows(height, self.config.method.drop_height)
+        most = height - dropped_rows(height, self.config.method.drop_ratio)
         return jax.random.randint(jax.random.fold_in(keys[0], 1), (), 0, most + 1)
 
     def forward(self, net: TrainPass, batch: TrainBatch) -> StageOutputs:
@@ -42,7 +42,7 @@ class BDB(Method):
         feature_map = net.feature_map(batch.images)
         first = net("stage1", feature_map)
         part_map = net("part_block", feature_map)
-        dropped, mask = batch_drop(part_map, batch.sample, self.config.method.drop_height)
+        dropped, mask = batch_drop(part_map, batch.sample, self.config.method.drop_ratio)
         second = net("drop", dropped)
         return StageOutputs(
             embeddings=(first[0], second[0]),

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import jax
 
-from pmm_jax.model.guide import SaliencyTrunk, load_saliency_trunk
 from pmm_jax.model.operations import compiler_options
+from pmm_jax.model.saliency import SaliencyTrunk, load_saliency_trunk
 from pmm_jax.training.initial import has_saliency_trunk
 from pmm_jax.training.loader import TrainLoader
 from pmm_jax.training.sharding import mesh_of, replicated, shard_pytree

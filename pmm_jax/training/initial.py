@@ -146,7 +146,7 @@ def check_weights(config: Config, fresh: bool) -> None:
 
 def has_saliency_trunk(config: Config) -> bool:
     """Whether `a_cutmix` looks with another trunk than the one in training."""
-    return get_method(config).uses_saliency and config.method.guide != "own"
+    return get_method(config).uses_saliency and config.method.saliency_model != "own"
 
 
 def create_train_state(

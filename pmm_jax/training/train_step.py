@@ -14,8 +14,8 @@ import optax
 from pmm_jax.config import Config
 from pmm_jax.data.augment import augment
 from pmm_jax.methods import Method, StageOutputs, Target, TrainBatch, create_model, get_method
-from pmm_jax.model.guide import SaliencyTrunk
 from pmm_jax.model.pmm import Network, TrainPass, Tree
+from pmm_jax.model.saliency import SaliencyTrunk
 from pmm_jax.training.losses import batch_hard_triplet, smoothed_cross_entropy
 from pmm_jax.training.optimizer import make_optimizer
 from pmm_jax.training.state import TrainState

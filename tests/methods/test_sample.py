@@ -82,7 +82,7 @@ def test_bdbs_rectangle_is_as_high_as_it_is_told(share: float, rows: int) -> Non
 
 
 def choices_of_corner(seed: int, share: float) -> np.ndarray:
-    return np.asarray(drawn("bdb", seed, drop_height=share))
+    return np.asarray(drawn("bdb", seed, drop_ratio=share))
 
 
 def test_methods_share_what_they_have_in_common() -> None:

@@ -19,7 +19,7 @@ config = Config(
         images_per_identity=2,
         erase_size=16,
     ),
-    model=ModelConfig(depth=(1, 1, 1, 1), width=1 / 8, embedding_size=16, weights="scratch"),
+    model=ModelConfig(stage_sizes=(1, 1, 1, 1), width=1 / 8, embedding_size=16, weights="scratch"),
     method=MethodConfig(name=HalfMix.name, top_k=1, block=(2, 1)),
     train=TrainConfig(epochs=2, log_every=1, evaluate_every=0),
     evaluate=EvaluateConfig(batch_size=8),

@@ -12,7 +12,7 @@ import pytest
 
 from pmm_jax.config import Config
 from pmm_jax.methods import METHODS, MixedTarget, StageOutputs, Target, TrainBatch, get_method
-from pmm_jax.model.guide import SaliencyTrunk
+from pmm_jax.model.saliency import SaliencyTrunk
 from pmm_jax.training.losses import batch_hard_triplet
 from pmm_jax.training.state import TrainState
 from pmm_jax.training.train_step import (
@@ -113,7 +113,7 @@ def test_a_pass_of_each_method_moves_every_parameter(tiny: Config, name: str) ->
 
 
 def test_bdbs_second_branch_sees_the_part_map_without_the_rows(tiny: Config) -> None:
-    method = replace(tiny.method, name="bdb", drop_height=0.5)
+    method = replace(tiny.method, name="bdb", drop_ratio=0.5)
     found = forward(replace(tiny, method=method), jnp.int32(2))
     expected = found["part_map"].copy()
     expected[:, 2:5] = 0  # half of 6 rows

@@ -15,9 +15,9 @@ from pmm_jax.api import Model
 from pmm_jax.config import Config
 from pmm_jax.data.augment import normalize
 from pmm_jax.methods import create_model
-from pmm_jax.model.guide import SaliencyTrunk
 from pmm_jax.model.initial import init_params
 from pmm_jax.model.pmm import create_network, embed
+from pmm_jax.model.saliency import SaliencyTrunk
 from pmm_jax.training import compile_step, hooks, loop
 from pmm_jax.training.state import TrainState
 from tests.training.naive_forward import IDS, images
@@ -29,7 +29,7 @@ class Started(Exception):
 
 class Start(NamedTuple):
     state: TrainState
-    guide: SaliencyTrunk | None
+    saliency: SaliencyTrunk | None
     embed: Any
 
 
@@ -95,16 +95,16 @@ def test_evaluations_in_training_average_with_mirror_images_where_asked(
     assert np.abs(plain - mirrored).max() > 1e-3
 
 
-def test_the_guide_is_the_files(
+def test_the_saliency_trunk_is_the_files(
     tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = create_network(tiny.model, "pmm", IDS)
     params, stats = init_params(network, seed=5)
-    file = tmp_path / "guide.safetensors"
+    file = tmp_path / "salient.safetensors"
     Model("pmm", network, params, stats, tiny.data.image_size).save(file)
     method = replace(tiny.method, name="a_cutmix", saliency_model=str(file))
     start = started(replace(tiny, method=method), tmp_path / "run", monkeypatch)
-    assert start.guide is not None
-    jax.tree.map(np.testing.assert_array_equal, start.guide.params, params["trunk"])
+    assert start.saliency is not None
+    jax.tree.map(np.testing.assert_array_equal, start.saliency.params, params["trunk"])
     own = start.state.params["trunk"]["conv1"]["kernel"]
     assert (np.asarray(own) != params["trunk"]["conv1"]["kernel"]).any()

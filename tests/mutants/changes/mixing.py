@@ -201,14 +201,14 @@ MUTANTS = [
             "BDB drops a row less",
         ),
         (
-            "most = height - dropped_rows(height, self.config.method.drop_height)",
+            "most = height - dropped_rows(height, self.config.method.drop_ratio)",
             "most = height - dropped_rows(height, 0.33)",
-            "method.drop_height half ignored",
+            "method.drop_ratio half ignored",
         ),
         (
-            "batch_drop(part_map, batch.sample, self.config.method.drop_height)",
+            "batch_drop(part_map, batch.sample, self.config.method.drop_ratio)",
             "batch_drop(part_map, batch.sample, 0.33)",
-            "method.drop_height half ignored",
+            "method.drop_ratio half ignored",
             "training/test_methods_step.py",
         ),
         (
@@ -298,7 +298,7 @@ MUTANTS = [
             "feature mixing with one stage mixes nothing, and says nothing",
         ),
     ),
-    *of("model/guide.py", "model/test_guide.py")(
+    *of("model/saliency.py", "model/test_saliency.py")(
         (
             "jax.lax.stop_gradient(feature_map).astype(jnp.float32).mean(-1)",
             "feature_map.astype(jnp.float32).mean(-1)",

@@ -252,7 +252,7 @@ MUTANTS = [
             "training/test_average.py",
         ),
         (
-            'get_method(config).uses_saliency and config.method.guide != "own"',
+            'get_method(config).uses_saliency and config.method.saliency_model != "own"',
             "False",
             "method.saliency_model ignored",
         ),

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from pmm_jax.model.guide import SaliencyTrunk
+from pmm_jax.model.saliency import SaliencyTrunk
 
 
 class Channels(nn.Module):
