@@ -105,7 +105,8 @@ class Model:
         """Grad-CAM of each head for the similarity of two images, on both.
 
         Args:
-            images, others: as of `embed`, one of each a pair.
+            images: as of `embed`.
+            others: likewise, one for each image.
             batch_size: pairs taken at once.
 
         Returns:

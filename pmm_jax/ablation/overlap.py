@@ -46,8 +46,10 @@ def by_chance(blocks: int, top_k: int) -> float:
 
 
 def run_overlap(config: Config, network: Network, params: Tree, stats: Tree) -> float:
-    """`block_overlap` of a trained network on training images as they are; NaN where it has one
-    head, or a map that the config's blocks don't divide."""
+    """`block_overlap` of a trained network on training images as they are.
+
+    NaN where it has one head, or a map that the config's blocks don't divide.
+    """
     size, block = feature_map_size(config.data.image_size), config.method.block
     if "part_block" not in network.modules or any(n % b for n, b in zip(size, block, strict=True)):
         return float("nan")

@@ -71,8 +71,11 @@ class MixedTarget(Target):
 
 @struct.dataclass
 class StageOutputs:
-    """What the stages made of a batch of N images; tuples have an entry for each stage, or for
-    each stage after the first. BDB's second branch counts as a stage."""
+    """What the stages made of a batch of N images.
+
+    Tuples have an entry for each stage, or for each stage after the first. BDB's second branch
+    counts as a stage.
+    """
 
     embeddings: tuple[jax.Array, ...]
     """(N, embedding_size) each."""

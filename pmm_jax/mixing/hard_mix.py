@@ -31,7 +31,7 @@ def nearest_negatives(embeddings: jax.Array, labels: jax.Array, num_shards: int 
     Args:
         embeddings: (N, D); no gradient goes through the choice.
         labels: (N,) int, two identities or more in each shard.
-        num_shards: as of `draw_negatives`.
+        num_shards: as of `sample_negatives`.
 
     Returns:
         (N,) int32, positions in the batch.

@@ -18,7 +18,9 @@ def stage_cams(
     """Each head's Grad-CAM for an identity of the training set (paper, Figure 4).
 
     Args:
-        network, params, stats: the model; a bare trunk has no identities.
+        network: the modules; a bare trunk has no identities.
+        params: of the network, by module.
+        stats: running statistics, likewise.
         images: (N, H, W, 3), normalized.
         labels: (N,) int; by default the identity that the heads' logits, added up, say.
 
@@ -53,8 +55,11 @@ def match_cams(
     lengths. Their cosine won't do: for two equal images it is at its maximum, and its gradient 0.
 
     Args:
-        network, params, stats: the model.
-        images, others: (N, H, W, 3), normalized; pairs.
+        network: the modules.
+        params: of the network, by module.
+        stats: running statistics, likewise.
+        images: (N, H, W, 3), normalized.
+        others: likewise, one for each image.
 
     Returns:
         Of the images and of the others, (N, S, h, w) each, as `stage_cams`.

@@ -56,7 +56,7 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """x (..., C); `train` normalizes by the batch and moves the running statistics."""
+        """X (..., C); `train` normalizes by the batch and moves the running statistics."""
         shape = (x.shape[-1],)
         scale = self.param("scale", nn.initializers.ones, shape, self.param_dtype)
         bias = self.param("bias", nn.initializers.zeros, shape, self.param_dtype)

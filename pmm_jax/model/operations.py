@@ -80,7 +80,8 @@ def batch_norm(
 
     Args:
         x: (..., C).
-        scale, bias: (C,).
+        scale: (C,).
+        bias: (C,).
         eps: added to the variance.
 
     Returns:

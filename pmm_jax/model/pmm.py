@@ -77,14 +77,15 @@ def embed(network: Network, params: Tree, stats: Tree, images: jax.Array) -> jax
     """The descriptor of each image at test time: no mixing, the stages' embeddings side by side.
 
     Args:
-        network, params, stats: the model.
+        network: the modules.
+        params: of the network, by module.
+        stats: running statistics, likewise.
         images: (N, H, W, 3), normalized.
 
     Returns:
         (N, D) float32, not normalized: D is embedding_size for each stage of `pmm` and `baseline`,
         3 * embedding_size for `bdb`, the trunk's channels for `trunk`.
     """
-
     return jnp.concatenate(
         [head(x)[0] for head, x in inference_heads(network, params, stats, images)], axis=1
     )
@@ -100,7 +101,9 @@ def inference_heads(
     """Each head at test time and the map that it sees; a bare trunk's head is the map's mean.
 
     Args:
-        network, params, stats: the model.
+        network: the modules.
+        params: of the network, by module.
+        stats: running statistics, likewise.
         images: (N, H, W, 3), normalized.
     """
 

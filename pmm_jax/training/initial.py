@@ -53,7 +53,8 @@ class Initial:
         images, as far as that is known.
 
         Args:
-            params, stats: of the new network.
+            params: of the new network.
+            stats: likewise.
             data: fingerprint of the images that it will be trained on.
             say: told what stays new.
 

@@ -39,8 +39,10 @@ def learning_rate(optim: OptimConfig, epochs: int, steps_per_epoch: int) -> opta
 
 
 def make_optimizer(optim: OptimConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
-    """PyTorch's Adam(weight_decay=...), where L2 joins the gradient before the moments; or AdamW
-    (Loshchilov and Hutter, 2019), which decays the kernels alone.
+    """PyTorch's Adam or AdamW.
+
+    Adam's weight decay is L2, which joins the gradient before the moments; AdamW (Loshchilov and
+    Hutter, 2019) decays the kernels alone.
     """
     if optim.optimizer == "adamw":
         return optax.adamw(

@@ -118,7 +118,7 @@ class _Events:
 
 
 def _tensorboard() -> tuple[Any, Any, Any]:
-    """tensorboardX's writer, its scalar and its event messages.
+    """TensorboardX's writer, its scalar and its event messages.
 
     Its import would import torch (seconds, 300 MB) where that is found. Scalars need none of it,
     and a run must not depend on whether torch is installed.

@@ -72,8 +72,11 @@ def check_resume(
     A workdir with neither a logged step nor a checkpoint is anybody's: its run failed on the way.
 
     Args:
-        workdir, config, task: as for `claim`.
-        data, initial: likewise; without them any will do.
+        workdir: as of `register_run`.
+        config: likewise.
+        task: likewise.
+        data: likewise; without it any will do.
+        initial: likewise.
 
     Returns:
         What config.json says of the run besides its config; empty where there is none.
