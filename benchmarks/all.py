@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
-from pmm_jax.children import tied
+from pmm_jax.runtime.children import tied
 
 PAGE = Path("docs/performance.md")
 HEAD = """# Performance

@@ -28,13 +28,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.embeddings import add_arguments, sets
-from pmm_jax.comparison.memory import forget_peak, peak
 from pmm_jax.evaluation import (
     Embeddings,
     evaluate_distances,
     evaluate_embeddings,
 )
 from pmm_jax.files import user_path
+from pmm_jax.runtime.peak_rss import peak_rss, reset_peak_rss
 
 Row = dict[str, float]
 
@@ -102,10 +102,10 @@ def given_matrix(
 def from_embeddings(query: Embeddings, gallery: Embeddings, rounds: int) -> dict[str, Row]:
     """Ranking from embeddings, against the bare matrix product by two libraries."""
     product = jax.jit(lambda a, b: jnp.matmul(a, b.T, precision=jax.lax.Precision.HIGHEST))
-    forget_peak()
-    before = peak()
+    reset_peak_rss()
+    before = peak_rss()
     evaluate_embeddings(query, gallery)
-    added = peak() - before
+    added = peak_rss() - before
     rows = interleaved(
         {
             "product, NumPy": lambda: query.features @ gallery.features.T,
@@ -136,13 +136,13 @@ def with_distractors(query: Embeddings, gallery: Embeddings, count: int) -> dict
         np.concatenate([gallery.identities, np.zeros(count, int)]),
         np.concatenate([gallery.cameras, np.ones(count, int)]),
     )
-    forget_peak()
-    before = peak()
+    reset_peak_rss()
+    before = peak_rss()
     started = time.perf_counter()
     evaluate_embeddings(query, more)
     seconds = time.perf_counter() - started
     name = f"{len(query.features):,} x {len(features):,}"
-    return {name: {"seconds": seconds, "added_bytes": peak() - before}}
+    return {name: {"seconds": seconds, "added_bytes": peak_rss() - before}}
 
 
 def show(title: str, rows: dict[str, Row]) -> None:

@@ -14,11 +14,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any, Literal, NamedTuple
 
-from pmm_jax.children import tied
-from pmm_jax.comparison.memory import forget_peak, peak
 from pmm_jax.comparison.one_step import Tuning, baseline_step, our_step
 from pmm_jax.config import Config
 from pmm_jax.config_check import parse_config
+from pmm_jax.runtime import disable_async_dispatch, tune_malloc
+from pmm_jax.runtime.children import tied
+from pmm_jax.runtime.peak_rss import peak_rss, reset_peak_rss
 
 OURS = ("pmm_jax", "pmm_jax without CAM", "pmm_jax stage I alone")
 TORCH = ("PyTorch as released", "PyTorch through the heads")
@@ -35,12 +36,14 @@ class Ready(NamedTuple):
 
     step: Callable[[], None]
     facts: dict[str, Any]
-    memory: Callable[[], int] = peak
+    memory: Callable[[], int] = peak_rss
     """Peak memory so far, in bytes."""
 
 
 def ours(name: str, config: Config, num_ids: int) -> Ready:
     """The jitted step without its random part, as the PyTorch peers have it."""
+    tune_malloc()  # this and the next as a run does, ahead of jax's threads
+    disable_async_dispatch()
     import jax
 
     if name == "pmm_jax without CAM":
@@ -68,7 +71,7 @@ def theirs(name: str, config: Config, num_ids: int) -> Ready:
     cam: Literal["released", "head"] = "released" if name == TORCH[0] else "head"
     step = baseline_step(config, num_ids, cam=cam, tuning=tuning)
     facts = {"torch": torch.__version__, "threads": torch.get_num_threads()}
-    return Ready(step, facts, torch.cuda.max_memory_allocated if on_gpu else peak)
+    return Ready(step, facts, torch.cuda.max_memory_allocated if on_gpu else peak_rss)
 
 
 class Peer:
@@ -118,7 +121,7 @@ class Peer:
 def main(name: str, config: Config, num_ids: int) -> None:
     """Get ready, then a step for each line."""
     ready = (ours if name.startswith("pmm_jax") else theirs)(name, config, num_ids)
-    forget_peak()  # compiling is no part of a step
+    reset_peak_rss()  # compiling is no part of a step
     print(json.dumps(ready.facts), flush=True)
     for _ in sys.stdin:
         started = time.perf_counter()

@@ -18,10 +18,10 @@ import numpy as np
 
 from benchmarks.embeddings import add_arguments, sets
 from benchmarks.evaluation import Row, fastreid, labels, show
-from pmm_jax.comparison.memory import forget_peak, peak
 from pmm_jax.config import RankConfig
 from pmm_jax.evaluation import Embeddings, Ranking, evaluate_distances
 from pmm_jax.evaluation.measure import ranking
+from pmm_jax.runtime.peak_rss import peak_rss, reset_peak_rss
 
 
 def ours(query: Embeddings, gallery: Embeddings) -> Ranking:
@@ -54,8 +54,8 @@ def main() -> None:
     rows: dict[str, Row] = {}
     found: list[Ranking] = []
     for name in ("pmm_jax", "published", "pmm_jax again") if options.fastreid else ("pmm_jax",):
-        forget_peak()
-        before, started = peak(), time.perf_counter()
+        reset_peak_rss()
+        before, started = peak_rss(), time.perf_counter()
         if name == "published":
             found.append(published(query, gallery, options.fastreid))
         else:
@@ -63,7 +63,7 @@ def main() -> None:
         seconds = time.perf_counter() - started
         rows[name] = {
             "seconds": seconds,
-            "added_bytes": peak() - before,
+            "added_bytes": peak_rss() - before,
             "rank1": found[-1].rank1,
             "mAP": found[-1].mAP,
             "mINP": found[-1].mINP,

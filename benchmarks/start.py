@@ -20,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pmm_jax.children import tied
 from pmm_jax.cli.program import main
 from pmm_jax.errors import UserError
+from pmm_jax.runtime.children import tied
 
 STARTS = ("nothing there", "data prepared", "data prepared, step compiled")
 TRAIN = Path(__file__).parent.parent / "train.py"

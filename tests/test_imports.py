@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "pmm_jax"
 
 LAYERS = [
-    {"early", "errors", "host_memory", "compile_cache", "children", "orbax_log"},
+    {"early", "errors", "runtime"},
     {"files", "fields", "registry"},
     {"npz", "file_lock"},
     {"config", "launch"},

@@ -60,8 +60,20 @@ def test_the_facade_is_whole(project: Path) -> None:
 
 
 GLOBALS = """
-import json, locale, logging, os, resource, signal, sys, threading, warnings
+import asyncio, ctypes, faulthandler, gc, locale, logging, os, resource, signal, sys
+import threading, warnings
 from pathlib import Path
+
+called = set()
+
+
+class Listening(ctypes.CDLL):
+    def __getattr__(self, name):
+        called.add(name)
+        return super().__getattr__(name)
+
+
+ctypes.CDLL = Listening
 
 # Libraries of others may do at their import what they like; ours may not.
 import absl.logging, grain, h5py, huggingface_hub, jax, numpy, optax, orbax.checkpoint, PIL.Image
@@ -84,13 +96,21 @@ def state():
             if logger.level or logger.handlers or logger.filters
         },
         "folder": os.getcwd(),
-        "path": list(sys.path),
+        "umask": [os.umask(mask := os.umask(0)), mask][1],
+        "path": [*sys.path, *sys.path_hooks, *sys.meta_path],
+        "hidden": sorted(name for name, module in sys.modules.items() if module is None),
         "locale": locale.setlocale(locale.LC_ALL),
         "limits": [resource.getrlimit(n) for n in (resource.RLIMIT_NOFILE, resource.RLIMIT_AS)],
         "recursion": sys.getrecursionlimit(),
         # Not Python's own generator: tfds draws a folder's name from it.
         "random": hash(str(numpy.random.get_state())),
         "numpy": numpy.geterr(),
+        "print": numpy.get_printoptions(),
+        "collector": (gc.isenabled(), gc.get_threshold(), gc.get_freeze_count()),
+        "threads": (sys.getswitchinterval(), threading.stack_size(), faulthandler.is_enabled()),
+        "tracing": (sys.gettrace(), sys.getprofile()),
+        "affinity": os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None,
+        "loop": asyncio.get_event_loop_policy(),
         "jax": {name: str(value) for name, value in jax.config.values.items()},
     }
 
@@ -112,8 +132,15 @@ pmm_jax.load(workdir)
 check("load")
 assert pmm_jax.evaluate(workdir).mAP == ranking.mAP
 check("evaluate")
-from pmm_jax import host_memory
-assert not host_memory._keeping
+# The finished run once more, where no handler of signals can be set.
+again = []
+thread = threading.Thread(target=lambda: again.append(pmm_jax.train(config, workdir)))
+thread.start()
+thread.join()
+assert again[0].mAP == ranking.mAP
+check("train in a thread")
+assert "malloc_trim" in called or not sys.platform.startswith("linux")  # so calls are heard
+assert not called & {"mallopt", "madvise", "prctl"}, called
 """
 
 

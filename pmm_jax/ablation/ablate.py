@@ -11,10 +11,10 @@ from pmm_jax.ablation.one import RESULT
 from pmm_jax.ablation.result import Result, read_result
 from pmm_jax.ablation.table import write_figure, write_tables
 from pmm_jax.ablation.variants import GridPoint
-from pmm_jax.children import run_to_end
 from pmm_jax.config import Config
 from pmm_jax.data.prepare import prepare
 from pmm_jax.errors import UserError
+from pmm_jax.runtime.children import run_to_end
 from pmm_jax.training.display import Display
 from pmm_jax.training.workdir import load_run_config
 

@@ -18,11 +18,11 @@ def run(arguments: Sequence[str]) -> None:
     text, folder = arguments
     config, workdir = parse_config(text), Path(folder)
     from pmm_jax.ablation.overlap import run_overlap
-    from pmm_jax.host_memory import run_in_calling_thread
+    from pmm_jax.runtime import set_up_training
     from pmm_jax.training.loop import train
     from pmm_jax.training.run_weights import restore_run
 
-    run_in_calling_thread()
+    set_up_training()
     started = time.monotonic()
     ranking = train(config, workdir)
     seconds = time.monotonic() - started

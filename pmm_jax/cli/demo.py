@@ -33,10 +33,10 @@ def demo_command(arguments: Sequence[str]) -> None:
     root, display = Path(config.data.root), Display()
     draw(root, str(root), options.people, display)
     from pmm_jax.color_baseline import color_baseline
-    from pmm_jax.host_memory import run_in_calling_thread
+    from pmm_jax.runtime import set_up_training
     from pmm_jax.training.loop import train
 
-    run_in_calling_thread()
+    set_up_training()
     train(config, Path(options.workdir))
     colors = color_baseline(root)
     display.info(f"color alone: Rank-1 {colors.rank1:.1%}  mAP {colors.mAP:.1%}")

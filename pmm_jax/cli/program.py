@@ -1,24 +1,19 @@
-"""What every entry point does around its work: make the process ready, and say errors in one line.
+"""What every entry point does around its work: set up its process, and say errors in one line.
 
 Nothing here is slow to import: an entry point calls `main` first, which answers signals from then
 on, and imports what it needs inside.
 """
 
-import errno
 import os
 import signal
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from typing import NoReturn, TextIO
 
-from pmm_jax.compile_cache import keep_compiled_programs
 from pmm_jax.errors import Interrupted, UserError
 from pmm_jax.files import printable
-from pmm_jax.host_memory import keep_freed_memory
-from pmm_jax.orbax_log import silence_process
-
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+from pmm_jax.runtime import set_up_process
+from pmm_jax.runtime.log_filters import NO_ROOM, silence_exit
 
 
 def main(program: Callable[[Sequence[str]], None]) -> None:
@@ -27,13 +22,7 @@ def main(program: Callable[[Sequence[str]], None]) -> None:
     Where nobody reads standard output any more, it ends without a word, with the exit code that a
     shell gives to a program that SIGPIPE ended.
     """
-    keep_freed_memory()
-    keep_compiled_programs()
-    interrupt_on_signals()
-    sys.unraisablehook = _show_unraisable
-    silence_process()
-    # None where the process was started without them; libraries write to them all the same.
-    sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()
+    set_up_process()
     try:
         try:
             program(sys.argv[1:])
@@ -50,7 +39,7 @@ def main(program: Callable[[Sequence[str]], None]) -> None:
         if error.errno is None:
             raise
         where = f" ({error.filename})" if error.filename else ""
-        if error.errno in _NO_ROOM:
+        if error.errno in NO_ROOM:
             _end(
                 f"error: no room left on the disk{where}; free some, and the same command goes on "
                 "from the last checkpoint",
@@ -69,33 +58,8 @@ def main(program: Callable[[Sequence[str]], None]) -> None:
         _end("interrupted", 128 + (end.args[0] if end.args else signal.SIGINT))
 
 
-def interrupt_on_signals() -> None:
-    """Have SIGINT, SIGTERM and a lost terminal end the program the same way, cleaning up."""
-
-    def interrupt(number: int, _: object) -> None:
-        raise KeyboardInterrupt(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) != signal.SIG_IGN:  # nohup, or a shell's background job
-            signal.signal(number, interrupt)
-
-
-def _show_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
-    """Leave out what only repeats an error that was raised, and is said in one line.
-
-    Tensorstore tells of a failed write to loops that orbax has closed by then, hundreds of times.
-    """
-    error = unraisable.exc_value
-    # A file that could not be flushed tries once more when it is forgotten.
-    is_full = isinstance(error, OSError) and error.errno in _NO_ROOM
-    if not is_full and str(error) != "Event loop is closed":
-        sys.__unraisablehook__(unraisable)
-
-
 def _end(line: str, code: int) -> NoReturn:
-    # What libraries say while they are torn down is about the same failure, in many lines.
-    warnings.simplefilter("ignore")
-    sys.unraisablehook = lambda _: None
+    silence_exit()
     try:
         print(printable(line), file=sys.stderr)
     except OSError:
@@ -105,10 +69,6 @@ def _end(line: str, code: int) -> NoReturn:
     except OSError:
         _discard(sys.stdout)
     sys.exit(code)
-
-
-def _nowhere() -> TextIO:
-    return open(os.devnull, "w", encoding="utf-8")
 
 
 def _flush_output() -> None:

@@ -28,11 +28,11 @@ def train_command(arguments: Sequence[str]) -> None:
     config, options = parse_run(
         arguments, TrainOptions, "Train a re-identification model.", "pmm train"
     )
-    from pmm_jax.host_memory import run_in_calling_thread
+    from pmm_jax.runtime import set_up_training
     from pmm_jax.training.loop import train
     from pmm_jax.training.processes import initialize_distributed
 
-    run_in_calling_thread()
+    set_up_training()
     initialize_distributed(options)
     initial = None
     if options.init_from:

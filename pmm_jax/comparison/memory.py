@@ -3,15 +3,16 @@
 python -m pmm_jax.comparison.memory ours|baseline WORKDIR IDENTITIES PRECISION
 """
 
-import resource
 import subprocess
 import sys
 from pathlib import Path
 
-from pmm_jax.children import tied
 from pmm_jax.comparison.one_step import baseline_step, our_step
 from pmm_jax.config import Config
 from pmm_jax.errors import UserError
+from pmm_jax.runtime import disable_async_dispatch, tune_malloc
+from pmm_jax.runtime.children import tied
+from pmm_jax.runtime.peak_rss import peak_rss
 from pmm_jax.training.workdir import load_run_config
 
 STEPS = 3
@@ -36,6 +37,9 @@ def peak_memory(side: str, workdir: Path, num_ids: int, precision: str) -> int:
 
 def _take_steps(side: str, config: Config, num_ids: int, precision: str) -> None:
     if side == "ours":
+        # As the command line of a run does.
+        tune_malloc()
+        disable_async_dispatch()
         import jax
 
         jax.config.update("jax_enable_x64", precision == "float64")
@@ -46,27 +50,7 @@ def _take_steps(side: str, config: Config, num_ids: int, precision: str) -> None
         step()
 
 
-def forget_peak() -> None:
-    """Count the peak from here on, where Linux lets us."""
-    reset = Path("/proc/self/clear_refs")
-    if reset.exists():
-        reset.write_text("5", encoding="ascii")
-
-
-def peak() -> int:
-    """Bytes that this process held at most.
-
-    Linux counts in ru_maxrss what the parent held when it started us, so its own file comes first.
-    """
-    status = Path("/proc/self/status")
-    for line in status.read_text(encoding="utf-8").splitlines() if status.is_file() else []:
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
 if __name__ == "__main__":
     side, folder, identities, kind = sys.argv[1:]
     _take_steps(side, load_run_config(Path(folder)), int(identities), kind)
-    print(peak())
+    print(peak_rss())

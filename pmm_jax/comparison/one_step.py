@@ -54,16 +54,6 @@ def our_step(
     Returns:
         A call that takes one step and waits for it; the program.
     """
-    from pmm_jax.host_memory import (
-        give_back,
-        give_back_after,
-        keep_freed_memory,
-        run_in_calling_thread,
-    )
-
-    keep_freed_memory()  # this and the next as a run does, ahead of jax's threads
-    run_in_calling_thread()
-
     import jax
     import jax.numpy as jnp
 
@@ -71,6 +61,7 @@ def our_step(
     from pmm_jax.methods.pmm import MixingSample
     from pmm_jax.model.initial import init_params
     from pmm_jax.model.operations import compiler_options
+    from pmm_jax.runtime import trim_heap, trim_settling_heap
     from pmm_jax.training.optimizer import make_optimizer
     from pmm_jax.training.state import TrainState
     from pmm_jax.training.train_step import TrainTask, train_step
@@ -93,7 +84,7 @@ def our_step(
         .compile(compiler_options())
     )
 
-    give_back()
+    trim_heap()
     taken = 0
 
     def step() -> None:
@@ -101,7 +92,7 @@ def our_step(
         state, metrics = compiled(state, batch)
         jax.block_until_ready((state, metrics))
         taken += 1
-        give_back_after(taken)
+        trim_settling_heap(taken)
 
     return step, compiled
 

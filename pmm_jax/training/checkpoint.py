@@ -24,7 +24,7 @@ from etils import epath
 from pmm_jax.errors import UserError
 from pmm_jax.files import read_regular, sha256_of, write_atomic
 from pmm_jax.model.pmm import Tree
-from pmm_jax.orbax_log import is_worth_saying
+from pmm_jax.runtime.log_filters import is_worth_logging
 from pmm_jax.training.processes import is_first
 from pmm_jax.training.seal import CHECKPOINTS, Seal, read_seal, seal_path, sealed_steps
 from pmm_jax.training.state import TrainState
@@ -69,7 +69,7 @@ class Checkpoints:
 
     def __enter__(self) -> "Checkpoints":
         # Another object than the command line's own filter, which stays when this one goes.
-        self._filter = lambda record: is_worth_saying(record)
+        self._filter = lambda record: is_worth_logging(record)
         logging.getLogger("absl").addFilter(self._filter)
         return self
 

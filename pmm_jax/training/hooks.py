@@ -15,8 +15,8 @@ from jax.sharding import Mesh
 from pmm_jax.errors import Interrupted
 from pmm_jax.evaluation import Ranking
 from pmm_jax.evaluation.table import ranking_json
-from pmm_jax.host_memory import give_back_after
 from pmm_jax.model.pmm import Network
+from pmm_jax.runtime import trim_settling_heap
 from pmm_jax.training.accumulator import MetricAccumulator
 from pmm_jax.training.display import Bar
 from pmm_jax.training.evaluate import Embed, evaluate, make_embed
@@ -74,14 +74,14 @@ class LogHook:
 
 @dataclass(frozen=True)
 class MemoryHook:
-    """Gives unused memory back to the system while the heap settles."""
+    """Trims the heap while it settles."""
 
     done: int
     """Steps taken before this process began."""
 
     def __call__(self, result: StepResult) -> None:
-        """Give back where it is time."""
-        give_back_after(result.number - self.done)
+        """Trim where it is time."""
+        trim_settling_heap(result.number - self.done)
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,18 @@
 import contextlib
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from pmm_jax.runtime.signals import SIGNALS
 
 
 @contextlib.contextmanager
 def stop_on_signal() -> Iterator[Callable[[], bool]]:
-    """The signals let the run save first; the function yielded says if one came."""
+    """The signals let the run save first; the function yielded says if one came.
+
+    None is heard where Python lets no handler be set, outside of the main thread.
+    """
     came: list[int] = []
 
     def note(number: int, _: object) -> None:
@@ -21,8 +25,11 @@ def stop_on_signal() -> Iterator[Callable[[], bool]]:
             os._exit(128 + number)
         came.append(number)
 
-    # One that is ignored stays so: nohup runs a command that way.
-    heard = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    is_main = threading.current_thread() is threading.main_thread()
+    # One that is ignored stays so: nohup runs a command that way. None is a handler of somebody
+    # else's C, which Python couldn't put back.
+    kept = (signal.SIG_IGN, None)
+    heard = [number for number in SIGNALS if is_main and signal.getsignal(number) not in kept]
     before = {number: signal.signal(number, note) for number in heard}
     try:
         yield lambda: bool(came)

@@ -5,7 +5,7 @@ from pathlib import Path
 from pmm_jax.config import Config
 from pmm_jax.evaluation import Ranking
 from pmm_jax.evaluation.table import ranking_table
-from pmm_jax.host_memory import give_back
+from pmm_jax.runtime import trim_heap
 from pmm_jax.training.compile_step import compile_steps
 from pmm_jax.training.hooks import StepResult, open_hooks
 from pmm_jax.training.initial import Initial
@@ -47,7 +47,7 @@ def train(
         # --- State, and the step compiled for it
         state, resumed = restore_or_create(run, task, mesh)
         steps = compile_steps(task, state, loader)
-        give_back()
+        trim_heap()
 
         with open_hooks(run, resumed, task.network, mesh, profile) as hooks:
             hooks.evaluation.catch_up(state, resumed)

@@ -13,9 +13,9 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from pmm_jax.compile_cache import forget_default_folder
 from pmm_jax.errors import Interrupted, UserError
 from pmm_jax.launch import DistributedConfig
+from pmm_jax.runtime.compile_cache import disable_default_compile_cache
 
 T = TypeVar("T")
 
@@ -66,7 +66,7 @@ def initialize_distributed(launch: DistributedConfig) -> None:
 
 
 def _initialize(failure: str, **address: Any) -> None:
-    forget_default_folder()
+    disable_default_compile_cache()
     # It would swallow SIGTERM, which a run answers itself (interrupt.py).
     jax.config.update("jax_enable_preemption_service", False)
     try:

@@ -2,11 +2,9 @@
 
 import json
 import math
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from pmm_jax.files import naming, read_regular, write_atomic
 
@@ -90,9 +88,14 @@ class _Events:
     """
 
     def __init__(self, workdir: Path, resumed_step: int) -> None:
-        writer, self._scalar, self._event = _tensorboard()
+        # Late: it imports torch where that is found, unless `set_up_training` imported it first.
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto import event_pb2
+        from tensorboardX.summary import scalar
+
+        self._scalar, self._event = scalar, event_pb2
         self._path = workdir / "events"
-        self._writer = writer(str(self._path))
+        self._writer = EventsWriter(str(self._path))
         # TensorBoard forgets what an earlier process wrote of later steps.
         start = self._event.SessionLog(status=self._event.SessionLog.START)
         event = self._event.Event(step=resumed_step + 1, session_log=start, wall_time=time.time())
@@ -115,25 +118,6 @@ class _Events:
     def close(self) -> None:
         with naming(self._path):
             self._writer.close()
-
-
-def _tensorboard() -> tuple[Any, Any, Any]:
-    """TensorboardX's writer, its scalar and its event messages.
-
-    Its import would import torch (seconds, 300 MB) where that is found. Scalars need none of it,
-    and a run must not depend on whether torch is installed.
-    """
-    hidden = "torch" not in sys.modules
-    if hidden:
-        sys.modules["torch"] = None  # type: ignore[assignment]  # `import torch` raises ImportError
-    try:
-        from tensorboardX.event_file_writer import EventsWriter
-        from tensorboardX.proto import event_pb2
-        from tensorboardX.summary import scalar
-    finally:
-        if hidden:
-            del sys.modules["torch"]
-    return EventsWriter, scalar, event_pb2
 
 
 def finite(values: Mapping[str, float | None]) -> dict[str, float | None]:

@@ -13,8 +13,8 @@ def inside_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proj
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(project)
     # A process of its own is for these; this one has many threads, and signals of pytest's.
-    monkeypatch.setattr("pmm_jax.cli.program.keep_freed_memory", lambda: False)
-    monkeypatch.setattr("pmm_jax.cli.program.interrupt_on_signals", lambda: None)
+    monkeypatch.setattr("pmm_jax.runtime.tune_malloc", lambda: False)
+    monkeypatch.setattr("pmm_jax.runtime.interrupt_on_signals", lambda: None)
     monkeypatch.setattr("sys.unraisablehook", sys.unraisablehook)  # which main sets
 
 

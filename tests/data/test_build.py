@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from pmm_jax.cli.program import interrupt_on_signals
 from pmm_jax.config import DataConfig
 from pmm_jax.data import build as building
 from pmm_jax.data import tfds_builder
 from pmm_jax.data.prepare import prepare
 from pmm_jax.data.split import open_split, prepared_folder
 from pmm_jax.errors import UserError
+from pmm_jax.runtime.signals import interrupt_on_signals
 from tests.data.market_set import draw, lines_of
 
 

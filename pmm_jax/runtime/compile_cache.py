@@ -11,7 +11,7 @@ _named: list[str] = []
 """The folder that this module put there."""
 
 
-def keep_compiled_programs() -> None:
+def enable_compile_cache() -> None:
     """Name a folder for jax's persistent compilation cache, unless the environment names one.
 
     It lies under $XDG_CACHE_HOME or ~/.cache. Programs for a CPU hold instructions that another
@@ -32,7 +32,7 @@ def keep_compiled_programs() -> None:
     _named.append(str(folder))
 
 
-def forget_default_folder() -> None:
+def disable_default_compile_cache() -> None:
     """Keep nothing after all, unless the environment named the folder.
 
     For several processes: one that finds a program compiled would leave the others waiting for

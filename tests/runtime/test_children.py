@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pmm_jax.children import run_to_end
+from pmm_jax.runtime.children import run_to_end
 
 CHILD = """
 import os, signal, sys, time
@@ -26,7 +26,7 @@ time.sleep(60)
 
 PARENT = """
 import sys
-from pmm_jax.children import run_to_end
+from pmm_jax.runtime.children import run_to_end
 try:
     run_to_end([sys.executable, "child.py"])
 except KeyboardInterrupt:
@@ -35,7 +35,7 @@ except KeyboardInterrupt:
 
 TIED = """
 import subprocess, sys
-from pmm_jax.children import tied
+from pmm_jax.runtime.children import tied
 subprocess.run(tied([sys.executable, "child.py"]))
 """
 
@@ -99,7 +99,7 @@ def test_a_killed_parent_takes_its_child_along(parent: Start, script: str) -> No
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux's own signal")
 def test_a_child_whose_parent_is_gone_already_does_nothing(parent: Start, project: Path) -> None:
-    script = str(project / "pmm_jax" / "children.py")
+    script = str(project / "pmm_jax" / "runtime" / "children.py")
     done = subprocess.run([sys.executable, "-I", script, "1", sys.executable, "child.py"])
     assert done.returncode == 1
     assert not Path("child").exists()

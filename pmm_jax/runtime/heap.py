@@ -1,4 +1,4 @@
-"""Keep the memory of one step for the next, on CPU."""
+"""glibc's malloc, set to keep the memory of one step for the next, on a CPU."""
 
 import ctypes
 import os
@@ -13,7 +13,7 @@ _HUGE_PAGE = 2 * 2**20
 _RESERVED = 1536 * 2**20
 _SETTLING = 64
 """Steps after which the heap is taken as settled."""
-_keeping = False
+_tuned = False
 """Whether this process asked malloc to keep what is freed."""
 
 
@@ -21,7 +21,7 @@ _keeping = False
 _ACCELERATORS = ("nvidia0", "kfd", "accel0", "accel/accel0", "vfio/0")
 
 
-def keep_freed_memory() -> bool:
+def tune_malloc() -> bool:
     """Ask glibc not to give freed memory back; True where that was done.
 
     XLA on CPU allocates the scratch of a whole step, hundreds of megabytes, and frees it at its
@@ -46,43 +46,31 @@ def keep_freed_memory() -> bool:
         _M_TRIM_THRESHOLD: -1,  # never
         _M_TOP_PAD: 64 * 2**20,
     }
-    global _keeping
-    _keeping = all(mallopt(option, value) for option, value in settings.items())
-    if _keeping:
-        _ask_for_huge_pages(libc)
-    return _keeping
+    global _tuned
+    _tuned = all(mallopt(option, value) for option, value in settings.items())
+    if _tuned:
+        _advise_huge_pages(libc)
+    return _tuned
 
 
-def run_in_calling_thread() -> None:
-    """Have jax run programs for the CPU in the thread that calls them, one after the other.
-
-    In the background, a program frees its scratch milliseconds after its results are there, when
-    the next step has taken a second one; the heap would keep both. Several devices still run at
-    once. This has to come before anything asks jax for its devices, and changes nothing on an
-    accelerator.
-    """
-    import jax
-
-    jax.config.update("jax_cpu_enable_async_dispatch", False)
-
-
-def give_back() -> None:
+def trim_heap() -> None:
     """Return the pages of all memory that is free now, once, to the system.
 
-    For after a compilation, which leaves hundreds of megabytes that no step needs.
+    For after a compilation, which leaves hundreds of megabytes that no step needs. Nothing is set:
+    huge pages are asked for only in a process that `tune_malloc` was called in.
     """
     try:
         libc = ctypes.CDLL(None)
         libc.malloc_trim(0)
     except AttributeError:  # musl has none
         return
-    if _keeping:
+    if _tuned:
         # The top of the heap went back with its mark; addresses taken anew there have none.
-        _ask_for_huge_pages(libc)
+        _advise_huge_pages(libc)
 
 
-def give_back_after(step: int) -> None:
-    """`give_back` where the heap is still settling: after steps 1, 2, 4 and so on to 64.
+def trim_settling_heap(step: int) -> None:
+    """`trim_heap` where the heap is still settling: after steps 1, 2, 4 and so on to 64.
 
     A step's scratch is one block. Small things that stay come to lie against it, so that the next
     step's, which malloc aligns, no longer fits its place and takes another; the places left behind
@@ -92,10 +80,10 @@ def give_back_after(step: int) -> None:
         step: from 1, of this process.
     """
     if step <= _SETTLING and step & (step - 1) == 0:
-        give_back()
+        trim_heap()
 
 
-def _ask_for_huge_pages(libc: ctypes.CDLL) -> None:
+def _advise_huge_pages(libc: ctypes.CDLL) -> None:
     """Reserve address space for the heap and mark it for pages of 2 MiB.
 
     The fastest steps gain a tenth. Only addresses are taken; memory follows when it is used. Where

@@ -48,8 +48,8 @@ def run_to_end(command: Sequence[str], **options: Any) -> int:
     before = {
         number: signal.signal(number, pass_on)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        # One that is ignored, as SIGHUP is under nohup, stays so.
-        if signal.getsignal(number) is not signal.SIG_IGN
+        # One that is ignored, as SIGHUP is under nohup, stays so; None is a handler of C's.
+        if signal.getsignal(number) not in (signal.SIG_IGN, None)
     }
     try:
         # In a group of its own, a terminal's Ctrl-C doesn't reach the child a second time.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pmm_jax.compile_cache import VARIABLE, keep_compiled_programs
+from pmm_jax.runtime.compile_cache import VARIABLE, enable_compile_cache
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +17,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_the_folder_is_made_under_the_users_cache(tmp_path: Path) -> None:
-    keep_compiled_programs()
+    enable_compile_cache()
     folder = Path(os.environ[VARIABLE])
     assert folder.parent == tmp_path / "cache" / "pmm_jax"
     assert folder.is_dir()
@@ -25,29 +25,29 @@ def test_the_folder_is_made_under_the_users_cache(tmp_path: Path) -> None:
 
 def test_what_the_environment_names_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "elsewhere")
-    keep_compiled_programs()
+    enable_compile_cache()
     assert os.environ[VARIABLE] == "elsewhere"
 
 
 def test_home_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CACHE_HOME", "~/cache")
-    keep_compiled_programs()
+    enable_compile_cache()
     assert Path(os.environ[VARIABLE]).parent == tmp_path / "home" / "cache" / "pmm_jax"
     monkeypatch.setenv(VARIABLE, "~/compiled")
-    keep_compiled_programs()
+    enable_compile_cache()
     assert os.environ[VARIABLE] == str(tmp_path / "home" / "compiled")
 
 
 def test_where_no_folder_can_be_made_nothing_is_kept(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file")
-    keep_compiled_programs()
+    enable_compile_cache()
     assert VARIABLE not in os.environ
 
 
 def test_a_second_process_compiles_nothing(project: Path) -> None:
     script = (
-        "from pmm_jax.compile_cache import keep_compiled_programs; keep_compiled_programs()\n"
+        "from pmm_jax.runtime.compile_cache import enable_compile_cache; enable_compile_cache()\n"
         "import jax\n"
         "jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)\n"
         "hits = []\n"

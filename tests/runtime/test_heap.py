@@ -9,13 +9,13 @@ import pytest
 
 SCRIPT = """
 import resource
-from pmm_jax.host_memory import give_back, keep_freed_memory
+from pmm_jax.runtime import trim_heap, tune_malloc
 
-assert keep_freed_memory()
+assert tune_malloc()
 faults, huge = [], []
 for turn in range(4):
     if turn == 3:
-        give_back()
+        trim_heap()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     block = b"x" * (256 * 2**20)
     faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
@@ -47,10 +47,10 @@ def printed(project: Path, script: str) -> str:
 
 @pytest.fixture(scope="module")
 def found(project: Path) -> list[int]:
-    """Page faults of four allocations of 256 MiB, the last after `give_back`, then each one's MiB
+    """Page faults of four allocations of 256 MiB, the last after `trim_heap`, then each one's MiB
     in huge pages."""
     if not sys.platform.startswith("linux") or os.confstr("CS_GNU_LIBC_VERSION") is None:
-        pytest.skip("host_memory changes nothing on systems without glibc")
+        pytest.skip("tune_malloc changes nothing on systems without glibc")
     return [int(word) for word in printed(project, SCRIPT).split()]
 
 
@@ -66,15 +66,15 @@ def test_the_heap_lies_in_huge_pages(found: list[int]) -> None:
 
 
 @needs_huge_pages
-def test_what_grows_after_giving_back_lies_in_huge_pages(found: list[int]) -> None:
+def test_what_grows_after_trimming_lies_in_huge_pages(found: list[int]) -> None:
     assert found[7] >= 200
     assert found[3] < 5000
 
 
 SLOW_PROGRAM = """
-from pmm_jax.host_memory import run_in_calling_thread
+from pmm_jax.runtime import disable_async_dispatch
 
-run_in_calling_thread()
+disable_async_dispatch()
 import jax
 
 product = jax.jit(lambda x: jax.lax.fori_loop(0, 200, lambda _, y: jax.numpy.tanh(y @ x), x))
