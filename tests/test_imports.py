@@ -134,3 +134,49 @@ def test_the_torch_baseline_knows_nothing_of_jax() -> None:
     for path in modules(PACKAGE / "torch_baseline"):
         assert not {"jax", "flax", "optax"} & roots(path), path
         assert {part(name) for name in imported(path)} <= {None, "config", "torch_baseline"}, path
+
+
+PROCESS = {
+    *("os.environ", "os.putenv", "os.umask", "os.chdir", "locale.setlocale", "signal.signal"),
+    *("warnings.filterwarnings", "warnings.simplefilter", "jax.config.update", "random.seed"),
+    *("sys.unraisablehook", "sys.excepthook", "sys.stdout", "sys.stderr", "sys.path"),
+    *("sys.modules", "addFilter", "addHandler", "setLevel", "basicConfig"),
+}
+"""What changes the process where it is called, set or deleted."""
+RESTORED = {
+    "training/interrupt.py": {"signal.signal"},
+    "training/checkpoint.py": {"addFilter"},
+    "data/source_images.py": {"warnings.filterwarnings"},
+    "model/torch_file.py": {"warnings.simplefilter"},
+}
+"""What library calls change for a while, and put back."""
+COMMANDS = {
+    "early.py": {"signal.signal"},
+    "training/processes.py": {"jax.config.update"},  # initialize_distributed
+}
+
+
+def changes_of_the_process(path: Path) -> set[str]:
+    """Names of PROCESS that a file calls, sets or deletes."""
+    touched: list[ast.expr] = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            touched.append(node.func)
+        elif isinstance(node, ast.Assign | ast.Delete):
+            touched += node.targets
+    touched += [name for node in touched if isinstance(node, ast.Tuple) for name in node.elts]
+    places = [node.value if isinstance(node, ast.Subscript) else node for node in touched]
+    names = {ast.unparse(place) for place in places}
+    return (names | {name.rpartition(".")[2] for name in names}) & PROCESS
+
+
+def test_the_process_is_set_up_in_runtime_alone() -> None:
+    inside, outside = set(), {}
+    for path in modules(PACKAGE):
+        name, found = path.relative_to(PACKAGE).as_posix(), changes_of_the_process(path)
+        if name.startswith("runtime/"):
+            inside |= found
+        elif found:
+            outside[name] = found
+    assert outside == RESTORED | COMMANDS
+    assert {"os.environ", "sys.stdout", "sys.modules", "jax.config.update", "addFilter"} <= inside

@@ -5,6 +5,7 @@ python -m pmm_jax.comparison.memory ours|baseline WORKDIR IDENTITIES PRECISION
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from pmm_jax.comparison.one_step import baseline_step, our_step
@@ -36,16 +37,19 @@ def peak_memory(side: str, workdir: Path, num_ids: int, precision: str) -> int:
 
 
 def _take_steps(side: str, config: Config, num_ids: int, precision: str) -> None:
-    if side == "ours":
-        # As the command line of a run does.
-        tune_malloc()
-        disable_async_dispatch()
-        import jax
+    if side == "baseline":
+        _repeat(baseline_step(config, num_ids, precision))
+        return
+    # As the command line of a run does.
+    tune_malloc()
+    disable_async_dispatch()
+    import jax
 
-        jax.config.update("jax_enable_x64", precision == "float64")
-        step, _ = our_step(config, num_ids, precision)
-    else:
-        step = baseline_step(config, num_ids, precision)
+    with jax.enable_x64(precision == "float64"):
+        _repeat(our_step(config, num_ids, precision)[0])
+
+
+def _repeat(step: Callable[[], None]) -> None:
     for _ in range(STEPS):
         step()
 
