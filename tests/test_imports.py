@@ -7,6 +7,7 @@ uses `mixing` (Grad-CAM of a head), never the other way round; and `evaluation` 
 """
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -168,6 +169,25 @@ def changes_of_the_process(path: Path) -> set[str]:
     places = [node.value if isinstance(node, ast.Subscript) else node for node in touched]
     names = {ast.unparse(place) for place in places}
     return (names | {name.rpartition(".")[2] for name in names}) & PROCESS
+
+
+PLATFORM = re.compile(
+    r"default_backend|sys\.platform|platform_dependent|os\.name\b|import platform|device_kind"
+    r"|devices\([^)]*\)\[[^]]*\]\.platform"
+)
+
+
+def test_the_platform_is_asked_in_runtime_alone() -> None:
+    """All others ask `runtime.on_cpu`, and what a CPU gets instead lies in `model/cpu/`."""
+    asking = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in modules(PACKAGE)
+        if PLATFORM.search(path.read_text(encoding="utf-8"))
+    }
+    assert asking == {
+        f"runtime/{name}.py"
+        for name in ("children", "compile_cache", "heap", "peak_rss", "platforms")
+    }
 
 
 def test_the_process_is_set_up_in_runtime_alone() -> None:

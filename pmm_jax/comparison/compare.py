@@ -29,6 +29,7 @@ from pmm_jax.files import write_atomic
 from pmm_jax.model.pmm import Network, Tree
 from pmm_jax.model.torch_checkpoint import load_state_dict, state_dict
 from pmm_jax.model.weights_file import read_file, write_file
+from pmm_jax.runtime import on_cpu
 from pmm_jax.torch_baseline.evaluate import embed, rank
 from pmm_jax.torch_baseline.model import PMM
 from pmm_jax.training.display import Display
@@ -143,7 +144,7 @@ def _train_both(
     )
     result = _evaluate(config, pair.network, params, stats, pair.baseline, display)
     del pair
-    if jax.default_backend() != "cpu":
+    if not on_cpu():
         display.info("PyTorch ran on the CPU and pmm_jax did not: times don't compare")
     display.info("measuring memory, a process each")
     return result | {

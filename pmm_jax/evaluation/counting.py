@@ -16,6 +16,7 @@ from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
 from pmm_jax.evaluation.protocol import JUNK
+from pmm_jax.runtime import current_platform, on_cpu
 
 PIECE = 512
 """Embeddings are multiplied so many dimensions at a time: rounding errors grow with the length of
@@ -127,7 +128,7 @@ def _within(distances: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
 
 def _below(distances: jax.Array, limits: jax.Array) -> jax.Array:
     """(M, Q) int32: how many of a query's N distances are below each of its M limits."""
-    if jax.default_backend() != "cpu":
+    if not on_cpu():
         return lax.map(lambda limit: (distances < limit[None]).sum(0, dtype=jnp.int32), limits)
 
     # One image at a time: XLA's reductions on a CPU take up to four times as long.
@@ -141,7 +142,7 @@ def _rounding(query: Part, gallery: Part) -> jax.Array:
     """(Q,): how far a distance, less the query's squared length, may lie from float64's."""
     sizes = [piece.shape[1] for piece in query.pieces]
     # Exact in float32 on CPU and GPU; a TPU multiplies by pieces of bfloat16, a little less exact.
-    unit = 2.0**-24 if jax.default_backend() != "tpu" else 2.0**-22
+    unit = 2.0**-24 if current_platform() != "tpu" else 2.0**-22
     # Values and products below float32's least are lost.
     lost = sum(sizes) * 2.0**-120
     a, b = jnp.sqrt(query.squares), jnp.sqrt(gallery.squares.max())

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from pmm_jax.model import operations
+from pmm_jax.model.stock import normalize
 
 
 class Conv(nn.Module):
@@ -63,7 +64,7 @@ class BatchNorm(nn.Module):
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape, self.param_dtype)
         var = self.variable("batch_stats", "var", jnp.ones, shape, self.param_dtype)
         if not train:
-            return operations.normalize(x, mean.value, var.value, scale, bias, self.eps)
+            return normalize(x, mean.value, var.value, scale, bias, self.eps)
         y, batch_mean, batch_var = operations.batch_norm(x, scale, bias, self.eps)
         if not self.is_initializing():
             count = x.size // x.shape[-1]

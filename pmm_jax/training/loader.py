@@ -18,6 +18,7 @@ from pmm_jax.data.decode import decode_split
 from pmm_jax.data.loading import Batch, image_reader, train_batches
 from pmm_jax.data.sampler import IdentitySampler
 from pmm_jax.data.split import Split
+from pmm_jax.runtime import on_cpu
 from pmm_jax.training.display import Display
 from pmm_jax.training.schedule import RunSchedule
 from pmm_jax.training.sharding import (
@@ -46,7 +47,7 @@ class TrainLoader:
         self, config: Config, data: Split, sampler: IdentitySampler, mesh: Mesh, display: Display
     ) -> None:
         """Decodes nothing yet."""
-        accelerator = jax.default_backend() != "cpu"
+        accelerator = not on_cpu()
         self._config, self._data, self._sampler = config, data, sampler
         self._mesh, self._display = mesh, display
         size = len(data) * int(np.prod(config.data.image_size)) * 3

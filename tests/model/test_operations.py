@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from jax import lax
 
-from pmm_jax.model import convolution, operations
+from pmm_jax.model import operations, stock
+from pmm_jax.runtime import override_platform
 
 Operation = Callable[..., jax.Array]
 
@@ -21,7 +22,7 @@ Operation = Callable[..., jax.Array]
 @pytest.fixture(autouse=True)
 def cpu_forms(monkeypatch: pytest.MonkeyPatch) -> None:
     """On an accelerator too, these are what is tested."""
-    monkeypatch.setattr(operations, "_on_cpu", lambda: True)
+    monkeypatch.setattr(operations, "on_cpu", lambda: True)
 
 
 def draw(*shape: int, seed: int = 0) -> np.ndarray:
@@ -129,7 +130,7 @@ def naive_conv(x: np.ndarray, kernel: np.ndarray, stride: int) -> np.ndarray:
 
 
 def on_platform(monkeypatch: pytest.MonkeyPatch, on_cpu: bool) -> None:
-    monkeypatch.setattr(operations, "_on_cpu", lambda: on_cpu)
+    monkeypatch.setattr(operations, "on_cpu", lambda: on_cpu)
 
 
 BOTH_FORMS = pytest.mark.parametrize("on_cpu", [True, False])
@@ -198,9 +199,7 @@ def test_batch_norm_returns_mean_and_biased_variance(
     np.testing.assert_allclose(variance, biased, rtol=1e-12, atol=1e-12)
     normed = (flat - expected[None]) / np.sqrt(biased + EPS)[None]
     np.testing.assert_allclose(np.reshape(y, (-1, 5)), normed, rtol=1e-9, atol=1e-9)
-    for found, again in zip(
-        (mean, variance), operations.batch_moments(jnp.asarray(x)), strict=True
-    ):
+    for found, again in zip((mean, variance), stock.batch_moments(jnp.asarray(x)), strict=True):
         np.testing.assert_array_equal(found, again)
 
 
@@ -219,7 +218,7 @@ def test_a_constant_channel_has_no_negative_variance(
 def test_normalize_against_its_formula() -> None:
     x, mean, scale, bias = draw(3, 2, 2, 4), draw(4, seed=1), draw(4, seed=2), draw(4, seed=3)
     variance = draw(4, seed=4) ** 2
-    y = jax.jit(operations.normalize)(x, mean, variance, scale, bias, EPS)
+    y = jax.jit(stock.normalize)(x, mean, variance, scale, bias, EPS)
     for n, i, j, c in np.ndindex(x.shape):
         expected = (x[n, i, j, c] - mean[c]) / np.sqrt(variance[c] + EPS) * scale[c] + bias[c]
         np.testing.assert_allclose(y[n, i, j, c], expected, rtol=1e-11)
@@ -272,22 +271,22 @@ def test_bfloat16_stays_bfloat16_and_close(
 
 
 def test_each_platform_gets_its_forms_and_options(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By name for `forms_for`, else that of the machine at hand."""
+    """By name for `override_platform`, else that of the machine at hand."""
     monkeypatch.undo()
-    used: list[str] = []
+    used, plain = [], stock.conv
 
     def form(name: str) -> Callable[..., jax.Array]:
         def conv(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
             used.append(name)
-            return convolution.stock_conv(x, kernel, stride)
+            return plain(x, kernel, stride)
 
         return conv
 
-    monkeypatch.setattr(operations, "cpu_conv", form("cpu"))
-    monkeypatch.setattr(operations, "stock_conv", form("stock"))
+    monkeypatch.setattr(operations.cpu, "conv", form("cpu"))
+    monkeypatch.setattr(stock, "conv", form("stock"))
     x, kernel = jnp.ones((1, 4, 4, 1)), jnp.ones((3, 3, 1, 1))
     for platform, name in (("cpu", "cpu"), ("gpu", "stock"), ("cuda", "stock"), ("tpu", "stock")):
-        with operations.forms_for(platform):
+        with override_platform(platform):
             operations.conv(x, kernel)
             assert bool(operations.compiler_options()) == (platform == "cpu")
         assert used.pop() == name

@@ -11,9 +11,9 @@ import pytest
 
 from pmm_jax.config import Config
 from pmm_jax.methods import create_model
-from pmm_jax.model import operations
 from pmm_jax.model.initial import init_params
 from pmm_jax.model.pmm import Network
+from pmm_jax.runtime import override_platform
 from pmm_jax.training.compile_step import jit_step
 from pmm_jax.training.evaluate import make_embed
 from pmm_jax.training.optimizer import make_optimizer
@@ -45,7 +45,7 @@ def step_and_inputs(config: Config) -> tuple[jax.stages.Wrapped, tuple[Any, ...]
 @pytest.fixture
 def stock() -> Iterator[None]:
     """Programs as they are traced for an accelerator."""
-    with operations.forms_for("tpu"):
+    with override_platform("tpu"):
         yield
 
 

@@ -68,16 +68,13 @@ MUTANTS = [
             "running mean is the last batch's",
         ),
     ),
-    *of("model/operations.py", "model/test_operations.py")(
+    *of("model/stock.py", "model/test_operations.py")(
         (
-            "    mean, variance = batch_moments(x)\n"
-            "    return normalize(x, mean, variance, scale, bias, eps), mean, variance\n\n\n"
-            "def normalize(",
+            "    mean, variance = batch_moments(x)\n    return normalize(",
             "    mean, variance = batch_moments(x)\n"
             "    variance = variance * (x.size / (x.size - x.shape[-1]))\n"
-            "    return normalize(x, mean, variance, scale, bias, eps), mean, variance\n\n\n"
-            "def normalize(",
-            "statistics wrong on GPU and TPU alone",
+            "    return normalize(",
+            "normalized by the unbiased variance",
         ),
         (
             "lax.rsqrt(variance + eps)\n    return (x",
@@ -90,16 +87,25 @@ MUTANTS = [
             "wrong variance",
         ),
         (
-            "lax.reduce_window(x, lowest, lax.max, (1, 3, 3, 1), (1, 2, 2, 1), pad)",
-            "lax.reduce_window(x, lowest, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "
+            "lax.reduce_window(x, -jnp.inf, lax.max, (1, 3, 3, 1), (1, 2, 2, 1), pad)",
+            "lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "
             "((0, 0), (0, 1), (0, 1), (0, 0)))",
             "another pooling on accelerators",
         ),
         (
-            "((0, 0), (1, 0), (1, 0), (0, 0)), constant_values=lowest",
-            "((0, 0), (0, 1), (0, 1), (0, 0)), constant_values=lowest",
+            "pad = (kernel.shape[0] - 1) // 2\n    return lax",
+            "pad = kernel.shape[0] // 4\n    return lax",
+            "another padding of the stem",
+        ),
+    ),
+    *of("model/cpu/pooling.py", "model/test_operations.py")(
+        (
+            "((0, 0), (1, 0), (1, 0), (0, 0)), constant_values",
+            "((0, 0), (0, 1), (0, 1), (0, 0)), constant_values",
             "another pooling on CPUs",
         ),
+    ),
+    *of("model/cpu/normalization.py", "model/test_operations.py")(
         (
             "constant = mean * of_x - slope * grad_bias / count",
             "constant = mean * of_x",
@@ -111,12 +117,7 @@ MUTANTS = [
             "BatchNorm's gradient wrong on CPUs",
         ),
     ),
-    *of("model/convolution.py", "model/test_operations.py")(
-        (
-            "pad = (kernel.shape[0] - 1) // 2\n    return lax",
-            "pad = kernel.shape[0] // 4\n    return lax",
-            "another padding of the stem",
-        ),
+    *of("model/cpu/convolution.py", "model/test_operations.py")(
         (
             "((1, 0), (1, 0), (0, 0), (0, 0)))\n    taps = taps.reshape(4, 2",
             "((0, 1), (0, 1), (0, 0), (0, 0)))\n    taps = taps.reshape(4, 2",
@@ -126,6 +127,13 @@ MUTANTS = [
             "sides = [_moved_left(grad, pad - j) for j in range(k)]",
             "sides = [_moved_left(grad, j - pad) for j in range(k)]",
             "kernels' gradients mirrored on CPUs",
+        ),
+    ),
+    *of("model/operations.py", "model/test_operations.py")(
+        (
+            "(cpu if on_cpu() else stock).conv",
+            "cpu.conv",
+            "accelerators get the CPU's convolutions",
         ),
     ),
     *of("model/heads.py", "model/test_heads.py", "training/test_forward.py")(

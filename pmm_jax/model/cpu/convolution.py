@@ -1,7 +1,4 @@
-"""Convolutions: the stock one, and forms of the same mathematics that are fast on a CPU.
-
-`operations.py` chooses between them. Arrays are NHWC, kernels HWIO.
-"""
+"""Convolution as dots. Arrays are NHWC, kernels HWIO."""
 
 from functools import partial
 
@@ -9,19 +6,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-_LAYOUT = ("NHWC", "HWIO", "NHWC")
+from pmm_jax.model import stock
+from pmm_jax.model.stock import LAYOUT
 
 
-def stock_conv(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-    """XLA's own, with padding (k - 1) / 2 on every side: (N, H, W, C) * (k, k, C, D)."""
-    pad = (kernel.shape[0] - 1) // 2
-    return lax.conv_general_dilated(
-        x, kernel, (stride, stride), [(pad, pad)] * 2, dimension_numbers=_LAYOUT
-    )
-
-
-def cpu_conv(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-    """`stock_conv` as dots, which XLA's CPU backend multiplies faster."""
+def conv(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    """`stock.conv` as dots, which XLA's CPU backend multiplies faster."""
     if kernel.shape[0] == 1:
         return _pointwise_conv(x[:, ::stride, ::stride], kernel)
     if kernel.shape[0] == 7 and stride == 2 and x.shape[1] % 2 == 0 and x.shape[2] % 2 == 0:
@@ -74,9 +64,7 @@ def _stem_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _stock_cell_conv(cells: jax.Array, taps: jax.Array) -> jax.Array:
-    return lax.conv_general_dilated(
-        cells, taps, (1, 1), [(2, 1), (2, 1)], dimension_numbers=_LAYOUT
-    )
+    return lax.conv_general_dilated(cells, taps, (1, 1), [(2, 1), (2, 1)], dimension_numbers=LAYOUT)
 
 
 @jax.custom_vjp
@@ -121,20 +109,20 @@ _cell_conv.defvjp(_cell_conv_forward, _cell_conv_backward)
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _tap_conv(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     """The stock convolution, whose weight gradient is one dot for each row of the kernel's taps."""
-    return stock_conv(x, kernel, stride)
+    return stock.conv(x, kernel, stride)
 
 
 def _tap_conv_forward(
     x: jax.Array, kernel: jax.Array, stride: int
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return stock_conv(x, kernel, stride), (x, kernel)
+    return stock.conv(x, kernel, stride), (x, kernel)
 
 
 def _tap_conv_backward(
     stride: int, saved: tuple[jax.Array, jax.Array], grad: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     x, kernel = saved
-    (grad_x,) = jax.vjp(lambda x: stock_conv(x, kernel, stride), x)[1](grad)
+    (grad_x,) = jax.vjp(lambda x: stock.conv(x, kernel, stride), x)[1](grad)
     k = kernel.shape[0]
     rows = _rows_of_taps(x, grad, k) if stride == 1 else _rows_of_strided_taps(x, grad, k, stride)
     return grad_x, jnp.stack(rows).reshape(kernel.shape)
