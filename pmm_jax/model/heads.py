@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from pmm_jax.model.initializers import Initializer, constant, kaiming_normal, normal
 from pmm_jax.model.layers import BatchNorm, Linear
 
 Pooling = Literal["average", "max", "gem"]
@@ -16,14 +17,17 @@ SMALLEST = 1e-6
 
 
 class GeneralizedMean(nn.Module):
-    """(mean of x^p)^(1/p) over the cells, p learned: 1 is the average, infinity the maximum."""
+    """(mean of x^p)^(1/p) over the cells, p learned: 1 is the average, infinity the maximum.
+
+    It starts at 3 (Radenović et al., 2019).
+    """
 
     param_dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, feature_map: jax.Array) -> jax.Array:
         """feature_map (N, H, W, C), not negative, to (N, C)."""
-        power = self.param("power", nn.initializers.ones, (1,), self.param_dtype)
+        power = self.param("power", constant(3.0), (1,), self.param_dtype)
         p = power.astype(feature_map.dtype)[0]
         return (jnp.maximum(feature_map, SMALLEST) ** p).mean((1, 2)) ** (1 / p)
 
@@ -41,6 +45,7 @@ class StageHead(nn.Module):
     embedding_size: int = 512
     param_dtype: jnp.dtype = jnp.float32
     neck: Neck = "bn_relu"
+    reduction_init: Initializer = kaiming_normal("fan_out")
 
     @nn.compact
     def __call__(self, feature_map: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
@@ -49,14 +54,20 @@ class StageHead(nn.Module):
         Both come in float32 (or wider) whatever the compute dtype. With `bnneck` the embedding is
         the triplet's in training, the test's otherwise.
         """
-        reduction = Linear(self.embedding_size, self.param_dtype, name="reduction")
+        scale_init = normal(1.0, 0.02)
+        reduction = Linear(
+            self.embedding_size, self.param_dtype, self.reduction_init, name="reduction"
+        )
         classifier = Linear(self.num_ids, self.param_dtype, name="classifier")
         reduced = reduction(self._pooled(feature_map))
         if self.neck == "bnneck":
             # A name of its own: these weights mean something else in a head of the paper's.
-            normed = BatchNorm(param_dtype=self.param_dtype, name="neck")(reduced, train)
+            normed = BatchNorm(param_dtype=self.param_dtype, scale_init=scale_init, name="neck")(
+                reduced, train
+            )
             return reduced if train else normed, classifier(normed)
-        embedding = nn.relu(BatchNorm(param_dtype=self.param_dtype, name="bn")(reduced, train))
+        norm = BatchNorm(param_dtype=self.param_dtype, scale_init=scale_init, name="bn")
+        embedding = nn.relu(norm(reduced, train))
         return embedding, classifier(embedding)
 
     def _pooled(self, feature_map: jax.Array) -> jax.Array:

@@ -1,13 +1,11 @@
-"""Convolution, batch normalization and linear layers with PyTorch's conventions.
-
-Parameters are declared here with their shapes; their initial values are in initial.py.
-"""
+"""Convolution, batch normalization and linear layers with PyTorch's conventions."""
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from pmm_jax.model import operations
+from pmm_jax.model.initializers import Initializer, kaiming_normal, ones, zeros
 from pmm_jax.model.stock import normalize
 
 
@@ -18,12 +16,14 @@ class Conv(nn.Module):
     kernel_size: int
     stride: int = 1
     param_dtype: jnp.dtype = jnp.float32
+    kernel_init: Initializer = kaiming_normal("fan_out")
+    """As torchvision's ResNet from scratch."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Computes in x's dtype."""
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
-        kernel = self.param("kernel", nn.initializers.zeros, shape, self.param_dtype)
+        kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
         return operations.conv(x, kernel.astype(x.dtype), self.stride)
 
 
@@ -32,13 +32,14 @@ class Linear(nn.Module):
 
     features: int
     param_dtype: jnp.dtype = jnp.float32
+    kernel_init: Initializer = kaiming_normal("fan_out")
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Computes in x's dtype, without the rounding that is an accelerator's default."""
         shape = (x.shape[-1], self.features)
-        kernel = self.param("kernel", nn.initializers.zeros, shape, self.param_dtype)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,), self.param_dtype)
+        kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
+        bias = self.param("bias", zeros, (self.features,), self.param_dtype)
         product = jnp.matmul(x, kernel.astype(x.dtype), precision="highest")
         return product + bias.astype(x.dtype)[None]
 
@@ -54,15 +55,16 @@ class BatchNorm(nn.Module):
     momentum: float = 0.1
     eps: float = 1e-5
     param_dtype: jnp.dtype = jnp.float32
+    scale_init: Initializer = ones
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """X (..., C); `train` normalizes by the batch and moves the running statistics."""
         shape = (x.shape[-1],)
-        scale = self.param("scale", nn.initializers.ones, shape, self.param_dtype)
-        bias = self.param("bias", nn.initializers.zeros, shape, self.param_dtype)
-        mean = self.variable("batch_stats", "mean", jnp.zeros, shape, self.param_dtype)
-        var = self.variable("batch_stats", "var", jnp.ones, shape, self.param_dtype)
+        scale = self.param("scale", self.scale_init, shape, self.param_dtype)
+        bias = self.param("bias", zeros, shape, self.param_dtype)
+        mean = self.variable("batch_stats", "mean", zeros, None, shape, self.param_dtype)
+        var = self.variable("batch_stats", "var", ones, None, shape, self.param_dtype)
         if not train:
             return normalize(x, mean.value, var.value, scale, bias, self.eps)
         y, batch_mean, batch_var = operations.batch_norm(x, scale, bias, self.eps)

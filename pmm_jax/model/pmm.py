@@ -16,6 +16,7 @@ from flax import linen as nn
 from pmm_jax.config import ModelConfig
 from pmm_jax.mixing import grad_cam
 from pmm_jax.model.heads import Pooling, StageHead
+from pmm_jax.model.initializers import kaiming_normal, torch_default
 from pmm_jax.model.resnet import EXPANSION, LAYER_WIDTHS, Bottleneck, ResNet, scaled
 
 Tree = dict[str, Any]
@@ -55,15 +56,25 @@ def create_network(
 
     def head(pooling: Pooling, size: int = model.embedding_size) -> StageHead:
         chosen = "gem" if model.pooling == "gem" else pooling
-        return StageHead(num_ids, chosen, size, param_dtype, model.neck)
+        # The release writes the first one's reduction as a convolution, and draws it as such.
+        init = kaiming_normal("fan_in" if pooling == "average" else "fan_out")
+        return StageHead(num_ids, chosen, size, param_dtype, model.neck, init)
 
     parts: dict[str, nn.Module] = {
-        "trunk": ResNet(model.stage_sizes, model.width, model.remat, param_dtype)
+        "trunk": ResNet(
+            model.stage_sizes, model.width, model.remat, param_dtype, model.zero_init_last
+        )
     }
     if kind != "trunk":
         parts["stage1"] = head("average")
     if kind in ("pmm", "bdb"):
-        parts["part_block"] = Bottleneck(planes, param_dtype=param_dtype)
+        # The release leaves it as PyTorch draws it.
+        parts["part_block"] = Bottleneck(
+            planes,
+            param_dtype=param_dtype,
+            kernel_init=torch_default(),
+            zero_init_last=model.zero_init_last,
+        )
     if kind == "pmm":
         parts["stage2"] = head("max")
     if kind == "pmm" and stages == 3:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from pmm_jax.model import operations
+from pmm_jax.model.initializers import Initializer, kaiming_normal, ones, zeros
 from pmm_jax.model.layers import BatchNorm, Conv
 
 EXPANSION = 4
@@ -28,21 +29,25 @@ class Bottleneck(nn.Module):
     stride: int = 1
     downsample: bool = False
     param_dtype: jnp.dtype = jnp.float32
+    kernel_init: Initializer = kaiming_normal("fan_out")
+    zero_init_last: bool = False
+    """Start as the identity: the last BatchNorm's scale is 0."""
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """x: (N, H, W, C), C = 4 planes unless `downsample` projects the shortcut."""
 
         def conv(name: str, features: int, size: int, stride: int = 1) -> Conv:
-            return Conv(features, size, stride, self.param_dtype, name=name)
+            return Conv(features, size, stride, self.param_dtype, self.kernel_init, name=name)
 
-        def norm(name: str) -> BatchNorm:
-            return BatchNorm(param_dtype=self.param_dtype, name=name)
+        def norm(name: str, scale_init: Initializer = ones) -> BatchNorm:
+            return BatchNorm(param_dtype=self.param_dtype, scale_init=scale_init, name=name)
 
         out = EXPANSION * self.planes
         y = nn.relu(norm("bn1")(conv("conv1", self.planes, 1)(x), train))
         y = nn.relu(norm("bn2")(conv("conv2", self.planes, 3, self.stride)(y), train))
-        y = norm("bn3")(conv("conv3", out, 1)(y), train)
+        last = norm("bn3", zeros if self.zero_init_last else ones)
+        y = last(conv("conv3", out, 1)(y), train)
         if self.downsample:
             x = norm("downsample_bn")(conv("downsample_conv", out, 1, self.stride)(x), train)
         return nn.relu(x + y)
@@ -55,6 +60,8 @@ class ResNet(nn.Module):
     width: float = 1.0
     remat: bool = False
     param_dtype: jnp.dtype = jnp.float32
+    zero_init_last: bool = False
+    """See Bottleneck."""
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -72,6 +79,7 @@ class ResNet(nn.Module):
                     LAYER_STRIDES[layer] if block == 0 else 1,
                     downsample=block == 0,
                     param_dtype=self.param_dtype,
+                    zero_init_last=self.zero_init_last,
                     name=f"layer{layer + 1}_{block}",
                 )(x, train)
         return x

@@ -166,7 +166,7 @@ def create_train_state(
         UserError: weights that can't be read, or of another network.
     """
     config = task.config
-    params, stats = init_params(task.network, config.train.seed, config.model.zero_init_last)
+    params, stats = init_params(task.network, config.train.seed)
     if fresh and trained is not None:
         params, stats = trained(params, stats)
     elif fresh and config.model.weights != "scratch":

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from pmm_jax.model.layers import BatchNorm, Conv, Linear
 
@@ -18,7 +19,7 @@ def draw(*shape: int, seed: int = 0) -> np.ndarray:
 def test_conv_shapes_and_names(stride: int, shape: tuple[int, ...]) -> None:
     y, variables = Conv(6, 3, stride).init_with_output(jax.random.key(0), draw(2, 5, 4, 3))
     assert y.shape == shape
-    assert jax.tree.map(jnp.shape, variables) == {"params": {"kernel": (3, 3, 3, 6)}}
+    assert jax.tree.map(jnp.shape, nn.unbox(variables)) == {"params": {"kernel": (3, 3, 3, 6)}}
 
 
 def test_linear_against_loops() -> None:
@@ -72,6 +73,6 @@ def test_testing_normalizes_by_the_running_statistics_and_moves_nothing() -> Non
 
 
 def test_initializing_does_not_move_the_statistics() -> None:
-    made = BatchNorm().init(jax.random.key(0), 5 + draw(4, 3), True)
+    made = nn.unbox(BatchNorm().init(jax.random.key(0), 5 + draw(4, 3), True))
     np.testing.assert_array_equal(made["batch_stats"]["mean"], np.zeros(3))
     np.testing.assert_array_equal(made["batch_stats"]["var"], np.ones(3))

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 from flax.traverse_util import flatten_dict
 
 from pmm_jax.config import Config, MethodConfig, ModelConfig
@@ -145,7 +146,7 @@ def test_the_bottleneck_is_its_formula() -> None:
     block = Bottleneck(2)
     rng = np.random.default_rng(0)
     x = rng.standard_normal((2, 3, 2, 8)).astype(np.float32)
-    variables = block.init(jax.random.key(0), x, False)
+    variables = nn.unbox(block.init(jax.random.key(0), x, False))
     drawn = jax.tree.map(lambda v: rng.standard_normal(v.shape).astype(np.float32), variables)
     params = drawn["params"]
     stats = jax.tree.map(np.abs, drawn["batch_stats"])
@@ -242,7 +243,7 @@ def test_shapes_are_those_of_the_values(kind: Kind) -> None:
 
 
 def test_zero_init_last_makes_every_block_the_identity() -> None:
-    params, _ = init_params(tiny(stage_sizes=(1, 2, 1, 1)), seed=0, zero_init_last=True)
+    params, _ = init_params(tiny(stage_sizes=(1, 2, 1, 1), zero_init_last=True), seed=0)
     blocks = [block for name, block in params["trunk"].items() if name.startswith("layer")]
     assert len(blocks) == 5
     for block in [*blocks, params["part_block"]]:

@@ -3,32 +3,29 @@
 from tests.mutants.mutant import of
 
 MUTANTS = [
-    *of("model/initial.py", "model/test_resnet.py")(
+    *of("model/initializers.py", "model/test_resnet.py")(
         (
-            "rng.uniform(-1, 1, shape) / np.sqrt(fan_in)",
-            "rng.uniform(-1, 1, shape) / np.sqrt(fan_out)",
+            'rng.uniform(-1, 1, shape) / np.sqrt(fans(shape)["fan_in"])',
+            'rng.uniform(-1, 1, shape) / np.sqrt(fans(shape)["fan_out"])',
             "the part block starts other than PyTorch's",
         ),
         (
-            "rng.standard_normal(shape) * np.sqrt(2 / fan)",
-            "rng.standard_normal(shape) * np.sqrt(1 / fan)",
+            "np.sqrt(2 / fans(shape)[mode])",
+            "np.sqrt(1 / fans(shape)[mode])",
             "Xavier in place of He",
         ),
         (
-            'fan = fan_in if path == ("stage1", "reduction", "kernel") else fan_out',
-            "fan = fan_out",
-            "stage I's reduction starts other than the release's",
-        ),
-        (
-            "receptive * shape[-2], receptive * shape[-1]",
-            "receptive * shape[-1], receptive * shape[-2]",
+            '{"fan_in": receptive * shape[-2], "fan_out": receptive * shape[-1]}',
+            '{"fan_out": receptive * shape[-2], "fan_in": receptive * shape[-1]}',
             "fan-in and fan-out swapped",
         ),
         (
-            "value = 1 + 0.02 * rng.standard_normal(shape)",
-            "value = 1 + 0.0 * rng.standard_normal(shape)",
+            "mean + std * rng.standard_normal(shape)",
+            "mean + 0.0 * rng.standard_normal(shape)",
             "the heads' scales start at 1",
         ),
+    ),
+    *of("model/initial.py", "model/test_resnet.py")(
         (
             '[seed, zlib.crc32("/".join(path).encode())]',
             '[0, zlib.crc32("/".join(path).encode())]',
@@ -38,16 +35,6 @@ MUTANTS = [
             '[seed, zlib.crc32("/".join(path).encode())]',
             "[seed, zlib.crc32(path[-1].encode())]",
             "layers of one shape start alike",
-        ),
-        (
-            'np.full(shape, float(not (zero_init_last and path[-2] == "bn3")))',
-            "np.full(shape, 1.0)",
-            "zero_init_last ignored",
-        ),
-        (
-            'np.full(shape, 3.0 if kind == "power" else 0.0)',
-            "np.full(shape, 0.0)",
-            "GeM starts at the power 0",
         ),
     ),
     *of("model/layers.py", "model/test_layers.py")(
@@ -138,6 +125,12 @@ MUTANTS = [
     ),
     *of("model/heads.py", "model/test_heads.py", "training/test_forward.py")(
         (
+            "constant(3.0)",
+            "constant(0.0)",
+            "GeM starts at the power 0",
+            "model/test_resnet.py",
+        ),
+        (
             "return reduced if train else normed, classifier(normed)",
             "return normed, classifier(normed)",
             "bnneck's triplet takes what the test takes",
@@ -158,12 +151,17 @@ MUTANTS = [
             "GeM is a norm, not a mean",
         ),
         (
-            "embedding = nn.relu(BatchNorm(",
-            "embedding = nn.elu(BatchNorm(",
+            "embedding = nn.relu(norm(",
+            "embedding = nn.elu(norm(",
             "another embedding than the paper's",
         ),
     ),
     *of("model/resnet.py", "model/test_resnet.py")(
+        (
+            'norm("bn3", zeros if self.zero_init_last else ones)',
+            'norm("bn3")',
+            "zero_init_last ignored",
+        ),
         (
             "LAYER_STRIDES = (1, 2, 2, 1)",
             "LAYER_STRIDES = (2, 1, 2, 1)",
@@ -189,6 +187,23 @@ MUTANTS = [
             "Bottleneck",
             "model.remat ignored",
             "training/test_program.py",
+        ),
+    ),
+    *of("model/pmm.py", "model/test_resnet.py")(
+        (
+            'kaiming_normal("fan_in" if pooling == "average" else "fan_out")',
+            'kaiming_normal("fan_out")',
+            "stage I's reduction starts other than the release's",
+        ),
+        (
+            "            kernel_init=torch_default(),\n",
+            "",
+            "the part block starts as the trunk does",
+        ),
+        (
+            "model.stage_sizes, model.width, model.remat, param_dtype, model.zero_init_last",
+            "model.stage_sizes, model.width, model.remat, param_dtype",
+            "model.zero_init_last ignored",
         ),
     ),
     *of("model/pmm.py", "training/test_forward.py", "training/test_methods_step.py")(

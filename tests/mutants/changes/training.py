@@ -235,13 +235,8 @@ MUTANTS = [
     ),
     *of("training/initial.py", "training/test_start.py")(
         (
-            "init_params(task.network, config.train.seed, config.model.zero_init_last)",
             "init_params(task.network, config.train.seed)",
-            "model.zero_init_last ignored",
-        ),
-        (
-            "init_params(task.network, config.train.seed, config.model.zero_init_last)",
-            "init_params(task.network, 0, config.model.zero_init_last)",
+            "init_params(task.network, 0)",
             "all seeds start from the same weights",
             "training/test_seeds.py",
         ),
