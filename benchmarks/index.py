@@ -32,15 +32,15 @@ def main() -> None:
     true = nearest(query.features, gallery.features, NEAREST).indices
     rows = [{"index": "exact", "seconds": time.perf_counter() - started, "recall": 1.0}]
     rows[0]["mAP"] = evaluate_embeddings(query, gallery).mAP
-    for index, probes in KINDS:
+    for index, nprobe in KINDS:
         started = time.perf_counter()
-        found = find(query.features, gallery.features, NEAREST, index, probes)
+        found = find(query.features, gallery.features, NEAREST, index, nprobe)
         rows.append(
             {
-                "index": f"{index}, {probes} probes" if probes else index,
+                "index": f"{index}, {nprobe} probes" if nprobe else index,
                 "seconds": time.perf_counter() - started,
                 "recall": recall(found, true),
-                "mAP": evaluate_approximately(query, gallery, index, probes).mAP,
+                "mAP": evaluate_approximately(query, gallery, index, nprobe).mAP,
             }
         )
     if options.json:

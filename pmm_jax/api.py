@@ -210,4 +210,4 @@ def evaluate(workdir: str | PathLike, settings: EvaluateConfig | None = None) ->
     if settings is not None:
         config = check(replace(config, evaluate=settings))
     query, gallery = embed_run(config, folder, Display(quiet=True))
-    return summarize(query, gallery, config.evaluate, config.evaluate.chunk).ranking
+    return summarize(query, gallery, config.evaluate, config.evaluate.query_block).ranking

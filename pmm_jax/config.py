@@ -183,11 +183,12 @@ class RankConfig:
     """Pool the query images of one identity and camera into one query."""
     single_shot: int = number(0, 0, 10_000, scope="test")
     """CUHK03's classic protocol: so many random draws of one gallery image of each identity."""
-    expand_queries: int = number(0, 0, 10_000, scope="test")
-    """Query expansion by so many neighbors; needs cosine distance."""
-    augment_gallery: int = number(0, 0, 10_000, scope="test")
-    """Database-side augmentation by so many neighbors; needs cosine distance."""
-    alpha: float = number(3.0, 0, 100, scope="test")
+    query_expansion_k: int = number(0, 0, 10_000, scope="test")
+    """Query expansion with this many neighbors; needs cosine distance; 0 disables it."""
+    dba_k: int = number(0, 0, 10_000, scope="test")
+    """Database-side augmentation of the gallery with this many neighbors; needs cosine distance; 0
+    disables it."""
+    qe_alpha: float = number(3.0, 0, 100, scope="test")
     """Power of the similarity that weighs a neighbor in both; 0 for a plain average."""
     rerank: bool = option(False, scope="test")
     """Re-rank by k-reciprocal neighbors (Zhong et al., 2017)."""
@@ -195,16 +196,16 @@ class RankConfig:
     """Re-ranking: neighbors that may be reciprocal."""
     k2: int = number(6, 1, 10_000, scope="test")
     """Re-ranking: neighbors whose sets are averaged."""
-    weight: float = number(0.3, 0, 1, scope="test")
-    """Re-ranking: share of the original distance."""
-    index: str = option("", scope="test")
-    """Rank by an approximate FAISS index of this kind, such as IVF1024,Flat; empty for exact."""
-    probes: int = number(16, 1, 1_000_000, scope="test")
-    """Index: clusters looked into for each query."""
-    depth: int = number(1000, 1, 1_000_000, scope="test")
-    """Index: images found for each query; a match beyond counts as never found."""
+    rerank_lambda: float = number(0.3, 0, 1, scope="test")
+    """Re-ranking: weight of the original distance."""
+    faiss_index: str = option("", scope="test")
+    """FAISS factory string of an approximate index, such as IVF1024,Flat; empty: exact search."""
+    nprobe: int = number(16, 1, 1_000_000, scope="test")
+    """IVF index: clusters that are searched for each query."""
+    index_top_n: int = number(1000, 1, 1_000_000, scope="test")
+    """Index: images retrieved for each query; a match beyond them counts as never found."""
     seed: int = number(0, 0, SEEDS, scope="test")
-    """Of single-shot draws and bootstrap intervals."""
+    """Seed of single-shot draws and bootstrap intervals."""
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,7 @@ class EvaluateConfig(RankConfig):
     """Which checkpoint eval.py reads; best is by mAP, on the same query and gallery."""
     flip_average: bool = option(False, scope="test")
     """Average each image's embedding with its mirror image's, for twice the embedding time."""
-    chunk: int = number(512, 1, 32_768, scope="execution")
+    query_block: int = number(512, 1, 32_768, scope="execution")
     """Queries that are compared with a block of the gallery at once."""
 
 

@@ -52,12 +52,12 @@ def check_ranking(settings: RankConfig) -> None:
         raise UserError(
             f"re-ranking with k1 = {settings.k1} and k2 = {settings.k2} needs 1 <= k2 <= k1"
         )
-    chosen = [name for name in ("rerank", "single_shot", "index") if getattr(settings, name)]
+    chosen = [name for name in ("rerank", "single_shot", "faiss_index") if getattr(settings, name)]
     if len(chosen) > 1:
         raise UserError(f"{' and '.join(chosen)} can't be combined; leave out all but one")
-    if (settings.expand_queries or settings.augment_gallery) and settings.distance != "cosine":
+    if (settings.query_expansion_k or settings.dba_k) and settings.distance != "cosine":
         raise UserError(
-            "expand_queries and augment_gallery weigh by cosine similarity; set distance to cosine"
+            "query_expansion_k and dba_k weigh by cosine similarity; set distance to cosine"
         )
 
 

@@ -46,10 +46,10 @@ PAPER = {
     "evaluate.cameras": True,
     "evaluate.multi_query": "none",
     "evaluate.single_shot": 0,
-    "evaluate.expand_queries": 0,
-    "evaluate.augment_gallery": 0,
+    "evaluate.query_expansion_k": 0,
+    "evaluate.dba_k": 0,
     "evaluate.rerank": False,
-    "evaluate.index": "",
+    "evaluate.faiss_index": "",
     "evaluate.flip_average": False,
 }
 """What the paper or the release fixes."""
@@ -73,16 +73,16 @@ OURS = {
     "train.evaluate_every": 50,
     "train.checkpoint_every": 10,
     "train.profile_steps": 5,
-    "evaluate.alpha": 3.0,
+    "evaluate.qe_alpha": 3.0,
     "evaluate.k1": 20,
     "evaluate.k2": 6,
-    "evaluate.weight": 0.3,
-    "evaluate.probes": 16,
-    "evaluate.depth": 1000,
+    "evaluate.rerank_lambda": 0.3,
+    "evaluate.nprobe": 16,
+    "evaluate.index_top_n": 1000,
     "evaluate.seed": 0,
     "evaluate.batch_size": 128,
     "evaluate.checkpoint": "latest",
-    "evaluate.chunk": 512,
+    "evaluate.query_block": 512,
 }
 """What neither knows; re-ranking's numbers are those of Zhong et al."""
 

@@ -91,7 +91,7 @@ def test_every_number_has_a_range_that_is_kept(
 def test_the_loop_above_sees_all_there_is() -> None:
     seen = {param.values[1] for param in NUMBERS}
     assert {"data.image_size", "optim.betas", "evaluate.seed", "processes", "junk"} <= seen
-    assert {"seeds", "chunk", "k1", "train.seed", "model.stage_sizes"} <= seen
+    assert {"seeds", "query_block", "k1", "train.seed", "model.stage_sizes"} <= seen
     assert len(NUMBERS) > 200
 
 

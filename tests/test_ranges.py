@@ -16,7 +16,7 @@ SHARES = (
     "data.erase_probability",
     "method.label_smoothing",
     "method.drop_ratio",
-    "evaluate.weight",
+    "evaluate.rerank_lambda",
 )
 BELOW_1 = ("optim.betas", "optim.ema_decay")
 LEAST = {
@@ -43,16 +43,16 @@ LEAST = {
     "train.checkpoint_every": 1,
     "train.profile_steps": 1,
     "evaluate.single_shot": 0,
-    "evaluate.expand_queries": 0,
-    "evaluate.augment_gallery": 0,
-    "evaluate.alpha": 0,
+    "evaluate.query_expansion_k": 0,
+    "evaluate.dba_k": 0,
+    "evaluate.qe_alpha": 0,
     "evaluate.k1": 1,
     "evaluate.k2": 1,
-    "evaluate.probes": 1,
-    "evaluate.depth": 1,
+    "evaluate.nprobe": 1,
+    "evaluate.index_top_n": 1,
     "evaluate.seed": 0,
     "evaluate.batch_size": 1,
-    "evaluate.chunk": 1,
+    "evaluate.query_block": 1,
 }
 
 

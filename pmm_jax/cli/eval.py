@@ -33,7 +33,7 @@ def _evaluate_file(arguments: Sequence[str]) -> None:
     from pmm_jax.evaluation import load_features
 
     _check_output(file)
-    summary = _summary(*load_features(file.embeddings), file, file.chunk, file)
+    summary = _summary(*load_features(file.embeddings), file, file.query_block, file)
     _show(summary, file)
 
 
@@ -51,7 +51,7 @@ def _evaluate_run(arguments: Sequence[str]) -> None:
         display.info(note)
     query, gallery = embed_run(config, Path(options.workdir), display, options.cross_domain)
     settings = config.evaluate
-    summary = _summary(query, gallery, settings, settings.chunk, options, own_share())
+    summary = _summary(query, gallery, settings, settings.query_block, options, own_share())
     if is_first():
         _show(summary, options)
 
@@ -87,7 +87,7 @@ def _summary(
     query: Embeddings,
     gallery: Embeddings,
     settings: RankConfig,
-    chunk: int,
+    query_block: int,
     options: ShowOptions,
     share: Share | None = None,
 ) -> Summary:
@@ -98,7 +98,7 @@ def _summary(
         query,
         gallery,
         settings,
-        chunk,
+        query_block,
         # Of several processes the first one prints.
         roc=options.roc and first,
         intervals=options.intervals and first,

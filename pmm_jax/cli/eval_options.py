@@ -52,7 +52,7 @@ class FileOptions(RankConfig, ShowOptions):
     """npz file with query_features, query_ids, query_cameras and the same for gallery_; without
     cameras where there are none; or features, ids (and cameras), where each image asks for all the
     others."""
-    chunk: int = number(512, 1, 32_768)
+    query_block: int = number(512, 1, 32_768)
     """Queries that are compared with a block of the gallery at once."""
 
 

@@ -51,7 +51,7 @@ def main(program: Callable[[Sequence[str]], None]) -> None:
         if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
         reason = " ".join(str(error).split())[:200] or "the system has no more"
-        _end(f"error: out of memory ({reason}); lower the batch size or evaluate.chunk", 2)
+        _end(f"error: out of memory ({reason}); lower the batch size or evaluate.query_block", 2)
     except Interrupted as end:
         _end(f"{end}; the same command goes on from there", 130)
     except KeyboardInterrupt as end:

@@ -196,7 +196,7 @@ def _evaluate(
         embed_split(embed_images, config, params, stats, name, display)
         for name in ("query", "gallery")
     )
-    ranking = evaluate_embeddings(query, gallery, config.evaluate.chunk)
+    ranking = evaluate_embeddings(query, gallery, config.evaluate.query_block)
     ours = Side(ranking.first_match, ranking.average_precision)
     theirs = Side(
         *rank(

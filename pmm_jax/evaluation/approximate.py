@@ -26,7 +26,7 @@ TRIED = 1 << 16
 """A larger gallery has images enough for any index, as far as a quick check can tell."""
 
 
-def find(query: np.ndarray, gallery: np.ndarray, k: int, index: str, probes: int) -> np.ndarray:
+def find(query: np.ndarray, gallery: np.ndarray, k: int, index: str, nprobe: int) -> np.ndarray:
     """The k nearest gallery images of each query, as an index finds them.
 
     Args:
@@ -34,7 +34,7 @@ def find(query: np.ndarray, gallery: np.ndarray, k: int, index: str, probes: int
         gallery: (G, D) float32, finite; may be memory-mapped.
         k: at most G.
         index: FAISS's factory string, such as "IVF1024,Flat", "IVF4096,PQ64" or "HNSW32,Flat".
-        probes: clusters that are looked into for each query, for an IVF index.
+        nprobe: clusters that are searched for each query, for an IVF index.
 
     Returns:
         (Q, k) int64, nearest first; -1 where it found fewer.
@@ -46,7 +46,7 @@ def find(query: np.ndarray, gallery: np.ndarray, k: int, index: str, probes: int
         made = _untrained(index, gallery.shape[1])
         ivf = _clusters(made, index)
         if ivf is not None:
-            ivf.nprobe, ivf.cp.seed = probes, SEED
+            ivf.nprobe, ivf.cp.seed = nprobe, SEED
         if not made.is_trained:
             made.train(np.ascontiguousarray(gallery))
         for start in range(0, len(gallery), ADDED):
@@ -77,7 +77,7 @@ def check_index(index: str, images: int, length: int | None) -> None:
             if ivf.nlist > images:
                 raise UserError(
                     f"an index {index} has {ivf.nlist} clusters, and the gallery {images} images; "
-                    "use fewer clusters, or leave out index"
+                    "use fewer clusters, or leave out faiss_index"
                 )
         if not made.is_trained and images <= TRIED:
             rng = np.random.default_rng(SEED)
@@ -88,7 +88,7 @@ def _faiss() -> Any:
     try:
         import faiss
     except ImportError:
-        raise missing_extra("an approximate index", "faiss", "leave out the index") from None
+        raise missing_extra("an approximate index", "faiss", "leave out faiss_index") from None
     return faiss
 
 
@@ -121,14 +121,14 @@ def evaluate_approximately(  # noqa: PLR0913
     query: Embeddings,
     gallery: Embeddings,
     index: str,
-    probes: int = 16,
-    depth: int = 1000,
+    nprobe: int = 16,
+    top_n: int = 1000,
     max_rank: int = 50,
     first_images: bool = False,
 ) -> Ranking:
     """Rank what an index finds, as `evaluate_embeddings` ranks everything.
 
-    A match that isn't among the `depth` images that the index finds counts as never found: its
+    A match that isn't among the `top_n` images that the index finds counts as never found: its
     precision is 0, and the rank of a query's first match is infinite if none was found. So every
     figure is at most a little above the exact one (where the index misses images of others) and
     usually below it.
@@ -137,8 +137,8 @@ def evaluate_approximately(  # noqa: PLR0913
         query: Q images.
         gallery: G images, embedded by the same model.
         index: as of `find`.
-        probes: as of `find`.
-        depth: images found for each query.
+        nprobe: as of `find`.
+        top_n: images found for each query.
         max_rank: length of the CMC, at least 10.
         first_images: tell which images come first, too.
 
@@ -156,9 +156,10 @@ def evaluate_approximately(  # noqa: PLR0913
         name, row = distances.farthest()
         raise UserError(
             f"{name} features in row {row} are so far from the others that float32, in which an "
-            "index works, would tell the others hardly apart; mend that row, or leave out index"
+            "index works, would tell the others hardly apart; mend that row, or leave out "
+            "faiss_index"
         )
-    found = find(*distances.prepared(), min(depth, len(kept)), index, probes)
+    found = find(*distances.prepared(), min(top_n, len(kept)), index, nprobe)
     found = np.where(found < 0, -1, kept[found])
     figures = Figures(protocol, first_images)
     for i, images in enumerate(found):

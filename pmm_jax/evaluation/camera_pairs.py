@@ -23,7 +23,7 @@ class CameraPairs:
     """(A, B) float64, as a fraction."""
 
 
-def camera_pairs(query: Embeddings, gallery: Embeddings, chunk: int = 512) -> CameraPairs:
+def camera_pairs(query: Embeddings, gallery: Embeddings, query_block: int = 512) -> CameraPairs:
     """Rank one gallery camera's images at a time, and part the queries by camera.
 
     Negative cameras are unknown, and left out.
@@ -31,7 +31,7 @@ def camera_pairs(query: Embeddings, gallery: Embeddings, chunk: int = 512) -> Ca
     Args:
         query: Q images.
         gallery: G images.
-        chunk: as of `evaluate_embeddings`.
+        query_block: as of `evaluate_embeddings`.
 
     Raises:
         UserError: as of `evaluate_embeddings`.
@@ -44,7 +44,7 @@ def camera_pairs(query: Embeddings, gallery: Embeddings, chunk: int = 512) -> Ca
         part = gallery.take(gallery.cameras == camera)
         if not np.isin(query.identities[query.cameras != camera], part.identities).any():
             continue
-        ranking = evaluate_embeddings(query, part, chunk)
+        ranking = evaluate_embeddings(query, part, query_block)
         for row, own in enumerate(asking):
             mine = (query.cameras == own) & ~np.isnan(ranking.first_match)
             queries[row, column] = mine.sum()
@@ -52,5 +52,5 @@ def camera_pairs(query: Embeddings, gallery: Embeddings, chunk: int = 512) -> Ca
                 rank1[row, column] = np.mean(ranking.first_match[mine] == 1)
                 mAP[row, column] = ranking.average_precision[mine].mean()
     if not queries.any():
-        evaluate_embeddings(query, gallery, chunk)  # says why no query has a match
+        evaluate_embeddings(query, gallery, query_block)  # says why no query has a match
     return CameraPairs(asking, looked_in, queries, rank1, mAP)

@@ -56,7 +56,7 @@ class Embeddings:
 def evaluate_embeddings(  # noqa: PLR0913
     query: Embeddings,
     gallery: Embeddings,
-    chunk: int = 512,
+    query_block: int = 512,
     progress: Callable[[int, int], None] | None = None,
     max_rank: int = 50,
     share: Share | None = None,
@@ -64,15 +64,16 @@ def evaluate_embeddings(  # noqa: PLR0913
 ) -> Ranking:
     """Rank a gallery by Euclidean distance of the raw embeddings, as `evaluate_distances` does.
 
-    Distances are those of float64 (see distances.py), so the result depends neither on `chunk` nor
-    on the devices, and identical images tie exactly and rank in gallery order. Holds the distances
-    of `chunk` queries to 2,048 images a device; for queries with many matches those of a few
-    queries to the whole gallery; never the whole matrix, and no list of all matches.
+    Distances are those of float64 (see distances.py), so the result depends neither on
+    `query_block` nor on the devices, and identical images tie exactly and rank in gallery order.
+    Holds the distances of `query_block` queries to 2,048 images a device; for queries with many
+    matches those of a few queries to the whole gallery; never the whole matrix, and no list of all
+    matches.
 
     Args:
         query: Q images.
         gallery: G images, embedded by the same model.
-        chunk: queries that are compared with a block of the gallery at once.
+        query_block: queries that are compared with a block of the gallery at once.
         progress: called with (gallery images done, all that aren't junk) after each block.
         max_rank: length of the CMC, at least 10.
         share: of several processes that evaluate together, what this one does; all by default.
@@ -82,17 +83,17 @@ def evaluate_embeddings(  # noqa: PLR0913
         UserError: arrays that don't fit each other, NaN or infinity, or no query with a match.
     """
     check_max_rank(max_rank)
-    _, stream = compared(query, gallery, chunk)
+    _, stream = compared(query, gallery, query_block)
     return stream.figures(progress, share, first_images).ranking(max_rank)
 
 
-def roc(query: Embeddings, gallery: Embeddings, chunk: int = 512) -> dict[float, float]:
+def roc(query: Embeddings, gallery: Embeddings, query_block: int = 512) -> dict[float, float]:
     """Share of the matches that are accepted where 0.01, 0.1 and 1 % of other pairs are.
 
     Args:
         query: Q images.
         gallery: G images, embedded by the same model.
-        chunk: as of `evaluate_embeddings`.
+        query_block: as of `evaluate_embeddings`.
 
     Returns:
         True positive rate at each false positive rate, 1e-4, 1e-3 and 1e-2 (verification.py).
@@ -100,17 +101,19 @@ def roc(query: Embeddings, gallery: Embeddings, chunk: int = 512) -> dict[float,
     Raises:
         UserError: as of `evaluate_embeddings`.
     """
-    return true_positive_rates(*compared(query, gallery, chunk))
+    return true_positive_rates(*compared(query, gallery, query_block))
 
 
-def compared(query: Embeddings, gallery: Embeddings, chunk: int) -> tuple[Protocol, Stream]:
+def compared(query: Embeddings, gallery: Embeddings, query_block: int) -> tuple[Protocol, Stream]:
     """Check that two sets can be compared, and get ready to.
 
     Raises:
         UserError: as of `evaluate_embeddings`.
     """
-    if chunk < 1:
-        raise UserError(f"chunk is {chunk}; it must be at least 1 (evaluate.chunk)")
+    if query_block < 1:
+        raise UserError(
+            f"query_block is {query_block}; it must be at least 1 (evaluate.query_block)"
+        )
     query, gallery = checked("query", query), checked("gallery", gallery)
     lengths = query.features.shape[1], gallery.features.shape[1]
     if lengths[0] != lengths[1]:
@@ -121,7 +124,7 @@ def compared(query: Embeddings, gallery: Embeddings, chunk: int) -> tuple[Protoc
     shape = len(query.features), len(gallery.features)
     protocol = Protocol(query.identities, gallery.identities, query.cameras, gallery.cameras, shape)
     distances = Distances(query.features, gallery.features)
-    return protocol, Stream(protocol, distances, chunk)
+    return protocol, Stream(protocol, distances, query_block)
 
 
 def checked(name: str, images: Embeddings) -> Embeddings:

@@ -79,7 +79,7 @@ def check_neighbors(k: int, images: int) -> None:
     if k > images:
         raise UserError(
             f"{k} neighbors of an image are wanted among {images} gallery images; lower "
-            "expand_queries or augment_gallery"
+            "query_expansion_k or dba_k"
         )
 
 

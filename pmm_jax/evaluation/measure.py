@@ -53,8 +53,8 @@ def check_protocol(  # noqa: PLR0913
     gallery = _labels_alone(gallery_ids, gallery_cameras, gallery_paths)
     query, gallery = _selected(query, gallery, settings)
     _check_possible(query, gallery, settings)
-    if settings.index:
-        check_index(settings.index, len(gallery.identities), length)
+    if settings.faiss_index:
+        check_index(settings.faiss_index, len(gallery.identities), length)
 
 
 def settled(
@@ -74,10 +74,12 @@ def settled(
         gallery = _with(gallery, unit_length("gallery", gallery.features))
     # Both look for neighbors among the embeddings as they were.
     asked, found = query.features, gallery.features
-    if settings.expand_queries:
-        query = _with(query, expand_queries(asked, found, settings.expand_queries, settings.alpha))
-    if settings.augment_gallery:
-        gallery = _with(gallery, augment_gallery(found, settings.augment_gallery, settings.alpha))
+    if settings.query_expansion_k:
+        query = _with(
+            query, expand_queries(asked, found, settings.query_expansion_k, settings.qe_alpha)
+        )
+    if settings.dba_k:
+        gallery = _with(gallery, augment_gallery(found, settings.dba_k, settings.qe_alpha))
     return query, gallery
 
 
@@ -85,7 +87,7 @@ def ranking(  # noqa: PLR0913
     query: Embeddings,
     gallery: Embeddings,
     settings: RankConfig,
-    chunk: int = 512,
+    query_block: int = 512,
     progress: Callable[[int, int], None] | None = None,
     share: Share | None = None,
     first_images: bool = False,
@@ -96,7 +98,7 @@ def ranking(  # noqa: PLR0913
         query: Q images.
         gallery: G images.
         settings: protocol and re-ranking.
-        chunk: as of `evaluate_embeddings`.
+        query_block: as of `evaluate_embeddings`.
         progress: called with (pieces of work done, all of them).
         share: as of `evaluate_embeddings`; what has no shares is done by every process.
         first_images: tell which images come first, too; with single_shot there is no one gallery
@@ -106,26 +108,26 @@ def ranking(  # noqa: PLR0913
         UserError: as `evaluate_embeddings`, or settings that exclude each other.
     """
     check_ranking(settings)
-    if settings.index:
+    if settings.faiss_index:
         return evaluate_approximately(
             query,
             gallery,
-            settings.index,
-            settings.probes,
-            settings.depth,
+            settings.faiss_index,
+            settings.nprobe,
+            settings.index_top_n,
             first_images=first_images,
         )
     if settings.single_shot:
         draws, seed = settings.single_shot, settings.seed
-        return single_shot(query, gallery, draws, seed, chunk, progress)
+        return single_shot(query, gallery, draws, seed, query_block, progress)
     if not settings.rerank:
         return evaluate_embeddings(
-            query, gallery, chunk, progress, share=share, first_images=first_images
+            query, gallery, query_block, progress, share=share, first_images=first_images
         )
     shape = len(query.features), len(gallery.features)
     protocol = Protocol(query.identities, gallery.identities, query.cameras, gallery.cameras, shape)
     rows = reranked_rows(
-        query.features, gallery.features, settings.k1, settings.k2, settings.weight, progress
+        query.features, gallery.features, settings.k1, settings.k2, settings.rerank_lambda, progress
     )
     return rank_rows(protocol, rows, 50, first_images)
 
@@ -161,7 +163,7 @@ def _check_possible(query: Embeddings, gallery: Embeddings, settings: RankConfig
     counts = len(query.identities), len(gallery.identities)
     Protocol(query.identities, gallery.identities, query.cameras, gallery.cameras, counts)
     # An image is its own nearest neighbor.
-    for neighbors in (settings.expand_queries, settings.augment_gallery + 1):
+    for neighbors in (settings.query_expansion_k, settings.dba_k + 1):
         check_neighbors(neighbors, counts[1])
     if settings.rerank:
         check_neighbor_sets(settings.k1, settings.k2, sum(counts))

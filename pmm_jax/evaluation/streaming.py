@@ -72,15 +72,15 @@ class Share:
 class Stream:
     """A query set and a gallery, and how they are compared."""
 
-    def __init__(self, protocol: Protocol, distances: Distances, chunk: int) -> None:
+    def __init__(self, protocol: Protocol, distances: Distances, query_block: int) -> None:
         """Keep what is compared; no distance is computed yet.
 
         Args:
             protocol: of these images.
             distances: of these embeddings.
-            chunk: queries in a block.
+            query_block: queries in a block.
         """
-        self._protocol, self._distances, self._chunk = protocol, distances, chunk
+        self._protocol, self._distances, self._query_block = protocol, distances, query_block
         devices = jax.local_devices()
         self._mesh = Mesh(np.array(devices), (AXIS,)) if len(devices) > 1 else None
         self._kept = protocol.kept
@@ -178,13 +178,13 @@ class Stream:
     def _batches(self, asking: np.ndarray, share: Share) -> Iterator[_Batch]:
         counts = self._protocol.counts
         asking = asking[np.argsort(counts[asking], kind="stable")]
-        starts = range(0, len(asking), self._chunk)
+        starts = range(0, len(asking), self._query_block)
         scale = 4.0**-self._distances.exponent
         for start in starts[share.index :: share.count]:
-            queries = asking[start : start + self._chunk]
+            queries = asking[start : start + self._query_block]
             width = -(-int(counts[queries].max()) // 8) * 8
             images, distances, error = self._matches(queries, width)
-            size = _padded(len(queries), self._chunk)
+            size = _padded(len(queries), self._query_block)
             features = self._distances.scaled_query(queries)
             part = self._ready(features, self._protocol.query_ids[queries], size)
             thresholds = np.full((width, size), NO_MATCH, np.float32)

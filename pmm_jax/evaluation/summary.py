@@ -128,7 +128,7 @@ def summarize(  # noqa: PLR0913
     query: Embeddings,
     gallery: Embeddings,
     settings: RankConfig,
-    chunk: int = 512,
+    query_block: int = 512,
     roc: bool = False,
     intervals: bool = False,
     camera_pairs: bool = False,
@@ -141,7 +141,7 @@ def summarize(  # noqa: PLR0913
         query: Q images.
         gallery: G images, embedded by the same model.
         settings: distance, protocol, expansion and re-ranking.
-        chunk: queries that are compared with a block of the gallery at once.
+        query_block: queries that are compared with a block of the gallery at once.
         roc: add true positive rates.
         intervals: add bootstrap intervals.
         camera_pairs: add a table of camera pairs.
@@ -151,10 +151,10 @@ def summarize(  # noqa: PLR0913
     Raises:
         UserError: embeddings or settings that don't allow it.
     """
-    if (roc or camera_pairs) and (settings.rerank or settings.single_shot or settings.index):
+    if (roc or camera_pairs) and (settings.rerank or settings.single_shot or settings.faiss_index):
         raise UserError(
             "--roc and --camera-pairs are of the plain ranking; leave out rerank, single_shot and "
-            "index"
+            "faiss_index"
         )
     if intervals and settings.single_shot:
         raise UserError(
@@ -167,16 +167,16 @@ def summarize(  # noqa: PLR0913
         )
     given = query, gallery
     query, gallery = settled(query, gallery, settings)
-    result = ranking(query, gallery, settings, chunk, share=share, first_images=per_query)
+    result = ranking(query, gallery, settings, query_block, share=share, first_images=per_query)
     kept = np.flatnonzero(np.asarray(given[1].identities) != JUNK)
     paths = kept.astype(str) if gallery.paths is None else gallery.paths
     return Summary(
         query=query if settings.multi_query != "none" else given[0],
         gallery=replace(gallery, paths=paths),
         ranking=result,
-        roc=true_positive_rates(query, gallery, chunk) if roc else None,
+        roc=true_positive_rates(query, gallery, query_block) if roc else None,
         intervals=_intervals(result, settings.seed) if intervals else None,
-        camera_pairs=pairs.camera_pairs(query, gallery, chunk) if camera_pairs else None,
+        camera_pairs=pairs.camera_pairs(query, gallery, query_block) if camera_pairs else None,
     )
 
 

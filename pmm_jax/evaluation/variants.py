@@ -84,7 +84,7 @@ def single_shot(  # noqa: PLR0913
     gallery: Embeddings,
     draws: int,
     seed: int,
-    chunk: int = 512,
+    query_block: int = 512,
     progress: Callable[[int, int], None] | None = None,
     max_rank: int = 50,
 ) -> Ranking:
@@ -99,7 +99,7 @@ def single_shot(  # noqa: PLR0913
         gallery: G images.
         draws: how often the gallery is drawn.
         seed: of the draws.
-        chunk: as of `evaluate_embeddings`.
+        query_block: as of `evaluate_embeddings`.
         progress: called with (draws done, draws).
         max_rank: length of the CMC, at least 10.
 
@@ -123,14 +123,14 @@ def single_shot(  # noqa: PLR0913
             chosen = gallery.take(_one_of_each(gallery, candidates, strangers, rng))
             if not np.isin(query.identities[mine], chosen.identities).any():
                 continue
-            ranking = evaluate_embeddings(query.take(mine), chosen, chunk, max_rank=max_rank)
+            ranking = evaluate_embeddings(query.take(mine), chosen, query_block, max_rank=max_rank)
             firsts[draw, mine] = ranking.first_match
             precisions[draw, mine] = ranking.average_precision
         if progress is not None:
             progress(draw + 1, draws)
     counted = ~np.isnan(firsts).all(0)
     if not counted.any():
-        evaluate_embeddings(query, gallery, chunk)  # says why no query has a match
+        evaluate_embeddings(query, gallery, query_block)  # says why no query has a match
         raise UserError("no query has a match in a single-shot gallery")
     ranks = np.arange(1, max_rank + 1)
     average = np.nanmean(precisions[:, counted], axis=0)

@@ -103,7 +103,9 @@ def evaluate(
     """Rank the full gallery for every query."""
     query, gallery = embed_both(embed_images, config, params, stats, display)
     settings = config.evaluate
-    return ranking(*settled(query, gallery, settings), settings, settings.chunk, share=own_share())
+    return ranking(
+        *settled(query, gallery, settings), settings, settings.query_block, share=own_share()
+    )
 
 
 def check_test(config: Config) -> Split:
@@ -125,7 +127,7 @@ def check_test(config: Config) -> Split:
         config.evaluate,
         query_paths=query.filenames,
         gallery_paths=gallery.filenames,
-        length=_embedding_length(config) if config.evaluate.index else None,
+        length=_embedding_length(config) if config.evaluate.faiss_index else None,
     )
     data_mesh(config.evaluate.batch_size)
     return query

@@ -202,8 +202,8 @@ def test_options_outside_the_config_have_ranges_too(refused: Program) -> None:
     path = config_file()
     assert "process is -2" in refused("train.py", "--config", path, "--process=-2")
     assert "processes is 99999" in refused("eval.py", "--config", path, "--processes", "99999")
-    assert "chunk is 0" in refused("eval.py", "--embeddings", "x.npz", "--chunk", "0")
-    assert "alpha is inf" in refused("eval.py", "--embeddings", "x.npz", "--alpha", "inf")
+    assert "query_block is 0" in refused("eval.py", "--embeddings", "x.npz", "--query-block", "0")
+    assert "qe_alpha is inf" in refused("eval.py", "--embeddings", "x.npz", "--qe-alpha", "inf")
     assert "seeds is (0, -1)" in refused(
         "pmm_jax", "ablate", "--config", path, "--seeds", "0", "-1"
     )

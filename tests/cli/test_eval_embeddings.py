@@ -53,7 +53,7 @@ def test_options_change_the_ranking(printed: Program) -> None:
         ["--multi-query", "max"],
         ["--single-shot", "3"],
         ["--rerank", "--k1", "10", "--k2", "3"],
-        ["--distance", "cosine", "--expand-queries", "3", "--augment-gallery", "2"],
+        ["--distance", "cosine", "--query-expansion-k", "3", "--dba-k", "2"],
     ):
         assert json.loads(printed("--json", *options))["mAP"] != plain["mAP"], options
 
@@ -73,9 +73,9 @@ def test_extras_are_printed_and_queries_written(printed: Program) -> None:
     ("words", "arguments"),
     [
         ("did you mean --rerank", ["--re-rank"]),
-        ("chunk is 0", ["--chunk", "0"]),
-        ("set distance to cosine", ["--expand-queries", "3"]),
-        ("depth is 0", ["--index", "Flat", "--depth", "0"]),
+        ("query_block is 0", ["--query-block", "0"]),
+        ("set distance to cosine", ["--query-expansion-k", "3"]),
+        ("index_top_n is 0", ["--faiss-index", "Flat", "--index-top-n", "0"]),
         ("can't be combined", ["--rerank", "--single-shot", "3"]),
         ("these images have none", ["--no-cameras", "--camera-pairs"]),
         ("needs 1 <= k2 <= k1 < 150", ["--rerank", "--k1", "500"]),

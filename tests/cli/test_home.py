@@ -44,8 +44,10 @@ def test_in_a_config_file_and_in_its_own_name(home: Path) -> None:
 
 
 def test_words_that_are_no_paths_stay() -> None:
-    config, _ = parse_run(["--config", config_file(), "--evaluate.index", "~"], TrainOptions, "")
-    assert config.evaluate.index == "~"
+    config, _ = parse_run(
+        ["--config", config_file(), "--evaluate.faiss-index", "~"], TrainOptions, ""
+    )
+    assert config.evaluate.faiss_index == "~"
     assert (config.model.weights, config.method.saliency_model) == ("imagenet", "own")
 
 

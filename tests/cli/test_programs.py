@@ -57,7 +57,7 @@ def test_a_missing_extra_is_named(refused: Program, monkeypatch: pytest.MonkeyPa
     line = refused("pmm_jax", "compare", "--config", "demo")
     assert line == 'error: compare needs an extra: pip install "pmm_jax[torch]"'
     np.savez("f.npz", features=np.eye(4, dtype=np.float32), ids=np.array([1, 1, 2, 2]))
-    line = refused("eval.py", "--embeddings", "f.npz", "--index", "Flat")
+    line = refused("eval.py", "--embeddings", "f.npz", "--faiss-index", "Flat")
     assert 'pip install "pmm_jax[faiss]"' in line
 
 

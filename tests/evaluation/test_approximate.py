@@ -20,7 +20,7 @@ QUERY, GALLERY = people(0, 80, 30, 32, 2.5), people(1, 1500, 30, 32, 2.5)
 @needs_faiss
 def test_an_exact_index_of_full_depth_gives_the_exact_ranking() -> None:
     exact = evaluate_embeddings(QUERY, GALLERY)
-    found = evaluate_approximately(QUERY, GALLERY, "Flat", depth=1500)
+    found = evaluate_approximately(QUERY, GALLERY, "Flat", top_n=1500)
     np.testing.assert_allclose(found.cmc, exact.cmc)
     np.testing.assert_allclose(found.average_precision, exact.average_precision)
     np.testing.assert_array_equal(found.first_match, exact.first_match)
@@ -29,7 +29,7 @@ def test_an_exact_index_of_full_depth_gives_the_exact_ranking() -> None:
 @needs_faiss
 def test_what_is_not_found_counts_as_never_found() -> None:
     exact = evaluate_embeddings(QUERY, GALLERY)
-    found = evaluate_approximately(QUERY, GALLERY, "Flat", depth=40)
+    found = evaluate_approximately(QUERY, GALLERY, "Flat", top_n=40)
     assert found.mAP < exact.mAP
     assert found.rank1 == exact.rank1
     late = exact.first_match > 40

@@ -60,11 +60,11 @@ SETTINGS: list[dict[str, Any]] = [
     {"multi_query": "max"},
     {"multi_query": "max", "cameras": False},
     {"single_shot": 2},
-    {"expand_queries": 9, **COSINE},
-    {"expand_queries": 30, **COSINE},
-    {"augment_gallery": 9, **COSINE},
-    {"augment_gallery": 29, **COSINE},
-    {"expand_queries": 3},
+    {"query_expansion_k": 9, **COSINE},
+    {"query_expansion_k": 30, **COSINE},
+    {"dba_k": 9, **COSINE},
+    {"dba_k": 29, **COSINE},
+    {"query_expansion_k": 3},
     {"rerank": True, "single_shot": 2},
 ]
 INDICES = ["Flat", "IVF4,Flat", "IVF99,Flat", "IVF2,PQ5", "PQ4", "PQ4x2", "Nonsense"]
@@ -96,7 +96,7 @@ def test_labels_alone_tell_what_the_ranking_refuses(name: str, settings: dict[st
 @pytest.mark.parametrize("index", INDICES)
 def test_an_index_is_tried_before_there_are_embeddings(name: str, index: str) -> None:
     query, gallery = SETS[name]
-    settings = RankConfig(index=index)
+    settings = RankConfig(faiss_index=index)
     expected = refusal(ranked, query, gallery, settings)
     assert bool(refusal(checked_from_labels, query, gallery, settings)) == bool(expected)
 
@@ -123,7 +123,7 @@ def test_both_outcomes_are_seen() -> None:
 def test_without_faiss_an_index_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "faiss", None)
     with pytest.raises(UserError, match=r'pip install "pmm_jax\[faiss\]"'):
-        checked_from_labels(images(8), images(30), RankConfig(index="Flat"))
+        checked_from_labels(images(8), images(30), RankConfig(faiss_index="Flat"))
 
 
 def test_labels_that_do_not_fit_are_refused() -> None:

@@ -136,8 +136,8 @@ def test_the_figures_are_float64_s_to_the_last_bit(
         with pytest.raises(UserError, match="no query has a match"):
             evaluate_embeddings(query, gallery)
     else:
-        chunk = int(rng.choice([4, 512]))
-        assert_identical(evaluate_embeddings(query, gallery, chunk), expected)
+        query_block = int(rng.choice([4, 512]))
+        assert_identical(evaluate_embeddings(query, gallery, query_block), expected)
 
 
 @pytest.mark.parametrize("kind", ["plain", "codes", "decimals", "any length", "duplicates"])
@@ -218,8 +218,8 @@ def test_identical_whatever_the_chunk_even_among_duplicates() -> None:
         np.concatenate([gallery.cameras] * 2),
     )
     whole = evaluate_embeddings(query, twice)
-    for chunk in (1, 2, 7, 60, 61, 1000):
-        assert_identical(evaluate_embeddings(query, twice, chunk), whole)
+    for query_block in (1, 2, 7, 60, 61, 1000):
+        assert_identical(evaluate_embeddings(query, twice, query_block), whole)
 
 
 @pytest.mark.parametrize("counted", [0, 15, 1000])
@@ -305,8 +305,8 @@ def test_features_that_are_not_finite_are_refused_by_row(value: float) -> None:
 
 
 def test_chunk_zero_is_refused() -> None:
-    with pytest.raises(UserError, match="chunk is 0"):
-        evaluate_embeddings(people(0, 20), people(1, 30), chunk=0)
+    with pytest.raises(UserError, match="query_block is 0"):
+        evaluate_embeddings(people(0, 20), people(1, 30), query_block=0)
 
 
 @pytest.mark.parametrize("is_hard", [False, True])

@@ -51,10 +51,10 @@ def test_each_setting_does_what_its_function_does() -> None:
 
     assert mean_ap(distance="cosine") == with_features(q, g)
     expanded, augmented = expand_queries(q, g, 4, 2.0), augment_gallery(g, 3, 2.0)
-    cosine = {"distance": "cosine", "alpha": 2.0}
-    assert mean_ap(expand_queries=4, **cosine) == with_features(expanded, g)
-    assert mean_ap(augment_gallery=3, **cosine) == with_features(q, augmented)
-    both = mean_ap(expand_queries=4, augment_gallery=3, **cosine)
+    cosine = {"distance": "cosine", "qe_alpha": 2.0}
+    assert mean_ap(query_expansion_k=4, **cosine) == with_features(expanded, g)
+    assert mean_ap(dba_k=3, **cosine) == with_features(q, augmented)
+    both = mean_ap(query_expansion_k=4, dba_k=3, **cosine)
     assert both == with_features(expanded, augmented)
 
 
@@ -62,20 +62,20 @@ OPTIONS: dict[str, tuple[dict[str, Any], Any]] = {
     "distance": ({}, "cosine"),
     "cameras": ({}, False),
     "single_shot": ({}, 4),
-    "expand_queries": ({"distance": "cosine"}, 3),
-    "augment_gallery": ({"distance": "cosine"}, 3),
-    "alpha": ({"distance": "cosine", "expand_queries": 5}, 0.5),
+    "query_expansion_k": ({"distance": "cosine"}, 3),
+    "dba_k": ({"distance": "cosine"}, 3),
+    "qe_alpha": ({"distance": "cosine", "query_expansion_k": 5}, 0.5),
     "rerank": ({}, True),
     "k1": ({"rerank": True}, 9),
     "k2": ({"rerank": True}, 2),
-    "weight": ({"rerank": True}, 0.7),
+    "rerank_lambda": ({"rerank": True}, 0.7),
     "seed": ({"single_shot": 4}, 5),
 }
 """An option, what it needs, and another value than its default."""
 INDEX_OPTIONS: dict[str, tuple[dict[str, Any], Any]] = {
-    "index": ({"depth": 30}, "Flat"),
-    "probes": ({"index": "IVF16,Flat"}, 1),
-    "depth": ({"index": "Flat"}, 20),
+    "faiss_index": ({"index_top_n": 30}, "Flat"),
+    "nprobe": ({"faiss_index": "IVF16,Flat"}, 1),
+    "index_top_n": ({"faiss_index": "Flat"}, 20),
 }
 
 
@@ -111,7 +111,7 @@ def test_re_ranking_is_what_its_function_gives() -> None:
     for weight in (0.0, 0.3, 0.9):
         rows = reranked_rows(QUERY.features, GALLERY.features[KEPT], 12, 4, weight)
         expected = evaluate_distances(np.stack([row.copy() for row in rows]), *labels)
-        assert mean_ap(rerank=True, k1=12, k2=4, weight=weight) == expected.mAP
+        assert mean_ap(rerank=True, k1=12, k2=4, rerank_lambda=weight) == expected.mAP
     assert mean_ap(rerank=True, k1=15) > mean_ap() + 0.02
 
 
@@ -205,7 +205,9 @@ def test_each_query_s_line_names_images_identities_and_cameras(ties: bool) -> No
 
 
 @pytest.mark.parametrize(
-    "settings", [{"rerank": True}, pytest.param({"index": "Flat"}, marks=needs_faiss)], ids=str
+    "settings",
+    [{"rerank": True}, pytest.param({"faiss_index": "Flat"}, marks=needs_faiss)],
+    ids=str,
 )
 def test_the_first_images_are_those_of_what_re_orders_the_ranking(settings: dict[str, Any]) -> None:
     lines = table(summarize(NAMED_QUERY, NAMED_GALLERY, replace(PLAIN, **settings), per_query=True))
@@ -247,18 +249,18 @@ def test_camera_pairs_of_unknown_cameras_are_refused_as_such(cameras: np.ndarray
 @pytest.mark.parametrize(
     ("message", "settings", "extras"),
     [
-        ("set distance to cosine", {"expand_queries": 3}, {}),
+        ("set distance to cosine", {"query_expansion_k": 3}, {}),
         ("rerank and single_shot can't be", {"rerank": True, "single_shot": 2}, {}),
         ("of the plain ranking", {"rerank": True}, {"roc": True}),
         ("these images have none", {"cameras": False}, {"camera_pairs": True}),
         ("--intervals are of one gallery", {"single_shot": 2}, {"intervals": True}),
         ("needs 1 <= k2 <= k1", {"rerank": True, "k1": 1000}, {}),
         ("needs 1 <= k2 <= k1", {"k2": 30}, {}),
-        ("weight is 2", {"weight": 2.0}, {}),
-        ("depth is 0", {"index": "Flat", "depth": 0}, {}),
-        ("probes is 0", {"index": "Flat", "probes": 0}, {}),
-        ("expand_queries is -1", {"expand_queries": -1}, {}),
-        ("alpha is nan", {"alpha": float("nan")}, {}),
+        ("rerank_lambda is 2", {"rerank_lambda": 2.0}, {}),
+        ("index_top_n is 0", {"faiss_index": "Flat", "index_top_n": 0}, {}),
+        ("nprobe is 0", {"faiss_index": "Flat", "nprobe": 0}, {}),
+        ("query_expansion_k is -1", {"query_expansion_k": -1}, {}),
+        ("qe_alpha is nan", {"qe_alpha": float("nan")}, {}),
     ],
 )
 def test_what_excludes_each_other_is_refused(

@@ -7,11 +7,13 @@ from pmm_jax.evaluation import embeddings as module
 from tests.evaluation.people import people
 
 
-@pytest.mark.parametrize(("chunk", "block"), [(7, 16), (512, 2048)])
-def test_equals_sorting_all_pairs(chunk: int, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("query_block", "block"), [(7, 16), (512, 2048)])
+def test_equals_sorting_all_pairs(
+    query_block: int, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(streaming, "GALLERY_BLOCK", block)
     query, gallery = people(0, 90, 12, 32, 1.2, 40), people(1, 400, 12, 32, 1.2, 40)
-    found = roc(query, gallery, chunk)
+    found = roc(query, gallery, query_block)
     distances = cdist(query.features, gallery.features)
     same = query.identities[:, None] == gallery.identities
     match = same & (query.cameras[:, None] != gallery.cameras) & (query.identities >= 0)[:, None]

@@ -106,12 +106,12 @@ def options(draw: st.DrawFn) -> list[str]:
         *draw(st.sampled_from([[], ["--roc"], ["--intervals"], ["--camera-pairs"]])),
         f"--distance={draw(st.sampled_from(['cosine', 'cosine', 'euclidean']))}",
         f"--multi-query={draw(st.sampled_from(['none', 'none', 'average', 'max']))}",
-        f"--chunk={draw(st.sampled_from([1, 3, 512]))}",
+        f"--query-block={draw(st.sampled_from([1, 3, 512]))}",
     ]
-    for name in ("expand-queries", "augment-gallery"):
+    for name in ("query-expansion-k", "dba-k"):
         if draw(st.booleans()):
             words.append(f"--{name}={draw(numbers)}")
-    words.append(f"--alpha={draw(st.sampled_from([0, 1, 3, 100]))}")
+    words.append(f"--qe-alpha={draw(st.sampled_from([0, 1, 3, 100]))}")
     ranking = draw(st.sampled_from(["plain", "rerank", "single_shot", "index"]))
     if ranking == "rerank":
         weight = draw(st.sampled_from([0, 0.3, 1]))
@@ -119,15 +119,14 @@ def options(draw: st.DrawFn) -> list[str]:
             "--rerank",
             f"--k1={draw(numbers)}",
             f"--k2={draw(numbers)}",
-            f"--weight={weight}",
+            f"--rerank-lambda={weight}",
         ]
     if ranking == "single_shot":
         words += [f"--single-shot={draw(numbers)}", f"--seed={draw(numbers)}"]
     if ranking == "index":
-        words += [
-            f"--index={draw(st.sampled_from(['Flat', 'IVF2,Flat', 'IVF64,Flat', 'x', 'HNSW8']))}"
-        ]
-        words += [f"--probes={draw(numbers)}", f"--depth={draw(numbers)}"]
+        index = draw(st.sampled_from(["Flat", "IVF2,Flat", "IVF64,Flat", "x", "HNSW8"]))
+        words.append(f"--faiss-index={index}")
+        words += [f"--nprobe={draw(numbers)}", f"--index-top-n={draw(numbers)}"]
     return words
 
 

@@ -135,7 +135,7 @@ def test_fields_that_change_no_result_may_change(tmp_path: Path) -> None:
         CONFIG,
         data=DataConfig(num_workers=5, cache_dir="elsewhere", host_cache_gib=0),
         train=TrainConfig(checkpoint_every=3, profile_steps=2),
-        evaluate=EvaluateConfig(batch_size=7, checkpoint="best", chunk=3),
+        evaluate=EvaluateConfig(batch_size=7, checkpoint="best", query_block=3),
     )
     register_run(tmp_path, free)
     assert json.loads((tmp_path / "config.json").read_text())["data"]["num_workers"] == 5

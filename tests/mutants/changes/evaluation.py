@@ -159,13 +159,13 @@ MUTANTS = [
     ),
     *of("evaluation/measure.py", "evaluation/test_variants.py", "evaluation/test_summary.py")(
         (
-            "settings.k1, settings.k2, settings.weight, progress",
+            "settings.k1, settings.k2, settings.rerank_lambda, progress",
             "settings.k1, settings.k2, 0.3, progress",
-            "re-ranking's weight ignored",
+            "evaluate.rerank_lambda ignored",
         ),
         (
-            "settings.k1, settings.k2, settings.weight, progress",
-            "settings.k1, 6, settings.weight, progress",
+            "settings.k1, settings.k2, settings.rerank_lambda, progress",
+            "settings.k1, 6, settings.rerank_lambda, progress",
             "re-ranking's k2 ignored",
         ),
         (
@@ -179,23 +179,23 @@ MUTANTS = [
             "multi-query's max ignored",
         ),
         (
-            "            settings.depth,\n",
+            "            settings.index_top_n,\n",
             "            1000,\n",
-            "the index's depth ignored",
+            "evaluate.index_top_n ignored",
         ),
         (
-            "            settings.probes,\n",
+            "            settings.nprobe,\n",
             "            16,\n",
-            "the index's probes ignored",
+            "evaluate.nprobe ignored",
         ),
         (
-            "augment_gallery(found, settings.augment_gallery, settings.alpha)",
-            "augment_gallery(found, settings.augment_gallery, 3.0)",
+            "augment_gallery(found, settings.dba_k, settings.qe_alpha)",
+            "augment_gallery(found, settings.dba_k, 3.0)",
             "alpha ignored for the gallery",
         ),
         (
-            "expand_queries(asked, found, settings.expand_queries, settings.alpha)",
-            "expand_queries(asked, gallery.features, 1, settings.alpha)",
+            "expand_queries(asked, found, settings.query_expansion_k, settings.qe_alpha)",
+            "expand_queries(asked, gallery.features, 1, settings.qe_alpha)",
             "expansion by one neighbor alone",
         ),
         (
@@ -226,8 +226,8 @@ MUTANTS = [
             "the seed of intervals ignored",
         ),
         (
-            "pairs.camera_pairs(query, gallery, chunk)",
-            "pairs.camera_pairs(gallery, query, chunk)",
+            "pairs.camera_pairs(query, gallery, query_block)",
+            "pairs.camera_pairs(gallery, query, query_block)",
             "rows and columns of camera pairs swapped",
         ),
     ),
