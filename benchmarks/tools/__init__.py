@@ -1,0 +1,1 @@
+"""Files that are made once and kept: the README's figure."""
