@@ -3,7 +3,7 @@
     pmm synthesize data/synthetic
     pmm train --config demo --workdir runs/demo
 
-Takes 2 to 4 minutes and reaches 74.9 % Rank-1, where color alone gives 16.2 %.
+Takes 2 to 4 minutes and reaches 80.8 % Rank-1, where color alone gives 16.2 %.
 """
 
 from pmm_jax.config import (
