@@ -1,6 +1,7 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,8 +10,8 @@ from PIL import Image
 from benchmarks.tools import method_figure
 from pmm_jax.config import Config
 from pmm_jax.data.prepare import prepare
+from pmm_jax.methods import create_model
 from pmm_jax.model.initial import init_params
-from pmm_jax.model.pmm import create_model
 
 
 @pytest.fixture
@@ -50,13 +51,19 @@ def test_what_is_replaced_is_the_negatives_and_nothing_else(run: Config) -> None
             assert not np.array_equal(mixed, anchor.image)
 
 
-def test_another_method_is_refused(
-    run: Config,
+@pytest.mark.parametrize(
+    "other",
+    [{"name": "bdb"}, {"name": "random_mix"}, {"stages": 2}, {"mining": "hardest"}],
+    ids=str,
+)
+def test_what_the_panels_would_not_show_is_refused(
+    tiny: Config,
+    other: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    other = replace(run, method=replace(run.method, name="bdb"))
-    monkeypatch.setattr(method_figure, "restore_run", lambda *words: (other, None, {}, {}))
+    changed = replace(tiny, method=replace(tiny.method, **other))
+    monkeypatch.setattr(method_figure, "restore_run", lambda *words: (changed, None, {}, {}))
     monkeypatch.setattr(sys, "argv", ["method_figure"])
     with pytest.raises(SystemExit, match="2"):
         method_figure.main()

@@ -3,10 +3,10 @@
     pmm demo
     python -m benchmarks.tools.method_figure --workdir runs/demo --out docs/images/method.webp
 
-The batch is the run's first, without augmentation; CAMs, blocks and negatives are those of
-`train_forward`. Mixing acts on feature maps, so the mixed panels show where on the images each cell
-comes from. The default anchors are two of the batch's 32, picked by eye. Only pictures of synthetic
-people belong in the repository. One run gives one picture, to the byte.
+The batch is the run's first, without augmentation; CAMs, blocks and negatives are those of the
+method's own forward pass. Mixing acts on feature maps, so the mixed panels show where on the images
+each cell comes from. The default anchors are two of the batch's 64, picked by eye. Only pictures of
+synthetic people belong in the repository. One run gives one picture, to the byte.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ from pmm_jax.data.augment import normalize
 from pmm_jax.data.decode import decode_record
 from pmm_jax.errors import UserError
 from pmm_jax.files import user_path
-from pmm_jax.mixing import TrainBatch, sample_mixing
-from pmm_jax.model.pmm import train_forward
+from pmm_jax.methods import TrainBatch, get_method
+from pmm_jax.methods.pmm import PMM
+from pmm_jax.model.pmm import TrainPass
 from pmm_jax.training.run_weights import restore_run
 from pmm_jax.training.setup import training_data
 
@@ -76,19 +77,19 @@ def mix_anchors(workdir: Path, positions: list[int]) -> list[Anchor]:
         UserError: there is no such run, its images can't be read, or it isn't one of PMM.
     """
     config, network, params, stats = restore_run(workdir, "latest")
-    method, size = config.method, config.data.image_size
-    if (method.name, method.stages) != ("pmm", 3):
-        raise UserError(f"{workdir} isn't a run of PMM with three stages; give one")
+    method, size = get_method(config)(config), config.data.image_size
+    settings = config.method.stages, config.method.mining, config.method.cumulative
+    if type(method) is not PMM or settings != (3, "random", False):
+        raise UserError(f"{workdir} isn't a run of PMM with three stages, as released; give one")
     split, sampler = training_data(config)
     members = sampler.batch(0)
     images = np.stack([decode_record(split, int(member), size) for member in members])
     labels = jnp.asarray(sampler.labels[members])
-    sample = sample_mixing(config, jax.random.split(jax.random.key(config.train.seed)), labels)
+    sample = method.sample(jax.random.split(jax.random.key(config.train.seed)), labels)
     batch = TrainBatch(normalize(jnp.asarray(images)), labels, sample)
     variables = {"params": params, "batch_stats": stats}
-    outputs, _ = jax.jit(lambda x: train_forward(network, method, variables, x))(batch)
-    high, wide = method.block
-    assert sample.negatives is not None
+    outputs = jax.jit(lambda x: method.forward(TrainPass(network, variables), x))(batch)
+    high, wide = config.method.block
     return [
         Anchor(
             images[i],
