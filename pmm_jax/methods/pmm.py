@@ -55,8 +55,8 @@ class NoMixing(Baseline):
         if self.config.method.stages == 1:
             return super().forward(net, batch)
         feature_map = net.feature_map(batch.images)
-        part_map = net("part_block", feature_map)
         stages, inputs = [net("stage1", feature_map)], [feature_map]
+        part_map = net("part_block", feature_map)
         cams: list[jax.Array] = []
         masks: list[jax.Array] = []
         for number in range(2, self.config.method.stages + 1):
