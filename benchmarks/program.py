@@ -8,18 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from pmm_jax.config import Config
-from pmm_jax.methods import create_model
-from pmm_jax.model.initial import init_params
-from pmm_jax.training.compile_step import compile_step
-from pmm_jax.training.optimizer import make_optimizer
-from pmm_jax.training.sharding import (
+from pmm_jax.distributed.sharding import (
     batch_sharding,
     data_mesh,
     shard_pytree,
     split_batch,
-    state_sharding,
 )
-from pmm_jax.training.state import TrainState
+from pmm_jax.methods import create_model
+from pmm_jax.model.initial import init_params
+from pmm_jax.training.compile_step import compile_step
+from pmm_jax.training.optimizer import make_optimizer
+from pmm_jax.training.state import TrainState, state_sharding
 from pmm_jax.training.train_step import TrainTask, negative_shards
 
 

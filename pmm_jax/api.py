@@ -9,20 +9,25 @@ import numpy as np
 
 from pmm_jax.config import EvaluateConfig
 from pmm_jax.config_check import check
+from pmm_jax.display import Display
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation import Ranking
-from pmm_jax.evaluation.embed import embed_batches
 from pmm_jax.evaluation.summary import summarize
 from pmm_jax.files import user_path
+from pmm_jax.inference import (
+    embed_run,
+    make_embed,
+    make_explain,
+    make_explain_pair,
+    map_batches,
+)
 from pmm_jax.methods import get_method
 from pmm_jax.model.pmm import Kind, Network, Tree
 from pmm_jax.model.torch_checkpoint import Tensors, load_state_dict, state_dict
 from pmm_jax.model.weights_file import read_file, write_file
 from pmm_jax.pixels import Images, check_images, pixel_batches
-from pmm_jax.training.display import Display
-from pmm_jax.training.evaluate import embed_run, make_embed, make_explain
-from pmm_jax.training.run_weights import restore_run
-from pmm_jax.training.workdir import load_run_config
+from pmm_jax.workdir.restore import restore_run
+from pmm_jax.workdir.run_config import load_run_config
 
 
 class Model:
@@ -39,7 +44,8 @@ class Model:
         self._weights = jax.device_put((params, stats))  # once, not with every batch
         self._embed = make_embed(network)
         self._embed_both = make_embed(network, flip_average=True)
-        self._explain, self._explain_match = make_explain(network)
+        self._explain = make_explain(network)
+        self._explain_pair = make_explain_pair(network)
 
     def embed(
         self,
@@ -65,7 +71,7 @@ class Model:
         batches = pixel_batches(images, self.image_size, batch_size)
         run = self._embed_both if flip_average else self._embed
         params, stats = self._weights
-        return embed_batches(lambda batch: run(params, stats, jax.device_put(batch)), batches)
+        return map_batches(lambda batch: run(params, stats, jax.device_put(batch)), batches)
 
     def explain(
         self,
@@ -92,12 +98,14 @@ class Model:
         if self.kind == "trunk":
             raise UserError("a bare ResNet-50 knows no identities; use explain_pair")
         labels = None if identities is None else self._identities(identities, len(images))
-        found, start = [], 0
-        for batch, count in pixel_batches(images, self.image_size, batch_size):
-            some = () if labels is None else (np.resize(labels[start : start + count], batch_size),)
-            found.append(np.asarray(self._explain(*self._weights, batch, *some))[:count])
-            start += count
-        return np.concatenate(found).astype(np.float32)
+        batches = pixel_batches(images, self.image_size, batch_size)
+        if labels is None:
+            return map_batches(lambda batch: self._explain(*self._weights, batch), batches)
+        some = (
+            np.resize(labels[start : start + batch_size], batch_size)
+            for start in range(0, len(labels), batch_size)
+        )
+        return map_batches(lambda batch: self._explain(*self._weights, batch, next(some)), batches)
 
     def explain_pair(
         self, images: Images, others: Images, batch_size: int = 64
@@ -122,13 +130,11 @@ class Model:
                 f"explain_pair was given {len(images)} images and {len(others)} others; "
                 "give a partner for each"
             )
-        found: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
         partners = pixel_batches(others, self.image_size, batch_size)
-        for batch, count in pixel_batches(images, self.image_size, batch_size):
-            both = self._explain_match(*self._weights, batch, next(partners)[0])
-            for side, cams in zip(found, both, strict=True):
-                side.append(np.asarray(cams, np.float32)[:count])
-        return np.concatenate(found[0]), np.concatenate(found[1])
+        return map_batches(
+            lambda batch: self._explain_pair(*self._weights, batch, next(partners)[0]),
+            pixel_batches(images, self.image_size, batch_size),
+        )
 
     def _identities(self, identities: Sequence[int] | np.ndarray, count: int) -> np.ndarray:
         labels, classes = np.asarray(identities), self.classes

@@ -11,9 +11,9 @@ import pmm_jax
 from pmm_jax.api import Model
 from pmm_jax.config import ModelConfig
 from pmm_jax.errors import UserError
+from pmm_jax.inference import make_embed
 from pmm_jax.model.initial import init_params
 from pmm_jax.model.pmm import create_network
-from pmm_jax.training.evaluate import make_embed
 
 SIZES = ModelConfig(stage_sizes=(1, 1, 1, 1), width=0.125, embedding_size=16)
 

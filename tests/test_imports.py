@@ -1,9 +1,9 @@
 """Imports point down only, and what knows nothing of files stays so.
 
-docs/design/architecture.md has the layers: entry points -> training, report -> evaluation, data ->
-model, mixing -> config. Two edges that the sketch leaves open are settled here: `model`
+docs/design/architecture.md has the layers: entry points -> training -> inference -> evaluation,
+data -> model, mixing -> config. Two edges that the sketch leaves open are settled here: `model`
 uses `mixing` (Grad-CAM of a head), never the other way round; and `evaluation` and
-`data` don't know each other, training joins them.
+`data` don't know each other, inference joins them.
 """
 
 import ast
@@ -17,21 +17,23 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "pmm_jax"
 
 LAYERS = [
-    {"early", "errors", "runtime"},
+    {"early", "errors", "runtime", "display"},
     {"files", "fields", "registry"},
     {"npz", "file_lock"},
     {"config", "launch"},
     {"config_check"},
     {"cli.parsing"},
+    {"distributed"},
     {"mixing"},
     {"model"},
     {"methods"},
-    {"data", "evaluation"},
+    {"data", "evaluation", "workdir"},
     {"pixels", "color_baseline"},
+    {"inference"},
+    {"api"},
     {"training"},
     {"torch_baseline"},
     {"ablation", "comparison", "report"},
-    {"api"},
     {"cli"},
     {"__init__", "__main__"},
 ]
@@ -91,6 +93,34 @@ def test_the_test_sees_what_it_should() -> None:
     assert part("pmm_jax.cli.program.main") == "cli.parsing"
     assert part("pmm_jax.cli.train.train_command") == "cli"
     assert layer("mixing") < layer("model") < layer("methods") < layer("training")
+
+
+def reached(module: str) -> set[str]:
+    """Files of the package that a module imports, directly or through others."""
+    found: set[str] = set()
+    names = [module]
+    while names:
+        words = names.pop().split(".")[1:]
+        # The longest prefix that is a file: what is behind it is defined there.
+        for length in range(len(words), 0, -1):
+            stem = PACKAGE.joinpath(*words[:length])
+            path = stem.with_suffix(".py") if not stem.is_dir() else stem / "__init__.py"
+            if path.is_file():
+                name = path.relative_to(PACKAGE).as_posix()
+                if name not in found:
+                    found.add(name)
+                    names += [name for name in imported(path) if part(name)]
+                break
+    return found
+
+
+@pytest.mark.parametrize("module", ["evaluation", "inference", "api", "cli.eval"])
+def test_nothing_that_uses_a_trained_model_imports_training(module: str) -> None:
+    """Neither an embedding, nor its figures, nor a run that is loaded or evaluated."""
+    found = reached(f"pmm_jax.{module}")
+    assert len(found) > 10
+    assert not {name for name in found if name.startswith("training/")}
+    assert "training/hooks.py" in reached("pmm_jax.cli.train")
 
 
 def roots(path: Path) -> set[str]:

@@ -33,8 +33,8 @@ from pmm_jax.files import user_path
 from pmm_jax.methods import TrainBatch, get_method
 from pmm_jax.methods.pmm import PMM
 from pmm_jax.model.pmm import TrainPass
-from pmm_jax.training.run_weights import restore_run
 from pmm_jax.training.setup import training_data
+from pmm_jax.workdir.restore import restore_run
 
 WIDTH, MARGIN, GAP, HEADER = 1600, 16, 28, 76
 """Pixels."""

@@ -13,10 +13,10 @@ from pmm_jax.ablation.table import write_figure, write_tables
 from pmm_jax.ablation.variants import GridPoint
 from pmm_jax.config import Config
 from pmm_jax.data.prepare import prepare
+from pmm_jax.display import Display
 from pmm_jax.errors import UserError
 from pmm_jax.runtime.children import run_to_end
-from pmm_jax.training.display import Display
-from pmm_jax.training.workdir import load_run_config
+from pmm_jax.workdir.run_config import load_run_config
 
 ERRORS = "error.log"
 STOPPED = 130

@@ -20,7 +20,7 @@ def run(arguments: Sequence[str]) -> None:
     from pmm_jax.ablation.overlap import run_overlap
     from pmm_jax.runtime import set_up_training
     from pmm_jax.training.loop import train
-    from pmm_jax.training.run_weights import restore_run
+    from pmm_jax.workdir.restore import restore_run
 
     set_up_training()
     started = time.monotonic()

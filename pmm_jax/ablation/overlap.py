@@ -1,18 +1,17 @@
 """Whether the stages look at different places: the claim of the paper's Figure 4 as a number."""
 
 import itertools
+from collections.abc import Iterator
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from pmm_jax.config import Config
 from pmm_jax.config_check import feature_map_size
-from pmm_jax.data.augment import normalize
 from pmm_jax.data.decode import decode_record
 from pmm_jax.data.split import open_split
+from pmm_jax.inference import make_explain, map_batches
 from pmm_jax.mixing import block_mask
-from pmm_jax.model.explain import stage_cams
 from pmm_jax.model.pmm import Network, Tree
 
 IMAGES = 1024
@@ -56,15 +55,14 @@ def run_overlap(config: Config, network: Network, params: Tree, stats: Tree) -> 
     split = open_split(config.data, "train")
     _, labels = np.unique(split.identities, return_inverse=True)
     some = np.unique(np.linspace(0, len(split) - 1, IMAGES).astype(int))
-    run = jax.jit(
-        lambda images, labels: stage_cams(network, params, stats, normalize(images), labels)
-    )
-    batch, found = config.evaluate.batch_size, []
-    for start in range(0, len(some), batch):
-        part = some[start : start + batch]
-        padded = np.resize(part, batch)  # one shape, one program
-        images = np.stack([decode_record(split, int(i), config.data.image_size) for i in padded])
-        cams = run(images, jnp.asarray(labels[padded]))
-        found.append(np.asarray(cams)[: len(part)])
-    cams = np.moveaxis(np.concatenate(found), 1, 0)
-    return block_overlap(list(cams), block, config.method.top_k)
+    batch, explain = config.evaluate.batch_size, make_explain(network)
+
+    def batches() -> Iterator[tuple[tuple[np.ndarray, np.ndarray], int]]:
+        for start in range(0, len(some), batch):
+            part = some[start : start + batch]
+            padded = np.resize(part, batch)  # one shape, one program
+            images = [decode_record(split, int(i), config.data.image_size) for i in padded]
+            yield (np.stack(images), labels[padded]), len(part)
+
+    cams = map_batches(lambda inputs: explain(params, stats, *inputs), batches())
+    return block_overlap(list(np.moveaxis(cams, 1, 0)), block, config.method.top_k)

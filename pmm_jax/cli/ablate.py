@@ -30,7 +30,7 @@ def ablate_command(arguments: Sequence[str]) -> None:
     )
     from pmm_jax.ablation.ablate import ablate
     from pmm_jax.ablation.variants import read_grid
-    from pmm_jax.training.display import Display
+    from pmm_jax.display import Display
 
     variants, workdir = read_grid(config, options.methods), Path(options.workdir)
     complete = ablate(variants, options.seeds, workdir, Display())

@@ -42,7 +42,7 @@ def compare_command(arguments: Sequence[str]) -> None:
     from pmm_jax.comparison import compare
     from pmm_jax.comparison.page import verdict
     from pmm_jax.comparison.seeds import train_pairs
-    from pmm_jax.training.display import Display
+    from pmm_jax.display import Display
 
     if options.against and options.seeds:
         raise UserError("--against compares one trained pair; it has no --seeds")

@@ -8,8 +8,8 @@ from pmm_jax.cli.parsing import parse_run
 from pmm_jax.cli.synthesize import draw
 from pmm_jax.config import Config
 from pmm_jax.data.synthetic import SyntheticSettings
+from pmm_jax.display import Display
 from pmm_jax.fields import path
-from pmm_jax.training.display import Display
 
 
 @dataclass(frozen=True)

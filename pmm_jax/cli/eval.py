@@ -15,8 +15,8 @@ from pmm_jax.errors import UserError
 from pmm_jax.files import write_atomic
 
 if TYPE_CHECKING:
+    from pmm_jax.distributed.processes import ProcessShard
     from pmm_jax.evaluation import Embeddings
-    from pmm_jax.evaluation.streaming import Share
     from pmm_jax.evaluation.summary import Summary
 
 
@@ -41,9 +41,9 @@ def _evaluate_run(arguments: Sequence[str]) -> None:
     config, options, note = run_to_evaluate(arguments)
     _check_output(options)
     # Imported late: saved embeddings need none of what a run does.
-    from pmm_jax.training.display import Display
-    from pmm_jax.training.evaluate import embed_run, own_share
-    from pmm_jax.training.processes import initialize_distributed, is_first
+    from pmm_jax.display import Display
+    from pmm_jax.distributed.processes import initialize_distributed, is_first, own_shard
+    from pmm_jax.inference import embed_run
 
     initialize_distributed(options)
     display = Display(stderr=options.json, quiet=not is_first())
@@ -51,7 +51,7 @@ def _evaluate_run(arguments: Sequence[str]) -> None:
         display.info(note)
     query, gallery = embed_run(config, Path(options.workdir), display, options.cross_domain)
     settings = config.evaluate
-    summary = _summary(query, gallery, settings, settings.query_block, options, own_share())
+    summary = _summary(query, gallery, settings, settings.query_block, options, own_shard())
     if is_first():
         _show(summary, options)
 
@@ -89,11 +89,11 @@ def _summary(
     settings: RankConfig,
     query_block: int,
     options: ShowOptions,
-    share: Share | None = None,
+    shard: ProcessShard | None = None,
 ) -> Summary:
     from pmm_jax.evaluation.summary import summarize
 
-    first = share is None or share.index == 0
+    first = shard is None or shard.index == 0
     return summarize(
         query,
         gallery,
@@ -104,5 +104,5 @@ def _summary(
         intervals=options.intervals and first,
         camera_pairs=options.camera_pairs and first,
         per_query=bool(options.per_query),
-        share=share,
+        shard=shard,
     )

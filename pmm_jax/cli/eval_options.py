@@ -69,7 +69,7 @@ def run_to_evaluate(arguments: Sequence[str]) -> tuple[Config, RunOptions, str]:
         parse(RunOptions(), rest, description, PROGRAM)
     # The other options' defaults are the run's own, so these two have to be known first.
     workdir, cross_domain = _workdir(rest), _is_on("--cross-domain", rest)
-    from pmm_jax.training.workdir import differences, load_run_config
+    from pmm_jax.workdir.run_config import differences, load_run_config
 
     named = None if path is None else load_config(path)  # first: it may register a data set
     try:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from pmm_jax.cli.parsing import parse, wants_help
 from pmm_jax.data.synthetic import SyntheticSettings, synthesize
+from pmm_jax.display import Display
 from pmm_jax.errors import UserError
 from pmm_jax.files import user_path
-from pmm_jax.training.display import Display
 
 
 def synthesize_command(arguments: Sequence[str]) -> None:

@@ -28,9 +28,9 @@ def train_command(arguments: Sequence[str]) -> None:
     config, options = parse_run(
         arguments, TrainOptions, "Train a re-identification model.", "pmm train"
     )
+    from pmm_jax.distributed.processes import initialize_distributed
     from pmm_jax.runtime import set_up_training
     from pmm_jax.training.loop import train
-    from pmm_jax.training.processes import initialize_distributed
 
     set_up_training()
     initialize_distributed(options)

@@ -21,24 +21,23 @@ from pmm_jax.data.loading import image_reader, ordered_batches, train_batches
 from pmm_jax.data.prepare import prepare
 from pmm_jax.data.sampler import IdentitySampler
 from pmm_jax.data.split import Split, open_split
+from pmm_jax.display import Display
 from pmm_jax.errors import Interrupted, UserError
 from pmm_jax.evaluation import evaluate_embeddings
 from pmm_jax.evaluation.bootstrap import Interval, paired_bootstrap
 from pmm_jax.evaluation.ranking import rank1_hits
 from pmm_jax.files import write_atomic
+from pmm_jax.inference import check_evaluation, embed_with_weights
 from pmm_jax.model.pmm import Network, Tree
 from pmm_jax.model.torch_checkpoint import load_state_dict, state_dict
 from pmm_jax.model.weights_file import read_file, write_file
 from pmm_jax.runtime import on_cpu
 from pmm_jax.torch_baseline.evaluate import embed, rank
 from pmm_jax.torch_baseline.model import PMM
-from pmm_jax.training.display import Display
-from pmm_jax.training.evaluate import check_test, embed_split, make_embed
 from pmm_jax.training.interrupt import stop_on_signal
-from pmm_jax.training.run_weights import restore_run
 from pmm_jax.training.setup import training_data
-from pmm_jax.training.sharding import data_mesh, replicated, shard_pytree
-from pmm_jax.training.workdir import check_resume, register_run, run_lock
+from pmm_jax.workdir.restore import restore_run
+from pmm_jax.workdir.run_config import check_resume, register_run, run_lock
 
 RANKS = 50
 """Length of the CMC curves."""
@@ -91,7 +90,7 @@ def train_pair(config: Config, workdir: Path, precision: Precision, display: Dis
         )
     prepare(config.data, display.info, True, config.evaluate.cameras)
     split, sampler = training_data(config)
-    check_test(config)
+    check_evaluation(config)
     with run_lock(workdir, display.info):
         register_run(workdir, config, f"compare --precision {precision}", split.fingerprint)
         return _train_both(config, workdir, precision, split, sampler, display)
@@ -189,13 +188,7 @@ def against(config: Config, workdir: Path, checkpoint: Path, display: Display) -
 def _evaluate(
     config: Config, network: Network, params: Tree, stats: Tree, baseline: PMM, display: Display
 ) -> dict:
-    mesh = data_mesh(config.evaluate.batch_size)
-    params, stats = shard_pytree((params, stats), replicated(mesh))
-    embed_images = make_embed(network, config.evaluate.flip_average, mesh)
-    query, gallery = (
-        embed_split(embed_images, config, params, stats, name, display)
-        for name in ("query", "gallery")
-    )
+    query, gallery = embed_with_weights(network, config, params, stats, display)
     ranking = evaluate_embeddings(query, gallery, config.evaluate.query_block)
     ours = Side(ranking.first_match, ranking.average_precision)
     theirs = Side(

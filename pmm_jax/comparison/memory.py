@@ -14,7 +14,7 @@ from pmm_jax.errors import UserError
 from pmm_jax.runtime import disable_async_dispatch, tune_malloc
 from pmm_jax.runtime.children import tied
 from pmm_jax.runtime.peak_rss import peak_rss
-from pmm_jax.training.workdir import load_run_config
+from pmm_jax.workdir.run_config import load_run_config
 
 STEPS = 3
 

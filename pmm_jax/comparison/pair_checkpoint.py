@@ -10,8 +10,8 @@ from pmm_jax.comparison.pair import Pair
 from pmm_jax.comparison.paired_step import PairedStep
 from pmm_jax.errors import UserError
 from pmm_jax.files import open_regular, write_atomic
-from pmm_jax.training.checkpoint import Checkpoints
-from pmm_jax.training.run_log import read_lines
+from pmm_jax.workdir.checkpoint import Checkpoints
+from pmm_jax.workdir.run_log import read_lines
 
 STEPS = "steps.jsonl"
 

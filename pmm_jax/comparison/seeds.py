@@ -10,9 +10,9 @@ import numpy as np
 from pmm_jax.comparison.compare import METRICS, SIDES, interval_json, train_pair, write
 from pmm_jax.comparison.pair import Precision
 from pmm_jax.config import Config
+from pmm_jax.display import Display
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation.bootstrap import runs_interval
-from pmm_jax.training.display import Display
 
 Trained = Callable[[Config, Path, Precision, Display], dict[str, Any]]
 

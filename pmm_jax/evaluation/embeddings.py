@@ -5,12 +5,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from pmm_jax.distributed.processes import ProcessShard
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation.checks import feature_matrix, integer_labels
 from pmm_jax.evaluation.distances import Distances
 from pmm_jax.evaluation.protocol import Protocol
 from pmm_jax.evaluation.ranking import Ranking, check_max_rank
-from pmm_jax.evaluation.streaming import Share, Stream
+from pmm_jax.evaluation.streaming import Stream
 from pmm_jax.evaluation.verification import true_positive_rates
 
 
@@ -59,7 +60,7 @@ def evaluate_embeddings(  # noqa: PLR0913
     query_block: int = 512,
     progress: Callable[[int, int], None] | None = None,
     max_rank: int = 50,
-    share: Share | None = None,
+    shard: ProcessShard | None = None,
     first_images: bool = False,
 ) -> Ranking:
     """Rank a gallery by Euclidean distance of the raw embeddings, as `evaluate_distances` does.
@@ -76,7 +77,7 @@ def evaluate_embeddings(  # noqa: PLR0913
         query_block: queries that are compared with a block of the gallery at once.
         progress: called with (gallery images done, all that aren't junk) after each block.
         max_rank: length of the CMC, at least 10.
-        share: of several processes that evaluate together, what this one does; all by default.
+        shard: of several processes that evaluate together, what this one does; all by default.
         first_images: tell which images come first, too, for about twice the time.
 
     Raises:
@@ -84,11 +85,11 @@ def evaluate_embeddings(  # noqa: PLR0913
     """
     check_max_rank(max_rank)
     _, stream = compared(query, gallery, query_block)
-    return stream.figures(progress, share, first_images).ranking(max_rank)
+    return stream.figures(progress, shard, first_images).ranking(max_rank)
 
 
 def roc(query: Embeddings, gallery: Embeddings, query_block: int = 512) -> dict[float, float]:
-    """Share of the matches that are accepted where 0.01, 0.1 and 1 % of other pairs are.
+    """Fraction of the matches that are accepted where 0.01, 0.1 and 1 % of other pairs are.
 
     Args:
         query: Q images.

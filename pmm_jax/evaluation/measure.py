@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from pmm_jax.config import RankConfig
 from pmm_jax.config_check import check_ranking
+from pmm_jax.distributed.processes import ProcessShard
 from pmm_jax.evaluation.approximate import check_index, evaluate_approximately
 from pmm_jax.evaluation.embeddings import Embeddings, checked, evaluate_embeddings, labeled
 from pmm_jax.evaluation.expansion import (
@@ -19,7 +20,6 @@ from pmm_jax.evaluation.expansion import (
 from pmm_jax.evaluation.protocol import JUNK, Protocol
 from pmm_jax.evaluation.ranking import Ranking, rank_rows
 from pmm_jax.evaluation.reranking import check_neighbor_sets, reranked_rows
-from pmm_jax.evaluation.streaming import Share
 from pmm_jax.evaluation.variants import multi_query, single_shot, without_cameras
 
 
@@ -89,7 +89,7 @@ def ranking(  # noqa: PLR0913
     settings: RankConfig,
     query_block: int = 512,
     progress: Callable[[int, int], None] | None = None,
-    share: Share | None = None,
+    shard: ProcessShard | None = None,
     first_images: bool = False,
 ) -> Ranking:
     """Rank a gallery that `settled` gave, as the settings say.
@@ -100,7 +100,7 @@ def ranking(  # noqa: PLR0913
         settings: protocol and re-ranking.
         query_block: as of `evaluate_embeddings`.
         progress: called with (pieces of work done, all of them).
-        share: as of `evaluate_embeddings`; what has no shares is done by every process.
+        shard: as of `evaluate_embeddings`; what has no shards is done by every process.
         first_images: tell which images come first, too; with single_shot there is no one gallery
             that could tell.
 
@@ -122,7 +122,7 @@ def ranking(  # noqa: PLR0913
         return single_shot(query, gallery, draws, seed, query_block, progress)
     if not settings.rerank:
         return evaluate_embeddings(
-            query, gallery, query_block, progress, share=share, first_images=first_images
+            query, gallery, query_block, progress, shard=shard, first_images=first_images
         )
     shape = len(query.features), len(gallery.features)
     protocol = Protocol(query.identities, gallery.identities, query.cameras, gallery.cameras, shape)

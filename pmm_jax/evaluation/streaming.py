@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from pmm_jax.distributed.processes import ProcessShard
 from pmm_jax.evaluation.counting import AXIS, Part, count, ready
 from pmm_jax.evaluation.distances import Distances
 from pmm_jax.evaluation.protocol import Protocol
@@ -57,18 +58,6 @@ class _Batch:
     """Of all that changes: distances become exact where it matters, and counts grow."""
 
 
-@dataclass(frozen=True)
-class Share:
-    """What one of several processes does of an evaluation that all of them make."""
-
-    index: int = 0
-    """Of this process."""
-    count: int = 1
-    """Of processes."""
-    total: Callable[[np.ndarray], np.ndarray] = lambda counts: counts
-    """Sums an array over the processes; each has to call it."""
-
-
 class Stream:
     """A query set and a gallery, and how they are compared."""
 
@@ -91,25 +80,25 @@ class Stream:
     def figures(
         self,
         progress: Callable[[int, int], None] | None = None,
-        share: Share | None = None,
+        shard: ProcessShard | None = None,
         first_images: bool = False,
     ) -> Figures:
         """The figures of every query.
 
         Args:
             progress: called with (gallery images compared, all of them) after each block.
-            share: blocks of queries that this process compares; all by default.
+            shard: blocks of queries that this process compares; all by default.
             first_images: tell which images come first, too.
         """
-        share = share or Share()
+        shard = shard or ProcessShard()
         counts = self._protocol.counts
         # A whole row tells its first images, and is exact where float32 would hardly help.
         by_row = first_images or self._distances.is_hard
         is_few = counts <= (0 if by_row else FEW_MATCHES)
         figures = Figures(self._protocol, first_images)
-        self._count_few(figures, np.flatnonzero(is_few & (counts > 0)), progress, share)
+        self._count_few(figures, np.flatnonzero(is_few & (counts > 0)), progress, shard)
         asking = np.arange(len(counts)) if first_images else np.flatnonzero(~is_few)
-        for queries, values in self.rows(asking, share):
+        for queries, values in self.rows(asking, shard):
             for query, distances in zip(queries.tolist(), values, strict=True):
                 row = self._row(query, distances)
                 if counts[query]:
@@ -118,17 +107,17 @@ class Stream:
                     figures.add_first_images(query, row)
         if progress is not None:
             progress(len(self._kept), len(self._kept))
-        figures.shared(share.total)
+        figures.shared(shard.total)
         return figures
 
     def rows(
-        self, queries: np.ndarray, share: Share | None = None
+        self, queries: np.ndarray, shard: ProcessShard | None = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Some queries and their distances to the whole gallery, (N, G) float64, block by block."""
-        share = share or Share()
+        shard = shard or ProcessShard()
         size = max(LEAST_ROWS, VALUES // self._protocol.images)
         everything = np.arange(self._protocol.images)
-        for start in range(0, len(queries), size)[share.index :: share.count]:
+        for start in range(0, len(queries), size)[shard.index :: shard.count]:
             some = queries[start : start + size]
             yield some, self._distances.block(some, everything)
 
@@ -147,10 +136,10 @@ class Stream:
         figures: Figures,
         queries: np.ndarray,
         progress: Callable[[int, int], None] | None,
-        share: Share,
+        shard: ProcessShard,
     ) -> None:
         """Figures of queries with few matches, which are counted rather than sorted."""
-        batches = list(self._batches(queries, share))
+        batches = list(self._batches(queries, shard))
         # A second thread multiplies while the first one counts and settles, on few cores.
         with ThreadPoolExecutor(THREADS) as pool:
             before: list[Future[None]] = []
@@ -175,12 +164,12 @@ class Stream:
         features = self._distances.scaled_gallery(images)
         return self._ready(features, self._protocol.gallery_ids[images], self._block, self._mesh)
 
-    def _batches(self, asking: np.ndarray, share: Share) -> Iterator[_Batch]:
+    def _batches(self, asking: np.ndarray, shard: ProcessShard) -> Iterator[_Batch]:
         counts = self._protocol.counts
         asking = asking[np.argsort(counts[asking], kind="stable")]
         starts = range(0, len(asking), self._query_block)
         scale = 4.0**-self._distances.exponent
-        for start in starts[share.index :: share.count]:
+        for start in starts[shard.index :: shard.count]:
             queries = asking[start : start + self._query_block]
             width = -(-int(counts[queries].max()) // 8) * 8
             images, distances, error = self._matches(queries, width)

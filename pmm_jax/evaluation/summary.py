@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pmm_jax.config import RankConfig
+from pmm_jax.distributed.processes import ProcessShard
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation import camera_pairs as pairs
 from pmm_jax.evaluation.bootstrap import Interval, mean_interval
@@ -16,7 +17,6 @@ from pmm_jax.evaluation.embeddings import roc as true_positive_rates
 from pmm_jax.evaluation.measure import ranking, settled
 from pmm_jax.evaluation.protocol import JUNK
 from pmm_jax.evaluation.ranking import Ranking
-from pmm_jax.evaluation.streaming import Share
 from pmm_jax.evaluation.table import ranking_json, ranking_table
 from pmm_jax.evaluation.variants import has_no_cameras
 
@@ -133,7 +133,7 @@ def summarize(  # noqa: PLR0913
     intervals: bool = False,
     camera_pairs: bool = False,
     per_query: bool = False,
-    share: Share | None = None,
+    shard: ProcessShard | None = None,
 ) -> Summary:
     """Evaluate as the settings say, and add what is asked for.
 
@@ -146,7 +146,7 @@ def summarize(  # noqa: PLR0913
         intervals: add bootstrap intervals.
         camera_pairs: add a table of camera pairs.
         per_query: tell which images come first for each query.
-        share: as of `evaluate_embeddings`.
+        shard: as of `evaluate_embeddings`.
 
     Raises:
         UserError: embeddings or settings that don't allow it.
@@ -167,7 +167,7 @@ def summarize(  # noqa: PLR0913
         )
     given = query, gallery
     query, gallery = settled(query, gallery, settings)
-    result = ranking(query, gallery, settings, query_block, share=share, first_images=per_query)
+    result = ranking(query, gallery, settings, query_block, shard=shard, first_images=per_query)
     kept = np.flatnonzero(np.asarray(given[1].identities) != JUNK)
     paths = kept.astype(str) if gallery.paths is None else gallery.paths
     return Summary(

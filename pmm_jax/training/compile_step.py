@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import jax
 
+from pmm_jax.distributed.sharding import replicated, shard_pytree
 from pmm_jax.model.operations import compiler_options
 from pmm_jax.model.saliency import SaliencyTrunk, load_saliency_trunk
 from pmm_jax.training.initial import has_saliency_trunk
 from pmm_jax.training.loader import TrainLoader
-from pmm_jax.training.sharding import mesh_of, replicated, shard_pytree
-from pmm_jax.training.state import TrainState
+from pmm_jax.training.state import TrainState, mesh_of
 from pmm_jax.training.train_step import Metrics, TrainTask, sample_batch, train_step
 
 CompiledStep = Callable[..., tuple[TrainState, Metrics]]
@@ -27,7 +27,7 @@ def jit_step(
 
     Args:
         task: what is trained, and how.
-        state: placed on a mesh (sharding.py), or its shapes with their shardings.
+        state: placed on a mesh, or its shapes with their shardings.
         length: steps a call; several take stacked inputs and give stacked metrics.
         has_saliency: take a SaliencyTrunk after the state.
     """

@@ -12,21 +12,23 @@ from typing import NamedTuple
 import numpy as np
 from jax.sharding import Mesh
 
+from pmm_jax.config import Config
+from pmm_jax.display import Bar, Display
+from pmm_jax.distributed.processes import any_process, is_first, own_shard
 from pmm_jax.errors import Interrupted
 from pmm_jax.evaluation import Ranking
+from pmm_jax.evaluation.measure import ranking, settled
 from pmm_jax.evaluation.table import ranking_json
-from pmm_jax.model.pmm import Network
+from pmm_jax.inference import Embed, embed_query_gallery, make_embed
+from pmm_jax.model.pmm import Network, Tree
 from pmm_jax.runtime import trim_settling_heap
 from pmm_jax.training.accumulator import MetricAccumulator
-from pmm_jax.training.display import Bar
-from pmm_jax.training.evaluate import Embed, evaluate, make_embed
-from pmm_jax.training.processes import any_process, is_first
 from pmm_jax.training.profiling import ProfilerHook
 from pmm_jax.training.resume import Resumed
-from pmm_jax.training.run_log import MetricWriter, finite
 from pmm_jax.training.setup import Run
 from pmm_jax.training.state import TrainState
 from pmm_jax.training.train_step import Metrics
+from pmm_jax.workdir.run_log import MetricWriter, finite
 
 
 class StepResult(NamedTuple):
@@ -105,6 +107,17 @@ class CheckpointHook:
             run.checkpoints.save(number, result.state, self.writer.text)
         if stop:
             raise Interrupted(number, run.schedule.steps)
+
+
+def evaluate(
+    embed_images: Embed, config: Config, params: Tree, stats: Tree, display: Display
+) -> Ranking:
+    """Rank the full gallery for every query."""
+    query, gallery = embed_query_gallery(embed_images, config, params, stats, display)
+    settings = config.evaluate
+    return ranking(
+        *settled(query, gallery, settings), settings, settings.query_block, shard=own_shard()
+    )
 
 
 class EvalHook:

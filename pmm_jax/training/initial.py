@@ -18,10 +18,10 @@ from pmm_jax.model.pmm import Tree
 from pmm_jax.model.pretrained import load_resnet50
 from pmm_jax.model.torch_checkpoint import load_state_dict
 from pmm_jax.model.weights_file import read_file
-from pmm_jax.training.run_weights import restore_run
 from pmm_jax.training.state import TrainState
 from pmm_jax.training.train_step import TrainTask
-from pmm_jax.training.workdir import data_fingerprint
+from pmm_jax.workdir.restore import restore_run
+from pmm_jax.workdir.run_config import data_fingerprint
 
 
 @dataclass(frozen=True, eq=False)

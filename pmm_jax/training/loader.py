@@ -18,16 +18,16 @@ from pmm_jax.data.decode import decode_split
 from pmm_jax.data.loading import Batch, image_reader, train_batches
 from pmm_jax.data.sampler import IdentitySampler
 from pmm_jax.data.split import Split
-from pmm_jax.runtime import on_cpu
-from pmm_jax.training.display import Display
-from pmm_jax.training.schedule import RunSchedule
-from pmm_jax.training.sharding import (
+from pmm_jax.display import Display
+from pmm_jax.distributed.sharding import (
     batch_sharding,
     local_rows,
     replicated,
     shard_pytree,
     split_batch,
 )
+from pmm_jax.runtime import on_cpu
+from pmm_jax.training.schedule import RunSchedule
 
 
 class MultiStepBatch(NamedTuple):

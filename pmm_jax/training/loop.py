@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pmm_jax.config import Config
+from pmm_jax.distributed.sharding import data_mesh
 from pmm_jax.evaluation import Ranking
 from pmm_jax.evaluation.table import ranking_table
 from pmm_jax.runtime import trim_heap
@@ -12,7 +13,6 @@ from pmm_jax.training.initial import Initial
 from pmm_jax.training.loader import TrainLoader
 from pmm_jax.training.resume import restore_or_create
 from pmm_jax.training.setup import open_run
-from pmm_jax.training.sharding import data_mesh
 from pmm_jax.training.train_step import create_task
 
 

@@ -4,13 +4,13 @@ from typing import NamedTuple
 
 from jax.sharding import Mesh
 
+from pmm_jax.distributed.processes import assert_equal, from_first
+from pmm_jax.distributed.sharding import shard_pytree
 from pmm_jax.training.initial import create_train_state
-from pmm_jax.training.processes import assert_equal, from_first
-from pmm_jax.training.run_log import BEFORE, log_line, read_metrics
 from pmm_jax.training.setup import Run
-from pmm_jax.training.sharding import shard_pytree, state_sharding
-from pmm_jax.training.state import TrainState
+from pmm_jax.training.state import TrainState, state_sharding
 from pmm_jax.training.train_step import TrainTask
+from pmm_jax.workdir.run_log import BEFORE, log_line, read_metrics
 
 
 class Resumed(NamedTuple):

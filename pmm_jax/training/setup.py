@@ -13,21 +13,21 @@ from pmm_jax.config import Config
 from pmm_jax.data.prepare import prepare
 from pmm_jax.data.sampler import IdentitySampler
 from pmm_jax.data.split import Split, open_split
-from pmm_jax.training.checkpoint import Checkpoints
-from pmm_jax.training.display import Display
-from pmm_jax.training.evaluate import check_test
-from pmm_jax.training.initial import Initial, check_weights
-from pmm_jax.training.interrupt import stop_on_signal
-from pmm_jax.training.optimizer import learning_rate
-from pmm_jax.training.processes import (
+from pmm_jax.display import Display
+from pmm_jax.distributed.processes import (
     abort_all_on_error,
     assert_equal,
     is_first,
     run_or_abort_all,
 )
+from pmm_jax.inference import check_evaluation
+from pmm_jax.training.initial import Initial, check_weights
+from pmm_jax.training.interrupt import stop_on_signal
+from pmm_jax.training.optimizer import learning_rate
 from pmm_jax.training.schedule import RunSchedule
-from pmm_jax.training.seal import sealed_steps
-from pmm_jax.training.workdir import register_run, run_lock, shared_fields
+from pmm_jax.workdir.checkpoint import Checkpoints
+from pmm_jax.workdir.run_config import register_run, run_lock, shared_fields
+from pmm_jax.workdir.seal import sealed_steps
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def open_run(config: Config, workdir: Path, initial: Initial | None) -> Iterator
         check_weights(config, fresh=not sealed_steps(workdir) and initial is None)
         prepare(config.data, display.info, True, config.evaluate.cameras)
         data = training_data(config)
-        check_test(config)
+        check_evaluation(config)
         return data
 
     split, sampler = run_or_abort_all(checked)

@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
+from jax.sharding import Mesh, NamedSharding
 
+from pmm_jax.distributed.sharding import batch_sharding, replicated
 from pmm_jax.model.pmm import Tree
 
 
@@ -67,3 +69,33 @@ class TrainState:
             decay = jnp.minimum(ema_decay, (1 + self.step) / (10 + self.step))
             ema_params = optax.incremental_update(params, ema_params, 1 - decay)
         return TrainState(self.step + 1, params, batch_stats, opt_state, ema_params)
+
+
+def state_sharding(mesh: Mesh, state: TrainState, spread: bool) -> TrainState:
+    """Where each array of the state lies, as a tree of its shape.
+
+    Args:
+        mesh: the devices.
+        state: arrays or their shapes.
+        spread: split the optimizer's moments over the devices (ZeRO, stage 1: Rajbhandari et al.
+            2020), each along its longest axis that divides. XLA then updates each part where it
+            lies, and gathers the new parameters.
+    """
+
+    def moment(array: jax.Array) -> NamedSharding:
+        axes = [i for i in range(array.ndim) if array.shape[i] % mesh.size == 0]
+        if not spread or not axes:
+            return replicated(mesh)
+        longest = max(axes, key=lambda i: array.shape[i])
+        return batch_sharding(mesh, longest)
+
+    everywhere = jax.tree.map(lambda _: replicated(mesh), state)
+    return everywhere.replace(opt_state=jax.tree.map(moment, state.opt_state))
+
+
+def mesh_of(state: TrainState) -> Mesh:
+    """The mesh that a placed state lies on."""
+    sharding = state.step.sharding
+    if not isinstance(sharding, NamedSharding) or not isinstance(sharding.mesh, Mesh):
+        raise TypeError("the state is on no mesh; place it first")
+    return sharding.mesh

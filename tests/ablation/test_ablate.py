@@ -16,9 +16,9 @@ from pmm_jax.ablation.ablate import ablate
 from pmm_jax.ablation.result import read_result
 from pmm_jax.ablation.variants import read_grid
 from pmm_jax.config import Config
+from pmm_jax.display import Display
 from pmm_jax.errors import UserError
-from pmm_jax.training.display import Display
-from pmm_jax.training.run_log import read_metrics
+from pmm_jax.workdir.run_log import read_metrics
 from tests.cli.entry import written
 
 pytestmark = pytest.mark.slow

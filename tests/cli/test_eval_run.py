@@ -11,7 +11,7 @@ from pmm_jax.cli.eval_options import run_to_evaluate
 from pmm_jax.cli.parsing import parse
 from pmm_jax.config import Config, DataConfig, EvaluateConfig, ModelConfig
 from pmm_jax.errors import UserError
-from pmm_jax.training.workdir import register_run
+from pmm_jax.workdir.run_config import register_run
 
 OWN = Config(
     data=DataConfig(name="folder", root="people", image_size=(192, 64)),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pmm_jax.config import Config
-from pmm_jax.training.workdir import register_run
+from pmm_jax.workdir.run_config import register_run
 from tests.cli.entry import Program, config_file, start, written
 
 

@@ -12,13 +12,13 @@ torch = pytest.importorskip("torch", reason="the baseline is PyTorch (requiremen
 
 from pmm_jax.comparison.pair import normalized, torch_weights  # noqa: E402
 from pmm_jax.config import MethodConfig  # noqa: E402
+from pmm_jax.inference import make_embed  # noqa: E402
 from pmm_jax.methods import create_model  # noqa: E402
 from pmm_jax.model.torch_checkpoint import load_state_dict, state_dict  # noqa: E402
 from pmm_jax.torch_baseline.bdb import BDB  # noqa: E402
 from pmm_jax.torch_baseline.evaluate import embed  # noqa: E402
 from pmm_jax.torch_baseline.step import adam as torch_adam  # noqa: E402
 from pmm_jax.torch_baseline.step import train_step  # noqa: E402
-from pmm_jax.training.evaluate import make_embed  # noqa: E402
 from pmm_jax.training.initial import create_train_state  # noqa: E402
 from pmm_jax.training.optimizer import make_optimizer  # noqa: E402
 from pmm_jax.training.train_step import TrainTask, sample_batch  # noqa: E402

@@ -21,9 +21,9 @@ from pmm_jax.comparison.paired_step import PairedStep
 from pmm_jax.comparison.seeds import train_pairs
 from pmm_jax.config import Config
 from pmm_jax.data.loading import Batch
+from pmm_jax.display import Display
 from pmm_jax.errors import Interrupted, UserError
 from pmm_jax.training import loop
-from pmm_jax.training.display import Display
 
 pytestmark = pytest.mark.slow
 STEPS = 6

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
+from pmm_jax.distributed.processes import ProcessShard
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation import (
     Embeddings,
@@ -19,7 +20,6 @@ from pmm_jax.evaluation import (
     streaming,
 )
 from pmm_jax.evaluation.distances import Distances
-from pmm_jax.evaluation.streaming import Share
 
 
 def people(seed: int, count: int, length: int = 64) -> Embeddings:
@@ -239,8 +239,8 @@ def test_processes_share_the_queries(counted: int, monkeypatch: pytest.MonkeyPat
 
     for index in range(2):
         with pytest.raises(InterruptedError):
-            evaluate_embeddings(query, gallery, 7, share=Share(index, 3, keep))
-    found = evaluate_embeddings(query, gallery, 7, share=Share(2, 3, keep))
+            evaluate_embeddings(query, gallery, 7, shard=ProcessShard(index, 3, keep))
+    found = evaluate_embeddings(query, gallery, 7, shard=ProcessShard(2, 3, keep))
     assert all(part.any() for part in parts)
     assert_identical(found, evaluate_embeddings(query, gallery))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pmm_jax.training.run_log import read_metrics
+from pmm_jax.workdir.run_log import read_metrics
 from tests.fuzz.outcome import empty_folder, outcome
 from tests.fuzz.strategies import JSON
 

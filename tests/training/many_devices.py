@@ -16,22 +16,22 @@ import numpy as np
 
 from benchmarks.hlo import by_kind, transfers
 from pmm_jax.config import Config, DataConfig, MethodConfig, ModelConfig, OptimConfig
-from pmm_jax.launch import DistributedConfig
-from pmm_jax.methods import create_model
-from pmm_jax.training.checkpoint import Checkpoints
-from pmm_jax.training.compile_step import compile_step
-from pmm_jax.training.initial import create_train_state
-from pmm_jax.training.optimizer import learning_rate, make_optimizer
-from pmm_jax.training.processes import initialize_distributed, is_first
-from pmm_jax.training.sharding import (
+from pmm_jax.distributed.processes import initialize_distributed, is_first
+from pmm_jax.distributed.sharding import (
     batch_sharding,
     data_mesh,
     local_rows,
     shard_pytree,
     split_batch,
-    state_sharding,
 )
+from pmm_jax.launch import DistributedConfig
+from pmm_jax.methods import create_model
+from pmm_jax.training.compile_step import compile_step
+from pmm_jax.training.initial import create_train_state
+from pmm_jax.training.optimizer import learning_rate, make_optimizer
+from pmm_jax.training.state import state_sharding
 from pmm_jax.training.train_step import TrainTask, negative_shards
+from pmm_jax.workdir.checkpoint import Checkpoints
 
 IDENTITIES = 24
 

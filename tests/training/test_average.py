@@ -13,17 +13,17 @@ import orbax.checkpoint as ocp
 import pytest
 
 from pmm_jax.config import Config
+from pmm_jax.display import Display
 from pmm_jax.errors import Interrupted
 from pmm_jax.evaluation import Ranking
 from pmm_jax.evaluation.measure import ranking, settled
+from pmm_jax.inference import embed_run, make_embed
 from pmm_jax.model.pmm import Tree
 from pmm_jax.training import compile_step, hooks, loop
-from pmm_jax.training.checkpoint import Checkpoints
-from pmm_jax.training.display import Display
-from pmm_jax.training.evaluate import embed_run, make_embed
-from pmm_jax.training.run_log import read_metrics
-from pmm_jax.training.run_weights import restore_run
 from pmm_jax.training.state import TrainState
+from pmm_jax.workdir.checkpoint import Checkpoints
+from pmm_jax.workdir.restore import restore_run
+from pmm_jax.workdir.run_log import read_metrics
 
 
 def test_against_its_formula() -> None:

@@ -12,7 +12,7 @@ import pytest
 from pmm_jax.config import Config
 from pmm_jax.evaluation import Ranking
 from pmm_jax.training import compile_step, hooks, loop
-from pmm_jax.training.checkpoint import Checkpoints
+from pmm_jax.workdir.checkpoint import Checkpoints
 
 LOSSES = ("loss", "accuracy", "triplet1", "cross_entropy1")
 

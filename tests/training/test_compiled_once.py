@@ -8,7 +8,6 @@ import pytest
 
 from pmm_jax.config import Config
 from pmm_jax.training import compile_step, hooks, loop
-from pmm_jax.training.evaluate import evaluate
 
 STEPS = 6
 
@@ -22,7 +21,7 @@ def test_nothing_is_compiled_after_the_first_step_but_the_first_evaluation(
         if event == "/jax/core/compile/backend_compile_duration":
             events.append("compile")
 
-    plain = compile_step.compile_step
+    plain, plain_evaluate = compile_step.compile_step, hooks.evaluate
 
     def make(*arguments: Any) -> Any:
         step = plain(*arguments)
@@ -35,7 +34,7 @@ def test_nothing_is_compiled_after_the_first_step_but_the_first_evaluation(
 
     def tested(*arguments: Any) -> Any:
         events.append("evaluate")
-        result = evaluate(*arguments)
+        result = plain_evaluate(*arguments)
         events.append("evaluated")
         return result
 

@@ -10,13 +10,13 @@ import pytest
 
 from pmm_jax.config import Config
 from pmm_jax.data.prepare import prepare
+from pmm_jax.display import Display
+from pmm_jax.distributed.sharding import data_mesh
 from pmm_jax.training import compile_step, loop
-from pmm_jax.training.display import Display
 from pmm_jax.training.loader import MultiStepBatch, TrainLoader
-from pmm_jax.training.run_log import read_metrics
 from pmm_jax.training.schedule import RunSchedule
 from pmm_jax.training.setup import training_data
-from pmm_jax.training.sharding import data_mesh
+from pmm_jax.workdir.run_log import read_metrics
 
 
 def feed_of(config: Config) -> tuple[TrainLoader, RunSchedule]:

@@ -9,7 +9,7 @@ from statistics import median
 import pytest
 
 from pmm_jax.config import Config
-from pmm_jax.training.run_log import read_metrics
+from pmm_jax.workdir.run_log import read_metrics
 from tests.training.programs import command
 
 WARM_UP, STEPS = 200, 2000

@@ -10,14 +10,14 @@ import jax.numpy as jnp
 import pytest
 
 from pmm_jax.config import Config
+from pmm_jax.distributed.sharding import data_mesh, replicated, shard_pytree
+from pmm_jax.inference import make_embed
 from pmm_jax.methods import create_model
 from pmm_jax.model.initial import init_params
 from pmm_jax.model.pmm import Network
 from pmm_jax.runtime import override_platform
 from pmm_jax.training.compile_step import jit_step
-from pmm_jax.training.evaluate import make_embed
 from pmm_jax.training.optimizer import make_optimizer
-from pmm_jax.training.sharding import data_mesh, replicated, shard_pytree
 from pmm_jax.training.state import TrainState
 from pmm_jax.training.train_step import TrainTask
 

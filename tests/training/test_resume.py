@@ -23,18 +23,18 @@ import pytest
 from pmm_jax.config import Config
 from pmm_jax.data.loading import ordered_batches
 from pmm_jax.data.split import open_split
+from pmm_jax.display import Display
 from pmm_jax.errors import Interrupted, UserError
 from pmm_jax.evaluation import Ranking
 from pmm_jax.evaluation.measure import ranking, settled
+from pmm_jax.inference import embed_run, make_embed
 from pmm_jax.training import compile_step, hooks, loop
-from pmm_jax.training.checkpoint import Checkpoints
-from pmm_jax.training.display import Display
-from pmm_jax.training.evaluate import embed_run, make_embed
 from pmm_jax.training.initial import create_train_state, read_initial
-from pmm_jax.training.run_weights import restore_run
-from pmm_jax.training.seal import checked, with_checksum
 from pmm_jax.training.train_step import create_task
-from pmm_jax.training.workdir import run_lock
+from pmm_jax.workdir.checkpoint import Checkpoints
+from pmm_jax.workdir.restore import restore_run
+from pmm_jax.workdir.run_config import run_lock
+from pmm_jax.workdir.seal import checked, with_checksum
 
 STEPS = 6
 PLAIN = compile_step.compile_step

@@ -11,12 +11,12 @@ import pytest
 
 from pmm_jax.config import Config
 from pmm_jax.data.prepare import prepare
+from pmm_jax.distributed.sharding import data_mesh, replicated, shard_pytree
 from pmm_jax.methods import TrainBatch, create_model
 from pmm_jax.methods.pmm import MixingSample
 from pmm_jax.training import compile_step
 from pmm_jax.training.initial import create_train_state
 from pmm_jax.training.setup import training_data
-from pmm_jax.training.sharding import data_mesh, replicated, shard_pytree
 from pmm_jax.training.state import TrainState
 from pmm_jax.training.train_step import TrainTask
 from tests.training.naive_forward import IDS, LABELS, N, images

@@ -12,6 +12,7 @@ from flax.traverse_util import flatten_dict
 
 from pmm_jax.config import Config
 from pmm_jax.data.augment import augment
+from pmm_jax.distributed.sharding import data_mesh, replicated, shard_pytree, split_batch
 from pmm_jax.methods import StageOutputs, TrainBatch, create_model
 from pmm_jax.methods.pmm import PMM, MixingSample
 from pmm_jax.mixing import sample_negatives
@@ -19,7 +20,6 @@ from pmm_jax.model.initial import init_params
 from pmm_jax.model.pmm import TrainPass
 from pmm_jax.training.compile_step import CompiledStep, compile_step
 from pmm_jax.training.optimizer import learning_rate, make_optimizer
-from pmm_jax.training.sharding import data_mesh, replicated, shard_pytree, split_batch
 from pmm_jax.training.state import TrainState
 from pmm_jax.training.train_step import TrainTask, compute_gradients
 from tests.training.naive_forward import (

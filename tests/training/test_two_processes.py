@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pmm_jax.config import Config
-from pmm_jax.training.run_log import read_metrics
+from pmm_jax.workdir.run_log import read_metrics
 from tests.training.programs import command
 
 pytestmark = pytest.mark.slow

@@ -27,13 +27,13 @@ MUTANTS = [
             "label_smoothing: float = number(0.1, 0, 1)",
             'label_smoothing: float = number(0.1, 0, 1, scope="execution")',
             "another label smoothing counts as the same run",
-            "training/test_workdir.py",
+            "workdir/test_run_config.py",
         ),
         (
             'remat: bool = option(False, scope="execution")',
             'remat: bool = option(False, scope="run")',
             "a run can't go on with less memory",
-            "training/test_workdir.py",
+            "workdir/test_run_config.py",
         ),
     ),
     *of("config_check.py", "cli/test_config.py")(

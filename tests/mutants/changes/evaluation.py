@@ -104,7 +104,7 @@ MUTANTS = [
             "a far embedding makes all others tie or costs minutes",
         ),
         (
-            "starts[share.index :: share.count]",
+            "starts[shard.index :: shard.count]",
             "starts[:: share.count]",
             "several processes count the same queries",
             "evaluation/test_evaluation_devices.py",

@@ -348,7 +348,7 @@ MUTANTS = [
             "lines average over the whole run",
         ),
     ),
-    *of("training/sharding.py", "training/test_sharding.py")(
+    *of("training/state.py", "training/test_state.py")(
         (
             "if not spread or not axes:",
             "if not axes:",
@@ -364,13 +364,15 @@ MUTANTS = [
             "longest = min(axes, key=lambda i: array.shape[i])",
             "moments along their shortest axis",
         ),
+    ),
+    *of("distributed/sharding.py", "distributed/test_sharding.py")(
         (
             "if batch_size % count:",
             "if False:",
             "a batch that the devices can't share ends in a traceback",
         ),
     ),
-    *of("training/evaluate.py", "test_api.py")(
+    *of("inference.py", "test_api.py")(
         (
             "images[:, :, ::-1]], axis=1)",
             "images[:, ::-1]], axis=1)",
@@ -394,7 +396,7 @@ MUTANTS = [
             RESUME,
         ),
     ),
-    *of("training/run_weights.py", "training/test_average.py", RESUME)(
+    *of("workdir/restore.py", "training/test_average.py", RESUME)(
         (
             "config.optim.ema_decay > 0\n",
             "False\n",
@@ -406,7 +408,7 @@ MUTANTS = [
             "the best checkpoint is never read",
         ),
     ),
-    *of("training/workdir.py", "training/test_workdir.py")(
+    *of("workdir/run_config.py", "workdir/test_run_config.py")(
         (
             '_FREE = names_in(Config, "execution", "host", "test")',
             '_FREE = names_in(Config, "execution", "host", "test") | {"method.label_smoothing"}',
@@ -423,7 +425,7 @@ MUTANTS = [
             "a run may be made shorter than it is",
         ),
     ),
-    *of("training/run_log.py", "training/test_run_log.py", RESUME)(
+    *of("workdir/run_log.py", "workdir/test_run_log.py", RESUME)(
         (
             "write_atomic(self._path, expected)",
             "write_atomic(self._path, found or expected)",
@@ -445,7 +447,7 @@ MUTANTS = [
             "TensorBoard shows other figures than metrics.jsonl",
         ),
     ),
-    *of("training/checkpoint.py", RESUME)(
+    *of("workdir/checkpoint.py", RESUME)(
         (
             "return max(scores, key=lambda step: scores[step], default=None)",
             "return min(scores, key=lambda step: scores[step], default=None)",

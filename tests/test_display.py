@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pmm_jax.training.display import Display
+from pmm_jax.display import Display
 
 TALK = """
 import sys
-from pmm_jax.training.display import Display
+from pmm_jax.display import Display
 display = Display()
 with display.bar("training", 500) as bar:
     for step in range(500):

@@ -11,7 +11,6 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from pmm_jax.errors import UserError
-from pmm_jax.training.state import TrainState
 
 AXIS = "data"
 
@@ -43,28 +42,6 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def state_sharding(mesh: Mesh, state: TrainState, spread: bool) -> TrainState:
-    """Where each array of the state lies, as a tree of its shape.
-
-    Args:
-        mesh: the devices.
-        state: arrays or their shapes.
-        spread: split the optimizer's moments over the devices (ZeRO, stage 1: Rajbhandari et al.
-            2020), each along its longest axis that divides. XLA then updates each part where it
-            lies, and gathers the new parameters.
-    """
-
-    def moment(array: jax.Array) -> NamedSharding:
-        axes = [i for i in range(array.ndim) if array.shape[i] % mesh.size == 0]
-        if not spread or not axes:
-            return replicated(mesh)
-        longest = max(axes, key=lambda i: array.shape[i])
-        return batch_sharding(mesh, longest)
-
-    everywhere = jax.tree.map(lambda _: replicated(mesh), state)
-    return everywhere.replace(opt_state=jax.tree.map(moment, state.opt_state))
-
-
 def shard_pytree(tree: Any, sharding: Any) -> Any:
     """A tree that every process holds whole, moved to where `sharding` says.
 
@@ -83,14 +60,6 @@ def shard_pytree(tree: Any, sharding: Any) -> Any:
     if isinstance(sharding, NamedSharding):
         return jax.tree.map(lambda array: move(array, sharding), tree)
     return jax.tree.map(move, tree, sharding)
-
-
-def mesh_of(state: TrainState) -> Mesh:
-    """The mesh that a placed state lies on."""
-    sharding = state.step.sharding
-    if not isinstance(sharding, NamedSharding) or not isinstance(sharding.mesh, Mesh):
-        raise TypeError("the state is on no mesh; place it first")
-    return sharding.mesh
 
 
 def local_rows(mesh: Mesh, batch_size: int) -> np.ndarray:

@@ -9,9 +9,7 @@ import optax
 import pytest
 from jax.sharding import AbstractMesh, PartitionSpec
 
-from pmm_jax.errors import UserError
-from pmm_jax.training.sharding import data_mesh, state_sharding
-from pmm_jax.training.state import TrainState
+from pmm_jax.training.state import TrainState, state_sharding
 
 PARAMS = {
     "kernel": jnp.zeros((3, 3, 8, 64)),
@@ -46,9 +44,3 @@ def test_moments_are_spread_where_asked_and_nothing_else_is(spread: bool) -> Non
         assert spec == PartitionSpec()
     sizes = [math.prod(x.shape) for x in jax.tree.leaves(state.opt_state)]
     assert sum(sizes) > 2 * 3 * 3 * 8 * 64
-
-
-@pytest.mark.parametrize(("size", "devices"), [(7, 2), (30, 4), (3, 8)])
-def test_a_batch_that_devices_can_not_share_is_refused(size: int, devices: int) -> None:
-    with pytest.raises(UserError, match=f"{size} images does not divide by {devices} devices"):
-        data_mesh(size, devices)

@@ -14,22 +14,26 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
+from pmm_jax.distributed.processes import is_first
 from pmm_jax.errors import UserError
 from pmm_jax.files import read_regular, sha256_of, write_atomic
 from pmm_jax.model.pmm import Tree
 from pmm_jax.runtime.log_filters import is_worth_logging
-from pmm_jax.training.processes import is_first
-from pmm_jax.training.seal import CHECKPOINTS, Seal, read_seal, seal_path, sealed_steps
-from pmm_jax.training.state import TrainState
-from pmm_jax.training.workdir import CONFIG
+from pmm_jax.workdir.run_config import CONFIG
+from pmm_jax.workdir.seal import CHECKPOINTS, Seal, read_seal, seal_path, sealed_steps
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+State = TypeVar("State", bound="DataclassInstance")
+"""A dataclass of arrays, such as training's TrainState."""
 KEPT = 2
 """Newest checkpoints that stay: one to go back to where the last is damaged."""
 DAMAGED = ".damaged"
@@ -145,7 +149,7 @@ class Checkpoints:
             say(f"warning: checkpoint {path} is damaged ({fault}); kept as {aside.name}, {going}")
         return sound
 
-    def save(self, step: int, state: TrainState, log: str = "") -> None:
+    def save(self, step: int, state: "DataclassInstance", log: str = "") -> None:
         """Write the state after that many steps.
 
         A failure to write it, or a state with a number that is not finite, is raised here or by the
@@ -194,7 +198,7 @@ class Checkpoints:
         with self._told():
             self._checkpointer.wait_until_finished()
 
-    def restore(self, step: int, like: TrainState) -> TrainState:
+    def restore(self, step: int, like: State) -> State:
         """Read a checkpoint into the shapes, dtypes and shardings of `like`.
 
         Raises:
@@ -205,7 +209,7 @@ class Checkpoints:
             parts = self._checkpointer.restore(self._folder / str(step), args=target)
         except _READING as error:
             raise self._damaged(step, _one_line(error)) from error
-        return TrainState(**parts)
+        return replace(like, **parts)
 
     def restore_weights(
         self, step: int, like: tuple[Tree, Tree], averaged: bool = False
@@ -361,7 +365,7 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def _parts(state: TrainState) -> dict[str, Any]:
+def _parts(state: "DataclassInstance") -> dict[str, Any]:
     """The fields that the run uses: one that came later doesn't close older checkpoints."""
     named = {field.name: getattr(state, field.name) for field in fields(state)}
     return {name: value for name, value in named.items() if value is not None}

@@ -18,14 +18,14 @@ from pmm_jax.config import (
 )
 from pmm_jax.errors import UserError
 from pmm_jax.fields import walk
-from pmm_jax.training.seal import Seal, checked, seal_path, with_checksum
-from pmm_jax.training.workdir import (
+from pmm_jax.workdir.run_config import (
     check_resume,
     data_fingerprint,
     load_run_config,
     register_run,
     run_lock,
 )
+from pmm_jax.workdir.seal import Seal, checked, seal_path, with_checksum
 
 CONFIG = Config()
 

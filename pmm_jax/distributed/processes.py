@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import jax
@@ -93,6 +94,23 @@ def process_sum(counts: np.ndarray) -> np.ndarray:
     if jax.process_count() == 1:
         return counts
     return np.asarray(multihost_utils.process_allgather(counts)).sum(0)
+
+
+@dataclass(frozen=True)
+class ProcessShard:
+    """What one of several processes does of a work that all share; by default, all of it."""
+
+    index: int = 0
+    """Of this process."""
+    count: int = 1
+    """Of processes."""
+    total: Callable[[np.ndarray], np.ndarray] = lambda counts: counts
+    """Sums an array over the processes; each has to call it."""
+
+
+def own_shard() -> ProcessShard:
+    """The shard of this process among those that it was started with."""
+    return ProcessShard(jax.process_index(), jax.process_count(), process_sum)
 
 
 def run_or_abort_all(action: Callable[[], T]) -> T:

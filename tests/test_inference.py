@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from pmm_jax import inference
 from pmm_jax.data.augment import normalize
-from pmm_jax.training import evaluate
-from pmm_jax.training.evaluate import make_embed
+from pmm_jax.inference import make_embed
 
 
 def pixels_of(network: Any, params: Any, stats: Any, images: jax.Array) -> jax.Array:
@@ -20,7 +20,7 @@ def pixels_of(network: Any, params: Any, stats: Any, images: jax.Array) -> jax.A
 def test_the_average_is_with_the_image_whose_left_is_the_right(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(evaluate, "embed", pixels_of)
+    monkeypatch.setattr(inference, "embed", pixels_of)
     network: Any = None
     pixels = np.random.default_rng(0).integers(0, 256, (3, 6, 4, 3), dtype=np.uint8)
     mirrored = jnp.array([[row[::-1] for row in image] for image in pixels])

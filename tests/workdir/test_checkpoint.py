@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from pmm_jax.errors import UserError
-from pmm_jax.training.checkpoint import DAMAGED, PARTIAL, Checkpoints
 from pmm_jax.training.state import TrainState
+from pmm_jax.workdir.checkpoint import DAMAGED, PARTIAL, Checkpoints
 
 
 def state(step: int, value: float = 1.0) -> TrainState:
@@ -187,7 +187,7 @@ def test_a_full_disk_is_one_line_and_costs_nothing_that_was_saved(
         raise OSError(28, "No space left on device")
 
     with Checkpoints(tmp_path) as checkpoints, monkeypatch.context() as patch:
-        patch.setattr("pmm_jax.training.checkpoint.write_atomic", full)
+        patch.setattr("pmm_jax.workdir.checkpoint.write_atomic", full)
         checkpoints.save(2, state(2))
         with pytest.raises(
             UserError, match=r"no room left .* goes on from the checkpoint of step 1"
@@ -213,7 +213,7 @@ import resource, signal, sys
 from pathlib import Path
 from tests.training.test_checkpoint import state
 from pmm_jax.cli.program import main
-from pmm_jax.training.checkpoint import Checkpoints
+from pmm_jax.workdir.checkpoint import Checkpoints
 import jax.numpy as jnp
 
 def run(words):

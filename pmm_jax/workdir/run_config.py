@@ -15,8 +15,8 @@ from pmm_jax.errors import UserError
 from pmm_jax.fields import names_in
 from pmm_jax.file_lock import file_lock
 from pmm_jax.files import read_regular, write_atomic
-from pmm_jax.training.run_log import read_metrics
-from pmm_jax.training.seal import checked, read_seal, sealed_steps, with_checksum
+from pmm_jax.workdir.run_log import read_metrics
+from pmm_jax.workdir.seal import checked, read_seal, sealed_steps, with_checksum
 
 CONFIG = "config.json"
 

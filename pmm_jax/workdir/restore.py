@@ -4,13 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pmm_jax.config import Config
+from pmm_jax.distributed.processes import assert_equal
 from pmm_jax.errors import UserError
 from pmm_jax.methods import create_model
 from pmm_jax.model.initial import init_params
 from pmm_jax.model.pmm import Network, Tree
-from pmm_jax.training.checkpoint import Checkpoints
-from pmm_jax.training.processes import assert_equal
-from pmm_jax.training.workdir import load_run_config
+from pmm_jax.workdir.checkpoint import Checkpoints
+from pmm_jax.workdir.run_config import load_run_config
 
 
 def restore_run(

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from pmm_jax.errors import UserError
-from pmm_jax.launch import DistributedConfig
-from pmm_jax.training.processes import (
+from pmm_jax.distributed.processes import (
     any_process,
     assert_equal,
     initialize_distributed,
     is_first,
     run_or_abort_all,
 )
+from pmm_jax.errors import UserError
+from pmm_jax.launch import DistributedConfig
 
 CLUSTERS = ("SLURM", "OMPI", "KUBERNETES", "TPU", "JOBSET")
 """First words of the variables by which jax knows a cluster."""

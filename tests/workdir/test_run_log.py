@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pmm_jax.training.run_log import (
+from pmm_jax.workdir.run_log import (
     BEFORE,
     DAMAGED,
     METRICS,
@@ -114,7 +114,7 @@ def test_a_command_writes_events_without_torch(tmp_path: Path) -> None:
     """tensorboardX imports it at once: seconds of start-up, and memory that compare would count."""
     pytest.importorskip("torch", reason="torch is not installed")
     code = (
-        "import sys; from pathlib import Path; from pmm_jax.training.run_log import MetricWriter\n"
+        "import sys; from pathlib import Path; from pmm_jax.workdir.run_log import MetricWriter\n"
         "from pmm_jax.runtime import set_up_training; set_up_training()\n"
         "log = MetricWriter(Path(sys.argv[1]), 0)\n"
         "log.write(1, 1, {'loss': 2.0}, 'train'); log.close()\n"

@@ -1,7 +1,11 @@
-"""The test of a model: embed query and gallery, rank, as the data set's protocol says."""
+"""The one road from images to embeddings and CAMs, whoever asks for them.
 
-from collections.abc import Callable
+Each is one jitted function that takes uint8 images; `map_batches` feeds it many of them.
+"""
+
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,20 +16,24 @@ from pmm_jax.data.augment import normalize
 from pmm_jax.data.loading import ordered_batches
 from pmm_jax.data.prepare import prepare
 from pmm_jax.data.split import Split, open_split
+from pmm_jax.display import Display
+from pmm_jax.distributed.processes import assert_equal, run_or_abort_all
+from pmm_jax.distributed.sharding import (
+    data_mesh,
+    local_rows,
+    replicated,
+    shard_pytree,
+    split_batch,
+)
 from pmm_jax.errors import UserError
-from pmm_jax.evaluation import Embeddings, Ranking
-from pmm_jax.evaluation.embed import embed_batches
-from pmm_jax.evaluation.measure import check_protocol, ranking, settled
-from pmm_jax.evaluation.streaming import Share
+from pmm_jax.evaluation import Embeddings
+from pmm_jax.evaluation.measure import check_protocol
 from pmm_jax.methods import create_model
 from pmm_jax.model.explain import match_cams, stage_cams
 from pmm_jax.model.initial import init_params
 from pmm_jax.model.pmm import Network, Tree, embed
-from pmm_jax.training.display import Display
-from pmm_jax.training.processes import assert_equal, process_sum, run_or_abort_all
-from pmm_jax.training.run_weights import restore_run
-from pmm_jax.training.sharding import data_mesh, local_rows, replicated, shard_pytree, split_batch
-from pmm_jax.training.workdir import data_fingerprint, shared_fields
+from pmm_jax.workdir.restore import restore_run
+from pmm_jax.workdir.run_config import data_fingerprint, shared_fields
 
 Embed = Callable[[Tree, Tree, jax.Array], jax.Array]
 """params, stats and images (B, H, W, 3) uint8 to embeddings (B, D)."""
@@ -53,20 +61,62 @@ def make_embed(
     return jax.jit(run) if mesh is None else jax.jit(run, out_shardings=replicated(mesh))
 
 
-def make_explain(network: Network) -> tuple[Callable[..., jax.Array], Callable[..., jax.Array]]:
-    """Jitted `stage_cams` and `match_cams`, uint8 images in."""
+def make_explain(network: Network) -> Callable[..., jax.Array]:
+    """`stage_cams` of a network, jitted, uint8 images in: (params, stats, images, labels=None)."""
 
-    def cams(
+    def run(
         params: Tree, stats: Tree, images: jax.Array, labels: jax.Array | None = None
     ) -> jax.Array:
         return stage_cams(network, params, stats, normalize(images), labels)
 
-    def match(
+    return jax.jit(run)
+
+
+def make_explain_pair(network: Network) -> Callable[..., tuple[jax.Array, jax.Array]]:
+    """`match_cams` of a network, jitted, uint8 images in: (params, stats, images, others)."""
+
+    def run(
         params: Tree, stats: Tree, images: jax.Array, others: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
         return match_cams(network, params, stats, normalize(images), normalize(others))
 
-    return jax.jit(cams), jax.jit(match)
+    return jax.jit(run)
+
+
+def map_batches(
+    run: Callable[[Any], Any],
+    batches: Iterable[tuple[Any, int]],
+    progress: Callable[[int], None] | None = None,
+) -> Any:
+    """Run a jitted function on every batch and join the results, with the device kept busy.
+
+    Args:
+        run: a batch, such as images (B, H, W, 3) uint8, to an array (B, ...) or a tuple of such,
+            asynchronous.
+        batches: what `run` takes, and how many rows of it count; all of one shape, so that nothing
+            recompiles.
+        progress: called with the number of rows finished since its last call.
+
+    Returns:
+        (N, ...) float32, or a tuple of such.
+    """
+    done: list[Any] = []
+
+    def finish(result: Any, count: int) -> None:
+        done.append(jax.tree.map(lambda array: np.asarray(array, np.float32)[:count], result))
+        if progress is not None:
+            progress(count)
+
+    pending: tuple[Any, int] | None = None
+    for batch, count in batches:
+        # The next batch is under way before the host waits for the one before it.
+        started = run(batch), count
+        if pending is not None:
+            finish(*pending)
+        pending = started
+    if pending is not None:
+        finish(*pending)
+    return jax.tree.map(lambda *arrays: np.concatenate(arrays), *done)
 
 
 def embed_split(
@@ -82,14 +132,19 @@ def embed_split(
 
     batches = ordered_batches(split, config.data, size, local_rows(mesh, size))
     with display.bar(f"embedding {name}", len(split)) as bar:
-        features = embed_batches(run, batches, bar.advance)
+        features = map_batches(run, batches, bar.advance)
+    return with_labels(features, split)
+
+
+def with_labels(features: np.ndarray, split: Split) -> Embeddings:
+    """The embeddings of a split's images with all that the split says of these."""
     paths = np.asarray(split.filenames)
     return Embeddings(
         features, split.identities, split.cameras, paths, split.names, split.camera_names
     )
 
 
-def embed_both(
+def embed_query_gallery(
     embed_images: Embed, config: Config, params: Tree, stats: Tree, display: Display
 ) -> tuple[Embeddings, Embeddings]:
     """The embeddings of query and gallery."""
@@ -97,18 +152,17 @@ def embed_both(
     return query, embed_split(embed_images, config, params, stats, "gallery", display)
 
 
-def evaluate(
-    embed_images: Embed, config: Config, params: Tree, stats: Tree, display: Display
-) -> Ranking:
-    """Rank the full gallery for every query."""
-    query, gallery = embed_both(embed_images, config, params, stats, display)
-    settings = config.evaluate
-    return ranking(
-        *settled(query, gallery, settings), settings, settings.query_block, share=own_share()
-    )
+def embed_with_weights(
+    network: Network, config: Config, params: Tree, stats: Tree, display: Display
+) -> tuple[Embeddings, Embeddings]:
+    """The embeddings of query and gallery on all devices, by weights that are still on the host."""
+    mesh = data_mesh(config.evaluate.batch_size)
+    params, stats = shard_pytree((params, stats), replicated(mesh))
+    embed_images = make_embed(network, config.evaluate.flip_average, mesh)
+    return embed_query_gallery(embed_images, config, params, stats, display)
 
 
-def check_test(config: Config) -> Split:
+def check_evaluation(config: Config) -> Split:
     """Find out before any work what would end it at the evaluation.
 
     Returns:
@@ -143,11 +197,6 @@ def _embedding_length(config: Config) -> int:
     return jax.eval_shape(run).shape[1]
 
 
-def own_share() -> Share:
-    """Blocks of queries that this process ranks, where several evaluate together."""
-    return Share(jax.process_index(), jax.process_count(), process_sum)
-
-
 def embed_run(
     config: Config, workdir: Path, display: Display, cross_domain: bool = False
 ) -> tuple[Embeddings, Embeddings]:
@@ -165,7 +214,7 @@ def embed_run(
 
     def check() -> str:
         prepare(config.data, display.info, True, config.evaluate.cameras)
-        split = check_test(config)
+        split = check_evaluation(config)
         own = data_fingerprint(workdir)
         if own and own != split.fingerprint and not cross_domain:
             raise UserError(
@@ -177,7 +226,4 @@ def embed_run(
     assert_equal("images", run_or_abort_all(check))
     assert_equal("configs", shared_fields(config))
     _, network, params, stats = restore_run(workdir, config.evaluate.checkpoint, display.info)
-    mesh = data_mesh(config.evaluate.batch_size)
-    params, stats = shard_pytree((params, stats), replicated(mesh))
-    embed_images = make_embed(network, config.evaluate.flip_average, mesh)
-    return embed_both(embed_images, config, params, stats, display)
+    return embed_with_weights(network, config, params, stats, display)
