@@ -20,13 +20,13 @@ from benchmarks.embeddings import add_arguments, sets
 from benchmarks.evaluation import Row, fastreid, labels, show
 from pmm_jax.config import RankConfig
 from pmm_jax.evaluation import Embeddings, Ranking, evaluate_distances
-from pmm_jax.evaluation.measure import ranking
+from pmm_jax.evaluation.measure import evaluate_preprocessed
 from pmm_jax.runtime.peak_rss import peak_rss, reset_peak_rss
 
 
 def ours(query: Embeddings, gallery: Embeddings) -> Ranking:
     """Sparse sets, and the ranking."""
-    return ranking(query, gallery, RankConfig(rerank=True))
+    return evaluate_preprocessed(query, gallery, RankConfig(rerank=True))
 
 
 def published(query: Embeddings, gallery: Embeddings, folder: str) -> Ranking:

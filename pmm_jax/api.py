@@ -12,7 +12,7 @@ from pmm_jax.config_check import check
 from pmm_jax.display import Display
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation import Ranking
-from pmm_jax.evaluation.summary import summarize
+from pmm_jax.evaluation.measure import evaluate_ranking
 from pmm_jax.files import user_path
 from pmm_jax.inference import (
     embed_run,
@@ -216,4 +216,4 @@ def evaluate(workdir: str | PathLike, settings: EvaluateConfig | None = None) ->
     if settings is not None:
         config = check(replace(config, evaluate=settings))
     query, gallery = embed_run(config, folder, Display(quiet=True))
-    return summarize(query, gallery, config.evaluate, config.evaluate.query_block).ranking
+    return evaluate_ranking(query, gallery, config.evaluate, config.evaluate.query_block)

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,44 +23,24 @@ from pmm_jax.data.sampler import IdentitySampler
 from pmm_jax.data.split import Split, open_split
 from pmm_jax.display import Display
 from pmm_jax.errors import Interrupted, UserError
-from pmm_jax.evaluation import evaluate_embeddings
+from pmm_jax.evaluation import Embeddings
 from pmm_jax.evaluation.bootstrap import Interval, paired_bootstrap
-from pmm_jax.evaluation.ranking import rank1_hits
+from pmm_jax.evaluation.measure import evaluate_ranking
 from pmm_jax.files import write_atomic
 from pmm_jax.inference import check_evaluation, embed_with_weights
 from pmm_jax.model.pmm import Network, Tree
 from pmm_jax.model.torch_checkpoint import load_state_dict, state_dict
 from pmm_jax.model.weights_file import read_file, write_file
 from pmm_jax.runtime import on_cpu
-from pmm_jax.torch_baseline.evaluate import embed, rank
+from pmm_jax.torch_baseline.embed import embed
 from pmm_jax.torch_baseline.model import PMM
 from pmm_jax.training.interrupt import stop_on_signal
 from pmm_jax.training.setup import training_data
 from pmm_jax.workdir.restore import restore_run
 from pmm_jax.workdir.run_config import check_resume, register_run, run_lock
 
-RANKS = 50
-"""Length of the CMC curves."""
 SIDES = ("ours", "baseline")
 METRICS = ("rank1", "mAP")
-
-
-@dataclass(frozen=True)
-class Side:
-    """One model's results; arrays have an entry for each query, NaN where it has no match."""
-
-    first_match: np.ndarray
-    average_precision: np.ndarray
-
-    def per_query(self) -> dict[str, np.ndarray]:
-        """What `rank1` and `mAP` are the means of, (Q,) each."""
-        return {"rank1": rank1_hits(self.first_match), "mAP": self.average_precision}
-
-    def summary(self) -> dict[str, Any]:
-        """`rank1`, `mAP` and the CMC curve, as fractions."""
-        firsts = self.first_match[~np.isnan(self.first_match)]
-        cmc = [float((firsts <= rank).mean()) for rank in range(1, RANKS + 1)]
-        return {"rank1": cmc[0], "mAP": float(np.nanmean(self.average_precision)), "cmc": cmc}
 
 
 def train_pair(config: Config, workdir: Path, precision: Precision, display: Display) -> dict:
@@ -81,6 +61,7 @@ def train_pair(config: Config, workdir: Path, precision: Precision, display: Dis
     if config.method.mining != "random":
         raise UserError("the baseline draws its negatives; set method.mining to random")
     _check_heads(config.model, "model")
+    _check_one_gallery(config)
     if config.optim.ema_decay:
         raise UserError("the baseline keeps no average of its weights; leave out ema_decay")
     if config.model.compute_dtype != "float32":
@@ -101,6 +82,13 @@ def _check_heads(model: ModelConfig, owner: str) -> None:
         value = getattr(model, field)
         if value != getattr(ModelConfig(), field):
             raise UserError(f"the baseline has the paper's heads, but {owner} has {field} {value}")
+
+
+def _check_one_gallery(config: Config) -> None:
+    if config.evaluate.single_shot:
+        raise UserError(
+            "compare pairs the queries of one gallery, and single_shot has many; leave it out"
+        )
 
 
 def _train_both(
@@ -177,8 +165,9 @@ def against(config: Config, workdir: Path, checkpoint: Path, display: Display) -
     if theirs.kind != "pmm":
         raise UserError(f"{checkpoint} holds {theirs.kind}; --against takes a PMM checkpoint")
     _check_heads(theirs.model, str(checkpoint))
+    _check_one_gallery(config)
     prepare(config.data, display.info, True, config.evaluate.cameras)
-    check_resume(workdir, config, data=open_split(config.data, "query").fingerprint)
+    check_resume(workdir, config, data=check_evaluation(config).fingerprint)
     _, network, params, stats = restore_run(workdir, config.evaluate.checkpoint, display.info)
     model = PMM(theirs.model, config.method, theirs.num_ids)
     model.load_state_dict(torch_weights(theirs.params, theirs.stats))
@@ -188,31 +177,56 @@ def against(config: Config, workdir: Path, checkpoint: Path, display: Display) -
 def _evaluate(
     config: Config, network: Network, params: Tree, stats: Tree, baseline: PMM, display: Display
 ) -> dict:
-    query, gallery = embed_with_weights(network, config, params, stats, display)
-    ranking = evaluate_embeddings(query, gallery, config.evaluate.query_block)
-    ours = Side(ranking.first_match, ranking.average_precision)
-    theirs = Side(
-        *rank(
-            _baseline_features(baseline, config, open_split(config.data, "query"), display),
-            _baseline_features(baseline, config, open_split(config.data, "gallery"), display),
-            query.identities,
-            gallery.identities,
-            query.cameras,
-            gallery.cameras,
-        )
+    ours = embed_with_weights(network, config, params, stats, display)
+    theirs = (
+        replace(images, features=_baseline_features(baseline, config, name, display))
+        for images, name in zip(ours, ("query", "gallery"), strict=True)
     )
-    one, other = ours.per_query(), theirs.per_query()
     return {
         "config": asdict(config),
         "versions": {"jax": jax.__version__, "torch": torch.__version__},
-        "queries": int(np.isfinite(ours.first_match).sum()),
-        "ours": ours.summary(),
-        "baseline": theirs.summary(),
+    } | compare_embeddings(config, ours, tuple(theirs))
+
+
+def compare_embeddings(
+    config: Config,
+    ours: tuple[Embeddings, ...],
+    baseline: tuple[Embeddings, ...],
+) -> dict[str, Any]:
+    """Both sides' figures by config.evaluate, and their differences.
+
+    Args:
+        config: says how both are ranked.
+        ours: query and gallery.
+        baseline: the same images.
+
+    Raises:
+        UserError: as `evaluate_ranking`.
+    """
+    settings = config.evaluate
+    figures = {
+        side: evaluate_ranking(query, gallery, settings, settings.query_block)
+        for side, (query, gallery) in zip(SIDES, (ours, baseline), strict=True)
+    }
+    values = {
+        side: {"rank1": found.hits, "mAP": found.average_precision}
+        for side, found in figures.items()
+    }
+    return {
+        "queries": figures["ours"].evaluated,
+        **{
+            side: {"rank1": found.rank1, "mAP": found.mAP, "cmc": found.cmc.tolist()}
+            for side, found in figures.items()
+        },
         "difference": {
-            metric: interval_json(paired_bootstrap(one[metric], other[metric], config.train.seed))
+            metric: interval_json(
+                paired_bootstrap(
+                    values["ours"][metric], values["baseline"][metric], config.train.seed
+                )
+            )
             for metric in METRICS
         },
-        "per_query": {"ours": one, "baseline": other},
+        "per_query": values,
     }
 
 
@@ -221,7 +235,8 @@ def interval_json(interval: Interval) -> dict[str, float]:
     return {"difference": interval.mean, "low": interval.low, "high": interval.high}
 
 
-def _baseline_features(model: PMM, config: Config, split: Split, display: Display) -> np.ndarray:
+def _baseline_features(model: PMM, config: Config, name: str, display: Display) -> np.ndarray:
+    split = open_split(config.data, name)
     batches = ordered_batches(split, config.data, config.evaluate.batch_size)
     with display.bar("embedding with PyTorch", len(split)) as bar:
 

@@ -47,7 +47,7 @@ def check_protocol(  # noqa: PLR0913
         length: of an embedding; without it an index is not tried.
 
     Raises:
-        UserError: as `settled` and `ranking`, but for what the embeddings themselves decide.
+        UserError: as `evaluate_ranking`, but for what the embeddings themselves decide.
     """
     query = _labels_alone(query_ids, query_cameras, query_paths)
     gallery = _labels_alone(gallery_ids, gallery_cameras, gallery_paths)
@@ -57,7 +57,7 @@ def check_protocol(  # noqa: PLR0913
         check_index(settings.faiss_index, len(gallery.identities), length)
 
 
-def settled(
+def preprocess_embeddings(
     query: Embeddings, gallery: Embeddings, settings: RankConfig
 ) -> tuple[Embeddings, Embeddings]:
     """Query and gallery as they are compared: pooled, of unit length, expanded.
@@ -83,7 +83,30 @@ def settled(
     return query, gallery
 
 
-def ranking(  # noqa: PLR0913
+def evaluate_ranking(
+    query: Embeddings,
+    gallery: Embeddings,
+    settings: RankConfig,
+    query_block: int = 512,
+    shard: ProcessShard | None = None,
+) -> Ranking:
+    """Rank a gallery for every query as the settings say: the one road from embeddings to numbers.
+
+    Args:
+        query: Q images.
+        gallery: G images, embedded by the same model.
+        settings: distance, protocol, expansion and re-ranking.
+        query_block: as of `evaluate_embeddings`.
+        shard: as of `evaluate_embeddings`; what has no shards is done by every process.
+
+    Raises:
+        UserError: embeddings or settings that don't allow it.
+    """
+    both = preprocess_embeddings(query, gallery, settings)
+    return evaluate_preprocessed(*both, settings, query_block, shard=shard)
+
+
+def evaluate_preprocessed(  # noqa: PLR0913
     query: Embeddings,
     gallery: Embeddings,
     settings: RankConfig,
@@ -92,7 +115,7 @@ def ranking(  # noqa: PLR0913
     shard: ProcessShard | None = None,
     first_images: bool = False,
 ) -> Ranking:
-    """Rank a gallery that `settled` gave, as the settings say.
+    """Rank what `preprocess_embeddings` gave, as the settings say.
 
     Args:
         query: Q images.
@@ -100,7 +123,7 @@ def ranking(  # noqa: PLR0913
         settings: protocol and re-ranking.
         query_block: as of `evaluate_embeddings`.
         progress: called with (pieces of work done, all of them).
-        shard: as of `evaluate_embeddings`; what has no shards is done by every process.
+        shard: as of `evaluate_ranking`.
         first_images: tell which images come first, too; with single_shot there is no one gallery
             that could tell.
 

@@ -47,7 +47,7 @@ class Ranking:
     @property
     def hits(self) -> np.ndarray:
         """(Q,) float64: 1 where the first image is a match, else 0; NaN where there is none."""
-        return rank1_hits(self.first_match)
+        return np.where(np.isnan(self.first_match), np.nan, self.first_match == 1)
 
     @property
     def rank1(self) -> float:
@@ -63,11 +63,6 @@ class Ranking:
     def rank10(self) -> float:
         """Share of the queries with a match among the first 10."""
         return float(self.cmc[9])
-
-
-def rank1_hits(first_match: np.ndarray) -> np.ndarray:
-    """(Q,) float64: 1 where the first match has rank 1, else 0; NaN where there is no match."""
-    return np.where(np.isnan(first_match), np.nan, first_match == 1)
 
 
 def evaluate_distances(

@@ -14,7 +14,7 @@ from pmm_jax.evaluation.bootstrap import Interval, mean_interval
 from pmm_jax.evaluation.camera_pairs import CameraPairs
 from pmm_jax.evaluation.embeddings import Embeddings
 from pmm_jax.evaluation.embeddings import roc as true_positive_rates
-from pmm_jax.evaluation.measure import ranking, settled
+from pmm_jax.evaluation.measure import evaluate_preprocessed, preprocess_embeddings
 from pmm_jax.evaluation.protocol import JUNK
 from pmm_jax.evaluation.ranking import Ranking
 from pmm_jax.evaluation.table import ranking_json, ranking_table
@@ -166,8 +166,10 @@ def summarize(  # noqa: PLR0913
             "no-cameras none counts, and a negative one is unknown"
         )
     given = query, gallery
-    query, gallery = settled(query, gallery, settings)
-    result = ranking(query, gallery, settings, query_block, shard=shard, first_images=per_query)
+    query, gallery = preprocess_embeddings(query, gallery, settings)
+    result = evaluate_preprocessed(
+        query, gallery, settings, query_block, shard=shard, first_images=per_query
+    )
     kept = np.flatnonzero(np.asarray(given[1].identities) != JUNK)
     paths = kept.astype(str) if gallery.paths is None else gallery.paths
     return Summary(

@@ -17,7 +17,7 @@ from pmm_jax.display import Bar, Display
 from pmm_jax.distributed.processes import any_process, is_first, own_shard
 from pmm_jax.errors import Interrupted
 from pmm_jax.evaluation import Ranking
-from pmm_jax.evaluation.measure import ranking, settled
+from pmm_jax.evaluation.measure import evaluate_ranking
 from pmm_jax.evaluation.table import ranking_json
 from pmm_jax.inference import Embed, embed_query_gallery, make_embed
 from pmm_jax.model.pmm import Network, Tree
@@ -115,9 +115,7 @@ def evaluate(
     """Rank the full gallery for every query."""
     query, gallery = embed_query_gallery(embed_images, config, params, stats, display)
     settings = config.evaluate
-    return ranking(
-        *settled(query, gallery, settings), settings, settings.query_block, shard=own_shard()
-    )
+    return evaluate_ranking(query, gallery, settings, settings.query_block, own_shard())
 
 
 class EvalHook:

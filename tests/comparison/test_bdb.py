@@ -16,7 +16,7 @@ from pmm_jax.inference import make_embed  # noqa: E402
 from pmm_jax.methods import create_model  # noqa: E402
 from pmm_jax.model.torch_checkpoint import load_state_dict, state_dict  # noqa: E402
 from pmm_jax.torch_baseline.bdb import BDB  # noqa: E402
-from pmm_jax.torch_baseline.evaluate import embed  # noqa: E402
+from pmm_jax.torch_baseline.embed import embed  # noqa: E402
 from pmm_jax.torch_baseline.step import adam as torch_adam  # noqa: E402
 from pmm_jax.torch_baseline.step import train_step  # noqa: E402
 from pmm_jax.training.initial import create_train_state  # noqa: E402

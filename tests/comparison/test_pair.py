@@ -23,7 +23,7 @@ from pmm_jax.config import (  # noqa: E402
 from pmm_jax.data.loading import Batch  # noqa: E402
 from pmm_jax.inference import make_embed  # noqa: E402
 from pmm_jax.methods import create_model  # noqa: E402
-from pmm_jax.torch_baseline.evaluate import embed  # noqa: E402
+from pmm_jax.torch_baseline.embed import embed  # noqa: E402
 from pmm_jax.torch_baseline.model import PMM  # noqa: E402
 from pmm_jax.training.state import TrainState  # noqa: E402
 from pmm_jax.training.train_step import TrainTask, compute_gradients  # noqa: E402

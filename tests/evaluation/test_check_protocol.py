@@ -10,7 +10,7 @@ import pytest
 from pmm_jax.config import RankConfig
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation import Embeddings
-from pmm_jax.evaluation.measure import check_protocol, ranking, settled
+from pmm_jax.evaluation.measure import check_protocol, evaluate_ranking
 
 needs_faiss = pytest.mark.skipif(
     importlib.util.find_spec("faiss") is None, reason="faiss is not installed (requirements-dev)"
@@ -46,7 +46,7 @@ def refusal(function: Any, *arguments: Any) -> str:
 
 
 def ranked(query: Embeddings, gallery: Embeddings, settings: RankConfig) -> None:
-    ranking(*settled(query, gallery, settings), settings)
+    evaluate_ranking(query, gallery, settings)
 
 
 COSINE = {"distance": "cosine"}

@@ -7,7 +7,7 @@ import pytest
 from pmm_jax.config import RankConfig
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation import evaluate_distances, evaluate_embeddings, load_features
-from pmm_jax.evaluation.measure import ranking, settled
+from pmm_jax.evaluation.measure import evaluate_ranking
 
 
 def arrays() -> dict[str, np.ndarray]:
@@ -148,7 +148,7 @@ def test_one_set_without_its_cameras_never_finds_the_image_itself(tmp_path: Path
     np.savez(tmp_path / "a.npz", allow_pickle=False, **arrays)
     np.savez(tmp_path / "b.npz", allow_pickle=False, cameras=np.arange(12) % 3, **arrays)
     plain = RankConfig(cameras=False)
-    found = [ranking(*settled(*load_features(tmp_path / f"{n}.npz"), plain), plain) for n in "ab"]
+    found = [evaluate_ranking(*load_features(tmp_path / f"{n}.npz"), plain) for n in "ab"]
     assert found[0].mAP == found[1].mAP < 1
 
 

@@ -15,7 +15,7 @@ from pmm_jax.evaluation import Embeddings, evaluate_distances, evaluate_embeddin
 from pmm_jax.evaluation.bootstrap import mean_interval
 from pmm_jax.evaluation.camera_pairs import camera_pairs
 from pmm_jax.evaluation.expansion import augment_gallery, expand_queries, unit_length
-from pmm_jax.evaluation.measure import ranking, settled
+from pmm_jax.evaluation.measure import evaluate_ranking
 from pmm_jax.evaluation.reranking import reranked_rows
 from pmm_jax.evaluation.summary import QUERY_COLUMNS, Summary, summarize
 from pmm_jax.evaluation.variants import multi_query, single_shot, without_cameras
@@ -31,7 +31,7 @@ needs_faiss = pytest.mark.skipif(
 
 def mean_ap(**settings: Any) -> float:
     chosen = replace(PLAIN, **settings)
-    return ranking(*settled(QUERY, GALLERY, chosen), chosen).mAP
+    return evaluate_ranking(QUERY, GALLERY, chosen).mAP
 
 
 def test_each_setting_does_what_its_function_does() -> None:

@@ -16,7 +16,7 @@ from pmm_jax.config import Config
 from pmm_jax.display import Display
 from pmm_jax.errors import Interrupted
 from pmm_jax.evaluation import Ranking
-from pmm_jax.evaluation.measure import ranking, settled
+from pmm_jax.evaluation.measure import evaluate_ranking
 from pmm_jax.inference import embed_run, make_embed
 from pmm_jax.model.pmm import Tree
 from pmm_jax.training import compile_step, hooks, loop
@@ -136,8 +136,8 @@ def test_a_run_keeps_the_average_that_its_config_asks_for(whole: Watched) -> Non
 def test_eval_py_finds_the_average(whole: Watched, averaged: Config) -> None:
     _, _, params, _ = restore_run(whole.workdir, "latest")
     jax.tree.map(np.testing.assert_array_equal, params, whole.states[6].eval_params)
-    again = ranking(
-        *settled(*embed_run(averaged, whole.workdir, Display(quiet=True)), averaged.evaluate),
+    again = evaluate_ranking(
+        *embed_run(averaged, whole.workdir, Display(quiet=True)),
         averaged.evaluate,
     )
     np.testing.assert_array_equal(again.average_precision, whole.last.average_precision)

@@ -26,7 +26,7 @@ from pmm_jax.data.split import open_split
 from pmm_jax.display import Display
 from pmm_jax.errors import Interrupted, UserError
 from pmm_jax.evaluation import Ranking
-from pmm_jax.evaluation.measure import ranking, settled
+from pmm_jax.evaluation.measure import evaluate_ranking
 from pmm_jax.inference import embed_run, make_embed
 from pmm_jax.training import compile_step, hooks, loop
 from pmm_jax.training.initial import create_train_state, read_initial
@@ -320,7 +320,7 @@ def test_a_finished_run_is_only_evaluated_again(
 
 def evaluate_run(config: Config, workdir: Path) -> Ranking:
     sets = embed_run(config, workdir, Display())
-    return ranking(*settled(*sets, config.evaluate), config.evaluate)
+    return evaluate_ranking(*sets, config.evaluate)
 
 
 @pytest.mark.parametrize("which", ["latest", "best"])

@@ -90,12 +90,19 @@ MUTANTS = [
             "the baseline's stages swap their negatives",
         ),
     ),
-    *of("comparison/compare.py", "comparison/test_compare.py")(
+    *of("comparison/compare.py", "comparison/test_compare_embeddings.py")(
         (
-            "(firsts <= rank).mean()",
-            "(firsts < rank).mean()",
-            "CMC a rank late",
+            "evaluate_ranking(query, gallery, settings, settings.query_block)",
+            "evaluate_ranking(query, gallery, type(settings)(), settings.query_block)",
+            "evaluate.* ignored in a comparison",
         ),
+        (
+            "zip(SIDES, (ours, baseline), strict=True)",
+            "zip(SIDES, (ours, ours), strict=True)",
+            "ours compared with itself",
+        ),
+    ),
+    *of("comparison/compare.py", "comparison/test_compare.py")(
         (
             "float(ours / baseline)",
             "float(baseline / ours)",
@@ -126,12 +133,7 @@ MUTANTS = [
             "the baseline's weight decay ignored",
         ),
     ),
-    *of("torch_baseline/evaluate.py", "comparison/test_baseline_evaluate.py")(
-        (
-            "removed = (gallery_ids == query_ids[i]) & (gallery_cameras == query_cameras[i])",
-            "removed = gallery_cameras == query_cameras[i]",
-            "the baseline's ranking leaves out its whole camera",
-        ),
+    *of("torch_baseline/embed.py", "comparison/test_pair.py")(
         (
             "features = (features + model(x.flip(3))) / 2",
             "features = (features + model(x.flip(2))) / 2",
