@@ -25,14 +25,14 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
     try:
-        ranking = color_baseline(arguments.root)
+        metrics = color_baseline(arguments.root)
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
     if arguments.json:
-        print(json.dumps({"rank1": ranking.rank1, "mAP": ranking.mAP}))
+        print(json.dumps({"rank1": metrics.rank1, "mAP": metrics.mAP}))
     else:
-        print(f"Rank-1 {ranking.rank1:.1%}  mAP {ranking.mAP:.1%}  ({ranking.evaluated} queries)")
+        print(f"Rank-1 {metrics.rank1:.1%}  mAP {metrics.mAP:.1%}  ({metrics.evaluated} queries)")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 
 DIR holds CUHK01's images, named 0001001.png to 0971004.png: four digits of identity, three of the
 image, of which 1 and 2 were taken by camera 1 and the others by camera 2. FILE.csv lies in a folder
-above it. Camera 1 asks and camera 2 is the gallery.
+above it. Camera 1 has the queries and camera 2 the gallery.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ def from_embeddings(query: Embeddings, gallery: Embeddings, rounds: int) -> dict
 
 
 def with_distractors(query: Embeddings, gallery: Embeddings, count: int) -> dict[str, Row]:
-    """One evaluation with many more gallery images of nobody asked for."""
+    """One evaluation with many more gallery images of no query's identity."""
     length = gallery.features.shape[1]
     features = np.empty((len(gallery.features) + count, length), np.float32)
     features[: len(gallery.features)] = gallery.features

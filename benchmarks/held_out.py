@@ -5,7 +5,7 @@
 
 DIR is a folder in Market-1501's layout, and FILE.csv lies in a folder above it. Of the training
 identities a few, drawn by a fixed seed, become query and gallery: of each camera's images of a
-person every second one asks.
+person every second one is a query.
 """
 
 from __future__ import annotations

@@ -19,17 +19,17 @@ import numpy as np
 from benchmarks.embeddings import add_arguments, sets
 from benchmarks.evaluation import Row, fastreid, labels, show
 from pmm_jax.config import RankConfig
-from pmm_jax.evaluation import Embeddings, Ranking, evaluate_distances
-from pmm_jax.evaluation.measure import evaluate_preprocessed
+from pmm_jax.evaluation import Embeddings, RankingMetrics, evaluate_distances
+from pmm_jax.evaluation.evaluate import evaluate_preprocessed
 from pmm_jax.runtime.peak_rss import peak_rss, reset_peak_rss
 
 
-def ours(query: Embeddings, gallery: Embeddings) -> Ranking:
+def ours(query: Embeddings, gallery: Embeddings) -> RankingMetrics:
     """Sparse sets, and the ranking."""
     return evaluate_preprocessed(query, gallery, RankConfig(rerank=True))
 
 
-def published(query: Embeddings, gallery: Embeddings, folder: str) -> Ranking:
+def published(query: Embeddings, gallery: Embeddings, folder: str) -> RankingMetrics:
     """The authors' function, with the three matrices that it asks for, and the ranking."""
 
     def euclidean(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -52,7 +52,7 @@ def main() -> None:
     options = parser.parse_args()
     query, gallery = sets(options)
     rows: dict[str, Row] = {}
-    found: list[Ranking] = []
+    found: list[RankingMetrics] = []
     for name in ("pmm_jax", "published", "pmm_jax again") if options.fastreid else ("pmm_jax",):
         reset_peak_rss()
         before, started = peak_rss(), time.perf_counter()

@@ -4,8 +4,8 @@ model = pmm_jax.load("runs/demo")           # a run of `pmm train`
 model = pmm_jax.load_torch("FILE.pth.tar")  # a checkpoint of the PyTorch release, or of BDB
 embeddings = model.embed(["a.jpg", "b.jpg"])
 
-ranking = pmm_jax.train(pmm_jax.Config(...), Path("runs/mine"))
-ranking = pmm_jax.evaluate("runs/mine")
+metrics = pmm_jax.train(pmm_jax.Config(...), Path("runs/mine"))
+metrics = pmm_jax.evaluate("runs/mine")
 """
 
 from importlib import import_module

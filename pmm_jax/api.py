@@ -11,8 +11,8 @@ from pmm_jax.config import EvaluateConfig
 from pmm_jax.config_check import check
 from pmm_jax.display import Display
 from pmm_jax.errors import UserError
-from pmm_jax.evaluation import Ranking
-from pmm_jax.evaluation.measure import evaluate_ranking
+from pmm_jax.evaluation import RankingMetrics
+from pmm_jax.evaluation.evaluate import evaluate_ranking
 from pmm_jax.files import user_path
 from pmm_jax.inference import (
     embed_run,
@@ -192,12 +192,12 @@ def load_torch(path: str | PathLike, image_size: tuple[int, int] = (384, 128)) -
     Raises:
         UserError: the file can't be read, or is of no network known here.
     """
-    mend = "give another file"
-    loaded = load_state_dict(str(path), read_file(user_path(path), mend))
+    hint = "give another file"
+    loaded = load_state_dict(str(path), read_file(user_path(path), hint))
     return Model(loaded.kind, loaded.network, loaded.params, loaded.stats, image_size)
 
 
-def evaluate(workdir: str | PathLike, settings: EvaluateConfig | None = None) -> Ranking:
+def evaluate(workdir: str | PathLike, settings: EvaluateConfig | None = None) -> RankingMetrics:
     """Rank a run's gallery for its queries, as `pmm eval --workdir` does.
 
     Args:

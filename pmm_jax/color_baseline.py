@@ -11,7 +11,7 @@ from pmm_jax.data.decode import to_rgb
 from pmm_jax.data.images import open_image
 from pmm_jax.data.records import Record
 from pmm_jax.errors import UserError
-from pmm_jax.evaluation import Embeddings, Ranking, evaluate_embeddings
+from pmm_jax.evaluation import Embeddings, RankingMetrics, evaluate_embeddings
 
 STRIPES = 8
 BINS = (8, 4, 4)
@@ -37,7 +37,7 @@ def striped_histogram(image: np.ndarray) -> np.ndarray:
     return np.sqrt(counts / counts.sum()).astype(np.float32)
 
 
-def color_baseline(root: Path) -> Ranking:
+def color_baseline(root: Path) -> RankingMetrics:
     """Ranking of a Market-1501-style folder by striped histograms.
 
     Raises:

@@ -22,7 +22,7 @@ def feature_map_size(image_size: tuple[int, int]) -> tuple[int, int]:
 
 
 def check(config: Config) -> Config:
-    """The config itself, or a UserError that names the first field that can't work and its mend."""
+    """The config itself, or a UserError that names the first field that can't work, with a hint."""
     check_fields(config)
     height, width = config.data.image_size
     METHODS[config.method.name].check(config)

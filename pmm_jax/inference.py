@@ -27,7 +27,7 @@ from pmm_jax.distributed.sharding import (
 )
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation import Embeddings
-from pmm_jax.evaluation.measure import check_protocol
+from pmm_jax.evaluation.evaluate import check_protocol
 from pmm_jax.methods import create_model
 from pmm_jax.model.explain import match_cams, stage_cams
 from pmm_jax.model.initial import init_params

@@ -20,9 +20,9 @@ def test_a_histogram_is_a_unit_vector_of_the_stripes_shares() -> None:
 
 
 def test_it_ranks_a_set_in_market_1501s_layout(people: Path) -> None:
-    ranking = color_baseline(people)
-    assert ranking.evaluated == 6
-    assert 0 < ranking.mAP < 1
+    metrics = color_baseline(people)
+    assert metrics.evaluated == 6
+    assert 0 < metrics.mAP < 1
 
 
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -27,14 +27,14 @@ def test_a_run_of_both_trains_two_steps_and_is_evaluated(
             split = "train" if identity < 3 else "gallery" if number else "query"
             draw(tmp_path / "images" / f"{split}-{identity}-{number}.png", 10 * identity + number)
     data = replace(config.data, root=str(tmp_path / "images"), cache_dir=str(tmp_path / "prepared"))
-    ranking = pmm_jax.train(check(replace(config, data=data)), tmp_path / "run")
+    metrics = pmm_jax.train(check(replace(config, data=data)), tmp_path / "run")
     lines = [
         json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     ]
     losses = [line["loss"] for line in lines if "loss" in line]
     assert len(losses) == 2
     assert np.isfinite(losses).all()
-    assert pmm_jax.evaluate(tmp_path / "run").mAP == pytest.approx(ranking.mAP)
+    assert pmm_jax.evaluate(tmp_path / "run").mAP == pytest.approx(metrics.mAP)
 
 
 def test_a_name_of_the_packages_own_is_taken() -> None:

@@ -126,11 +126,11 @@ import pmm_jax
 check("import")
 from pmm_jax.config_check import parse_config
 config, workdir = parse_config(sys.argv[1]), Path(sys.argv[2])
-ranking = pmm_jax.train(config, workdir)
+metrics = pmm_jax.train(config, workdir)
 check("train")
 pmm_jax.load(workdir)
 check("load")
-assert pmm_jax.evaluate(workdir).mAP == ranking.mAP
+assert pmm_jax.evaluate(workdir).mAP == metrics.mAP
 check("evaluate")
 # The finished run once more, where no handler of signals can be set.
 again = []

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pmm_jax.ablation.grid import GridPoint
 from pmm_jax.ablation.one import RESULT
 from pmm_jax.ablation.result import Result, read_result
 from pmm_jax.ablation.table import write_figure, write_tables
-from pmm_jax.ablation.variants import GridPoint
 from pmm_jax.config import Config
 from pmm_jax.data.prepare import prepare
 from pmm_jax.display import Display

@@ -24,15 +24,15 @@ def run(arguments: Sequence[str]) -> None:
 
     set_up_training()
     started = time.monotonic()
-    ranking = train(config, workdir)
+    metrics = train(config, workdir)
     seconds = time.monotonic() - started
     _, network, params, stats = restore_run(workdir, "latest")
     partial = workdir / f"{RESULT}.partial"
     with partial.open("wb") as file:
         np.savez(
             file,
-            hits=ranking.hits,
-            average_precision=ranking.average_precision,
+            hits=metrics.hits,
+            average_precision=metrics.average_precision,
             overlap=run_overlap(config, network, params, stats),
             seconds=seconds,
         )

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from pmm_jax.ablation.grid import GridPoint
 from pmm_jax.ablation.overlap import by_chance
 from pmm_jax.ablation.result import Result
-from pmm_jax.ablation.variants import GridPoint
 from pmm_jax.config_check import feature_map_size
 from pmm_jax.evaluation.bootstrap import Interval, paired_bootstrap, runs_interval
 

@@ -29,7 +29,7 @@ def ablate_command(arguments: Sequence[str]) -> None:
         arguments, AblateOptions, "Train methods side by side.", "pmm ablate"
     )
     from pmm_jax.ablation.ablate import ablate
-    from pmm_jax.ablation.variants import read_grid
+    from pmm_jax.ablation.grid import read_grid
     from pmm_jax.display import Display
 
     variants, workdir = read_grid(config, options.methods), Path(options.workdir)

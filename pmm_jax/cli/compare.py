@@ -22,7 +22,7 @@ class CompareOptions(Config):
     precision: Literal["float32", "float64"] = "float32"
     """Of both sides' training."""
     seeds: tuple[int, ...] = number((), 0, SEEDS)
-    """A pair for each of these in place of train.seed, so that the luck of training is counted."""
+    """A pair for each of these in place of train.seed, to count the variance over seeds, too."""
 
 
 def compare_command(arguments: Sequence[str]) -> None:

@@ -50,8 +50,8 @@ class FileOptions(RankConfig, ShowOptions):
 
     embeddings: str = path("")
     """npz file with query_features, query_ids, query_cameras and the same for gallery_; without
-    cameras where there are none; or features, ids (and cameras), where each image asks for all the
-    others."""
+    cameras where there are none; or features, ids (and cameras), where each image is a query
+    against all the others."""
     query_block: int = number(512, 1, 32_768)
     """Queries that are compared with a block of the gallery at once."""
 

@@ -25,7 +25,7 @@ from pmm_jax.display import Display
 from pmm_jax.errors import Interrupted, UserError
 from pmm_jax.evaluation import Embeddings
 from pmm_jax.evaluation.bootstrap import Interval, paired_bootstrap
-from pmm_jax.evaluation.measure import evaluate_ranking
+from pmm_jax.evaluation.evaluate import evaluate_ranking
 from pmm_jax.files import write_atomic
 from pmm_jax.inference import check_evaluation, embed_with_weights
 from pmm_jax.model.pmm import Network, Tree

@@ -47,16 +47,16 @@ def write_page(result: dict[str, Any], path: Path) -> None:
 
 
 def verdict(result: dict[str, Any]) -> str:
-    """One sentence: whether the difference may be luck, of the queries or of training."""
-    luck = "these queries and training runs" if "runs" in result else "these queries"
+    """One sentence: whether the difference exceeds the variance over queries, and seeds."""
+    samples = "queries and seeds" if "runs" in result else "queries"
     outside = [
         label
         for label, key in (("Rank-1", "rank1"), ("mAP", "mAP"))
         if not _interval(result["difference"][key]).holds_zero
     ]
     if not outside:
-        return f"Equal as far as {luck} can tell: both intervals hold 0."
-    return f"They differ by more than the luck of {luck} in {' and '.join(outside)}."
+        return f"Equal as far as these {samples} can tell: both intervals hold 0."
+    return f"They differ by more than the variance over {samples} in {' and '.join(outside)}."
 
 
 def _cmc(result: dict[str, Any]) -> Markup:

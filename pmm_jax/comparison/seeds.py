@@ -1,4 +1,4 @@
-"""The comparison over several seeds: a pair each, so that the luck of training is counted too."""
+"""The comparison over several seeds: a pair each, to count the variance over seeds, too."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace

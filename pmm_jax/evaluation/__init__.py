@@ -2,11 +2,11 @@
 
 from pmm_jax.evaluation.embeddings import Embeddings, evaluate_embeddings, roc
 from pmm_jax.evaluation.features_file import load_features
-from pmm_jax.evaluation.ranking import Ranking, evaluate_distances
+from pmm_jax.evaluation.metrics import RankingMetrics, evaluate_distances
 
 __all__ = [
     "Embeddings",
-    "Ranking",
+    "RankingMetrics",
     "evaluate_distances",
     "evaluate_embeddings",
     "load_features",

@@ -12,9 +12,9 @@ import numpy as np
 
 from pmm_jax.errors import UserError, missing_extra
 from pmm_jax.evaluation.distances import Distances
-from pmm_jax.evaluation.embeddings import Embeddings, checked
-from pmm_jax.evaluation.protocol import Protocol
-from pmm_jax.evaluation.ranking import Figures, Ranking, check_max_rank
+from pmm_jax.evaluation.embeddings import Embeddings, validated
+from pmm_jax.evaluation.market_protocol import Protocol
+from pmm_jax.evaluation.metrics import QueryMetrics, RankingMetrics, check_max_rank
 
 NEVER = 1 << 40
 """Images ahead of a match that the index didn't find: its precision rounds to 0."""
@@ -60,7 +60,7 @@ def check_index(index: str, images: int, length: int | None) -> None:
     Args:
         index: as of `find`.
         images: in the gallery.
-        length: of an embedding, where it is known; made-up ones of that length then train the
+        length: of an embedding, where it is known; random ones of that length then train the
             index as briefly as it can be.
 
     Raises:
@@ -125,7 +125,7 @@ def evaluate_approximately(  # noqa: PLR0913
     top_n: int = 1000,
     max_rank: int = 50,
     first_images: bool = False,
-) -> Ranking:
+) -> RankingMetrics:
     """Rank what an index finds, as `evaluate_embeddings` ranks everything.
 
     A match that isn't among the `top_n` images that the index finds counts as never found: its
@@ -146,7 +146,7 @@ def evaluate_approximately(  # noqa: PLR0913
         UserError: as of `evaluate_embeddings` and `find`, or embeddings that float32 would hardly
             tell apart.
     """
-    query, gallery = checked("query", query), checked("gallery", gallery)
+    query, gallery = validated("query", query), validated("gallery", gallery)
     shape = len(query.features), len(gallery.features)
     protocol = Protocol(query.identities, gallery.identities, query.cameras, gallery.cameras, shape)
     check_max_rank(max_rank)
@@ -156,22 +156,22 @@ def evaluate_approximately(  # noqa: PLR0913
         name, row = distances.farthest()
         raise UserError(
             f"{name} features in row {row} are so far from the others that float32, in which an "
-            "index works, would tell the others hardly apart; mend that row, or leave out "
+            "index works, would tell the others hardly apart; fix that row, or leave out "
             "faiss_index"
         )
     found = find(*distances.prepared(), min(top_n, len(kept)), index, nprobe)
     found = np.where(found < 0, -1, kept[found])
-    figures = Figures(protocol, first_images)
+    per_query = QueryMetrics(protocol, first_images)
     for i, images in enumerate(found):
         images = images[images >= 0]
         if first_images:
-            figures.add_found(i, images)
+            per_query.add_found(i, images)
         if not protocol.counts[i]:
             continue
         others = np.cumsum(protocol.gallery_ids[images] != protocol.query_ids[i])
         seen = others[np.isin(images, protocol.matches(i))]
         missed = np.full(protocol.counts[i] - len(seen), NEVER)
-        figures.add_one(i, np.concatenate([seen, missed]))
-    ranking = figures.ranking(max_rank)
-    first = ranking.first_match
-    return replace(ranking, first_match=np.where(first >= NEVER, np.inf, first))
+        per_query.add_one(i, np.concatenate([seen, missed]))
+    metrics = per_query.metrics(max_rank)
+    first = metrics.first_match
+    return replace(metrics, first_match=np.where(first >= NEVER, np.inf, first))

@@ -1,4 +1,4 @@
-"""How much of a figure, or of a difference between two models, is luck."""
+"""Intervals of a figure, or of a difference between two models, over queries and seeds."""
 
 from typing import NamedTuple
 
@@ -72,7 +72,7 @@ def paired_bootstrap(
 
 
 def runs_interval(one: np.ndarray, other: np.ndarray, level: float = 0.95) -> Interval:
-    """Interval of mean(one) - mean(other) where both queries and training runs are luck.
+    """Interval of mean(one) - mean(other) over queries and over seeds of training.
 
     The runs' differences give their part by Student's t, which is wide for few runs; the queries'
     part is the normal approximation of the bootstrap over queries, on values averaged over the

@@ -36,21 +36,23 @@ def camera_pairs(query: Embeddings, gallery: Embeddings, query_block: int = 512)
     Raises:
         UserError: as of `evaluate_embeddings`.
     """
-    asking, looked_in = (np.unique(s.cameras[s.cameras >= 0]) for s in (query, gallery))
-    shape = len(asking), len(looked_in)
+    query_cameras, gallery_cameras = (
+        np.unique(s.cameras[s.cameras >= 0]) for s in (query, gallery)
+    )
+    shape = len(query_cameras), len(gallery_cameras)
     queries = np.zeros(shape, np.int64)
     rank1, mAP = np.full(shape, np.nan), np.full(shape, np.nan)
-    for column, camera in enumerate(looked_in):
+    for column, camera in enumerate(gallery_cameras):
         part = gallery.take(gallery.cameras == camera)
         if not np.isin(query.identities[query.cameras != camera], part.identities).any():
             continue
-        ranking = evaluate_embeddings(query, part, query_block)
-        for row, own in enumerate(asking):
-            mine = (query.cameras == own) & ~np.isnan(ranking.first_match)
+        metrics = evaluate_embeddings(query, part, query_block)
+        for row, own in enumerate(query_cameras):
+            mine = (query.cameras == own) & ~np.isnan(metrics.first_match)
             queries[row, column] = mine.sum()
             if mine.any():
-                rank1[row, column] = np.mean(ranking.first_match[mine] == 1)
-                mAP[row, column] = ranking.average_precision[mine].mean()
+                rank1[row, column] = np.mean(metrics.first_match[mine] == 1)
+                mAP[row, column] = metrics.average_precision[mine].mean()
     if not queries.any():
         evaluate_embeddings(query, gallery, query_block)  # says why no query has a match
-    return CameraPairs(asking, looked_in, queries, rank1, mAP)
+    return CameraPairs(query_cameras, gallery_cameras, queries, rank1, mAP)

@@ -1,4 +1,4 @@
-"""What the arrays of an evaluation must look like; every refusal names the array and its mend."""
+"""What the arrays of an evaluation must look like; every refusal names the array, with a hint."""
 
 import numpy as np
 import numpy.typing as npt
@@ -53,5 +53,5 @@ def not_finite(name: str, row: int, values: np.ndarray) -> str:
     column = int(np.argmin(np.isfinite(values)))
     return (
         f"{name} holds {values[column]} in row {row}, column {column}; "
-        "it must be finite, so mend the model or the images that it comes from"
+        "it must be finite, so fix the model or the images that it comes from"
     )

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
-from pmm_jax.evaluation.protocol import JUNK
+from pmm_jax.evaluation.market_protocol import JUNK
 from pmm_jax.runtime import current_platform, on_cpu
 
 PIECE = 512

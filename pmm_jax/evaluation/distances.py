@@ -191,7 +191,7 @@ def comparable(query: np.ndarray, gallery: np.ndarray) -> tuple[np.ndarray, np.n
                 row = int(np.argmax(np.abs(features).max(1)))
                 raise UserError(
                     f"{name} features are too long in row {row}: float64 can't hold the square of "
-                    f"{np.abs(features[row]).max():.3g}; mend the model or the image that it comes "
+                    f"{np.abs(features[row]).max():.3g}; fix the model or the image that it comes "
                     "from"
                 )
     narrow = [_as_float32(features) for features in (query, gallery)]

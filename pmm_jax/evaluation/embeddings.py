@@ -1,4 +1,4 @@
-"""The ranking from embeddings."""
+"""Metrics from embeddings, ranked by Euclidean distance."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -9,8 +9,8 @@ from pmm_jax.distributed.processes import ProcessShard
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation.checks import feature_matrix, integer_labels
 from pmm_jax.evaluation.distances import Distances
-from pmm_jax.evaluation.protocol import Protocol
-from pmm_jax.evaluation.ranking import Ranking, check_max_rank
+from pmm_jax.evaluation.market_protocol import Protocol
+from pmm_jax.evaluation.metrics import RankingMetrics, check_max_rank
 from pmm_jax.evaluation.streaming import Stream
 from pmm_jax.evaluation.verification import true_positive_rates
 
@@ -62,7 +62,7 @@ def evaluate_embeddings(  # noqa: PLR0913
     max_rank: int = 50,
     shard: ProcessShard | None = None,
     first_images: bool = False,
-) -> Ranking:
+) -> RankingMetrics:
     """Rank a gallery by Euclidean distance of the raw embeddings, as `evaluate_distances` does.
 
     Distances are those of float64 (see distances.py), so the result depends neither on
@@ -84,8 +84,8 @@ def evaluate_embeddings(  # noqa: PLR0913
         UserError: arrays that don't fit each other, NaN or infinity, or no query with a match.
     """
     check_max_rank(max_rank)
-    _, stream = compared(query, gallery, query_block)
-    return stream.figures(progress, shard, first_images).ranking(max_rank)
+    _, stream = validated_stream(query, gallery, query_block)
+    return stream.query_metrics(progress, shard, first_images).metrics(max_rank)
 
 
 def roc(query: Embeddings, gallery: Embeddings, query_block: int = 512) -> dict[float, float]:
@@ -102,10 +102,12 @@ def roc(query: Embeddings, gallery: Embeddings, query_block: int = 512) -> dict[
     Raises:
         UserError: as of `evaluate_embeddings`.
     """
-    return true_positive_rates(*compared(query, gallery, query_block))
+    return true_positive_rates(*validated_stream(query, gallery, query_block))
 
 
-def compared(query: Embeddings, gallery: Embeddings, query_block: int) -> tuple[Protocol, Stream]:
+def validated_stream(
+    query: Embeddings, gallery: Embeddings, query_block: int
+) -> tuple[Protocol, Stream]:
     """Check that two sets can be compared, and get ready to.
 
     Raises:
@@ -115,7 +117,7 @@ def compared(query: Embeddings, gallery: Embeddings, query_block: int) -> tuple[
         raise UserError(
             f"query_block is {query_block}; it must be at least 1 (evaluate.query_block)"
         )
-    query, gallery = checked("query", query), checked("gallery", gallery)
+    query, gallery = validated("query", query), validated("gallery", gallery)
     lengths = query.features.shape[1], gallery.features.shape[1]
     if lengths[0] != lengths[1]:
         raise UserError(
@@ -128,7 +130,7 @@ def compared(query: Embeddings, gallery: Embeddings, query_block: int) -> tuple[
     return protocol, Stream(protocol, distances, query_block)
 
 
-def checked(name: str, images: Embeddings) -> Embeddings:
+def validated(name: str, images: Embeddings) -> Embeddings:
     """The same with float32 or float64 features and int64 labels.
 
     Args:

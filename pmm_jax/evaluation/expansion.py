@@ -25,7 +25,7 @@ def unit_length(name: str, features: np.ndarray) -> np.ndarray:
     if not lengths.all():
         raise UserError(
             f"{name} features are all 0 in row {int(np.argmin(lengths))}, which has no cosine "
-            "similarity to anything; mend the model, or rank by Euclidean distance"
+            "similarity to anything; fix the model, or rank by Euclidean distance"
         )
     result /= lengths
     return result

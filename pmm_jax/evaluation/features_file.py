@@ -7,14 +7,14 @@ import numpy as np
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation.checks import feature_matrix
 from pmm_jax.evaluation.embeddings import Embeddings
-from pmm_jax.evaluation.variants import without_cameras
+from pmm_jax.evaluation.protocols import without_cameras
 from pmm_jax.files import user_path
 from pmm_jax.npz import array_names, read_npz
 
 KIND = (
     "a file of embeddings, which holds query_features, query_ids, gallery_features, gallery_ids "
     "and, where there are cameras, query_cameras and gallery_cameras; or features, ids and cameras "
-    "of images that each ask for all the others"
+    "of images that are each a query against all the others"
 )
 LARGEST_WHOLE = 2.0**53
 """Above it, float64 holds no longer every integer."""
@@ -28,8 +28,8 @@ def load_features(path: str | Path) -> tuple[Embeddings, Embeddings]:
             (Q,) integers or names, optionally `query_paths` (Q,) strings; and `gallery_features`
             (G, D) and so on alike. Without both arrays of cameras no gallery image is removed. Or
             `features`, `ids`, `cameras` and `paths`, where query and gallery are one: every image
-            asks for all others that aren't of its identity and camera, or for all others where
-            there are no cameras. Pickled objects are never loaded.
+            is a query against all others that aren't of its identity and camera, or, without
+            cameras, against all others. Pickled objects are never loaded.
 
     Returns:
         Query and gallery, with float32 or float64 features and int64 labels.

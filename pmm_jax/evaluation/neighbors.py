@@ -46,13 +46,13 @@ def nearest(one: np.ndarray, other: np.ndarray, k: int) -> Neighbors:
         k: at most M.
     """
     with _precision(other):
-        asking = list(_blocks(one, k))
-        best = [_nothing(len(part.squares), k) for _, part, _ in asking]
+        query_blocks = list(_blocks(one, k))
+        best = [_nothing(len(part.squares), k) for _, part, _ in query_blocks]
         for first, gallery, _ in _blocks(other, k):
-            for i, (_, part, _) in enumerate(asking):
+            for i, (_, part, _) in enumerate(query_blocks):
                 best[i] = _closer(best[i], part, gallery, first)
             jax.block_until_ready(best)  # so that one block of the others is held at a time
-    return _joined([_cut(b, count) for b, (_, _, count) in zip(best, asking, strict=True)])
+    return _joined([_cut(b, count) for b, (_, _, count) in zip(best, query_blocks, strict=True)])
 
 
 def nearest_among(

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from pmm_jax.evaluation.protocol import JUNK, Protocol
+from pmm_jax.evaluation.market_protocol import JUNK, Protocol
 
 GROUP = 255
 """64-bit words of flags that are summed at once."""

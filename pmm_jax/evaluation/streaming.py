@@ -12,8 +12,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from pmm_jax.distributed.processes import ProcessShard
 from pmm_jax.evaluation.counting import AXIS, Part, count, ready
 from pmm_jax.evaluation.distances import Distances
-from pmm_jax.evaluation.protocol import Protocol
-from pmm_jax.evaluation.ranking import Figures
+from pmm_jax.evaluation.market_protocol import Protocol
+from pmm_jax.evaluation.metrics import QueryMetrics
 from pmm_jax.evaluation.row import Row
 
 FEW_MATCHES = 100
@@ -77,12 +77,12 @@ class Stream:
         self._block = _padded(each, GALLERY_BLOCK) * len(devices)
         self._identities = np.unique(protocol.gallery_ids[self._kept])
 
-    def figures(
+    def query_metrics(
         self,
         progress: Callable[[int, int], None] | None = None,
         shard: ProcessShard | None = None,
         first_images: bool = False,
-    ) -> Figures:
+    ) -> QueryMetrics:
         """The figures of every query.
 
         Args:
@@ -95,10 +95,10 @@ class Stream:
         # A whole row tells its first images, and is exact where float32 would hardly help.
         by_row = first_images or self._distances.is_hard
         is_few = counts <= (0 if by_row else FEW_MATCHES)
-        figures = Figures(self._protocol, first_images)
+        figures = QueryMetrics(self._protocol, first_images)
         self._count_few(figures, np.flatnonzero(is_few & (counts > 0)), progress, shard)
-        asking = np.arange(len(counts)) if first_images else np.flatnonzero(~is_few)
-        for queries, values in self.rows(asking, shard):
+        row_queries = np.arange(len(counts)) if first_images else np.flatnonzero(~is_few)
+        for queries, values in self.rows(row_queries, shard):
             for query, distances in zip(queries.tolist(), values, strict=True):
                 row = self._row(query, distances)
                 if counts[query]:
@@ -133,7 +133,7 @@ class Stream:
 
     def _count_few(
         self,
-        figures: Figures,
+        figures: QueryMetrics,
         queries: np.ndarray,
         progress: Callable[[int, int], None] | None,
         shard: ProcessShard,
@@ -164,13 +164,13 @@ class Stream:
         features = self._distances.scaled_gallery(images)
         return self._ready(features, self._protocol.gallery_ids[images], self._block, self._mesh)
 
-    def _batches(self, asking: np.ndarray, shard: ProcessShard) -> Iterator[_Batch]:
+    def _batches(self, every_query: np.ndarray, shard: ProcessShard) -> Iterator[_Batch]:
         counts = self._protocol.counts
-        asking = asking[np.argsort(counts[asking], kind="stable")]
-        starts = range(0, len(asking), self._query_block)
+        every_query = every_query[np.argsort(counts[every_query], kind="stable")]
+        starts = range(0, len(every_query), self._query_block)
         scale = 4.0**-self._distances.exponent
         for start in starts[shard.index :: shard.count]:
-            queries = asking[start : start + self._query_block]
+            queries = every_query[start : start + self._query_block]
             width = -(-int(counts[queries].max()) // 8) * 8
             images, distances, error = self._matches(queries, width)
             size = _padded(len(queries), self._query_block)
@@ -245,18 +245,18 @@ class Stream:
         """Add the open pairs of queries `column` of a batch and gallery images `row` of a block."""
         order = np.argsort(column, kind="stable")
         column, row = column[order], row[order]
-        asked, image = batch.queries[column], images[row]
+        query, image = batch.queries[column], images[row]
         if block is None:
-            distances, error = self._distances.estimates(asked, image)
+            distances, error = self._distances.estimates(query, image)
         else:
-            distances, error = block[column, row], self._distances.error(asked, image)
+            distances, error = block[column, row], self._distances.error(query, image)
         with batch.lock:
             matches, theirs = batch.distances[column], batch.error[column]
         doubt = error[:, None] + theirs
         # Where nothing rounds, equal is equal.
         unsure = ((np.abs(distances[:, None] - matches) <= doubt) & (doubt > 0)).any(1)
         if unsure.any():
-            distances[unsure] = self._distances.pairs(asked[unsure], image[unsure])
+            distances[unsure] = self._distances.pairs(query[unsure], image[unsure])
             matches[unsure] = self._exact_matches(batch, column[unsure])
         closer = distances[:, None] < matches
         first = (distances[:, None] == matches) & (image[:, None] < batch.images[column])
@@ -271,8 +271,8 @@ class Stream:
             for one in np.unique(column):
                 if batch.error[one].any():
                     mine = batch.images[one][batch.images[one] >= 0]
-                    asked = np.full(len(mine), batch.queries[one])
-                    batch.distances[one, : len(mine)] = self._distances.pairs(asked, mine)
+                    query = np.full(len(mine), batch.queries[one])
+                    batch.distances[one, : len(mine)] = self._distances.pairs(query, mine)
                     batch.error[one] = 0
             return batch.distances[column]
 

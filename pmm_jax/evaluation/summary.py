@@ -14,11 +14,11 @@ from pmm_jax.evaluation.bootstrap import Interval, mean_interval
 from pmm_jax.evaluation.camera_pairs import CameraPairs
 from pmm_jax.evaluation.embeddings import Embeddings
 from pmm_jax.evaluation.embeddings import roc as true_positive_rates
-from pmm_jax.evaluation.measure import evaluate_preprocessed, preprocess_embeddings
-from pmm_jax.evaluation.protocol import JUNK
-from pmm_jax.evaluation.ranking import Ranking
-from pmm_jax.evaluation.table import ranking_json, ranking_table
-from pmm_jax.evaluation.variants import has_no_cameras
+from pmm_jax.evaluation.evaluate import evaluate_preprocessed, preprocess_embeddings
+from pmm_jax.evaluation.market_protocol import JUNK
+from pmm_jax.evaluation.metrics import RankingMetrics
+from pmm_jax.evaluation.protocols import has_no_cameras
+from pmm_jax.evaluation.table import metrics_json, metrics_table
 
 QUERY_COLUMNS = (
     "query",
@@ -36,13 +36,13 @@ QUERY_COLUMNS = (
 
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """A ranking, and what was asked for besides."""
+    """Metrics, and what was requested besides."""
 
     query: Embeddings
     """As the user gave it, or pooled."""
     gallery: Embeddings
     """As the user gave it, without junk; images without a path are named by their row in it."""
-    ranking: Ranking
+    metrics: RankingMetrics
     roc: dict[float, float] | None
     """True positive rate at each false positive rate."""
     intervals: dict[str, Interval] | None
@@ -51,7 +51,7 @@ class Summary:
 
     def text(self) -> str:
         """Tables for people."""
-        blocks = [ranking_table(self.ranking)]
+        blocks = [metrics_table(self.metrics)]
         if self.intervals is not None:
             lines = ["95 % bootstrap intervals over the queries:"]
             for name, interval in self.intervals.items():
@@ -67,7 +67,7 @@ class Summary:
 
     def as_json(self) -> dict[str, object]:
         """For one JSON object, of fractions."""
-        result: dict[str, object] = dict(ranking_json(self.ranking))
+        result: dict[str, object] = dict(metrics_json(self.metrics))
         if self.intervals is not None:
             result["intervals"] = {n: [i.low, i.high] for n, i in self.intervals.items()}
         if self.roc is not None:
@@ -84,7 +84,7 @@ class Summary:
         lines: list[str] = []
         table = csv.writer(_Lines(lines), lineterminator="\n")
         table.writerow(QUERY_COLUMNS)
-        of, query = self.ranking, self.query
+        of, query = self.metrics, self.query
         for i in range(len(query.identities)):
             match, wrong = (-1, -1) if of.first_images is None else of.first_images[i].tolist()
             table.writerow(
@@ -135,7 +135,7 @@ def summarize(  # noqa: PLR0913
     per_query: bool = False,
     shard: ProcessShard | None = None,
 ) -> Summary:
-    """Evaluate as the settings say, and add what is asked for.
+    """Evaluate as the settings say, and add what is requested.
 
     Args:
         query: Q images.
@@ -175,18 +175,18 @@ def summarize(  # noqa: PLR0913
     return Summary(
         query=query if settings.multi_query != "none" else given[0],
         gallery=replace(gallery, paths=paths),
-        ranking=result,
+        metrics=result,
         roc=true_positive_rates(query, gallery, query_block) if roc else None,
         intervals=_intervals(result, settings.seed) if intervals else None,
         camera_pairs=pairs.camera_pairs(query, gallery, query_block) if camera_pairs else None,
     )
 
 
-def _intervals(ranking: Ranking, seed: int) -> dict[str, Interval]:
+def _intervals(metrics: RankingMetrics, seed: int) -> dict[str, Interval]:
     values = {
-        "rank1": ranking.hits,
-        "mAP": ranking.average_precision,
-        "mINP": ranking.inverse_negative_penalty,
+        "rank1": metrics.hits,
+        "mAP": metrics.average_precision,
+        "mINP": metrics.inverse_negative_penalty,
     }
     return {name: mean_interval(value, seed) for name, value in values.items()}
 

@@ -1,29 +1,30 @@
-"""A ranking as text and as JSON."""
+"""Metrics as text and as JSON."""
 
-from pmm_jax.evaluation.ranking import Ranking
+from pmm_jax.evaluation.metrics import RankingMetrics
 
-METRICS = {
-    "Rank-1": "rank1",
-    "Rank-5": "rank5",
-    "Rank-10": "rank10",
-    "mAP": "mAP",
-    "mINP": "mINP",
-    "release mAP": "release_mAP",
-}
-"""Heading of each column, and the key it has in JSON."""
+HEADINGS = {"rank1": "Rank-1", "rank5": "Rank-5", "rank10": "Rank-10"}
+"""Where a column's heading is another word than the key in JSON."""
 
 
-def ranking_json(ranking: Ranking) -> dict[str, float]:
-    """`rank1`, `rank5`, `rank10`, `mAP`, `mINP` and `release_mAP` as fractions."""
-    return {key: getattr(ranking, key) for key in METRICS.values()}
+def metrics_json(metrics: RankingMetrics) -> dict[str, float]:
+    """`rank1`, `rank5`, `rank10`, `mAP`, `mINP` and `mAP@50` as fractions."""
+    return {
+        "rank1": metrics.rank1,
+        "rank5": metrics.rank5,
+        "rank10": metrics.rank10,
+        "mAP": metrics.mAP,
+        "mINP": metrics.mINP,
+        "mAP@50": metrics.mAP_at_50,
+    }
 
 
-def ranking_table(ranking: Ranking) -> str:
+def metrics_table(metrics: RankingMetrics) -> str:
     """Three lines without a final newline: headings, percentages, and how many queries counted."""
-    values = ranking_json(ranking)
-    width = max(map(len, METRICS))
-    headings = "  ".join(heading.rjust(width) for heading in METRICS)
-    percentages = "  ".join(f"{100 * values[key]:.1f}%".rjust(width) for key in METRICS.values())
-    queries = len(ranking.average_precision)
-    counted = f"{ranking.evaluated:,} of {queries:,} queries have a match"
-    return "\n".join((headings, percentages, counted))
+    values = metrics_json(metrics)
+    headings = [HEADINGS.get(key, key) for key in values]
+    width = max(map(len, headings))
+    percentages = [f"{100 * value:.1f}%" for value in values.values()]
+    queries = len(metrics.average_precision)
+    counted = f"{metrics.evaluated:,} of {queries:,} queries have a match"
+    rows = ("  ".join(cell.rjust(width) for cell in row) for row in (headings, percentages))
+    return "\n".join((*rows, counted))

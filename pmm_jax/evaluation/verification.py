@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pmm_jax.evaluation.protocol import Protocol
+from pmm_jax.evaluation.market_protocol import Protocol
 from pmm_jax.evaluation.streaming import Stream
 
 FALSE_RATES = (1e-4, 1e-3, 1e-2)
@@ -25,11 +25,13 @@ def true_positive_rates(
         stream: of query and gallery.
         rates: FPRs, each below 1.
     """
-    asking = np.flatnonzero(protocol.counts)
-    negatives = len(asking) * len(protocol.kept) - int(protocol.same_identity_counts[asking].sum())
+    with_match = np.flatnonzero(protocol.counts)
+    negatives = len(with_match) * len(protocol.kept) - int(
+        protocol.same_identity_counts[with_match].sum()
+    )
     wanted = int(max(rates) * negatives) + 1
     limits, bound = np.empty(0), np.inf
-    for queries, rows in stream.rows(asking):
+    for queries, rows in stream.rows(with_match):
         near = [row[protocol.others(q)] for q, row in zip(queries, rows, strict=True)]
         limits = np.concatenate([limits, *(row[row < bound] for row in near)])
         if len(limits) > 2 * wanted:
@@ -39,7 +41,7 @@ def true_positive_rates(
     ranks = [int(rate * negatives) for rate in rates]
     thresholds = [limits[rank] if rank < len(limits) else np.inf for rank in ranks]
     accepted = np.zeros(len(rates), np.int64)
-    for queries, rows in stream.rows(asking):
+    for queries, rows in stream.rows(with_match):
         for query, row in zip(queries, rows, strict=True):
             accepted += (row[protocol.matches(query)] < np.array(thresholds)[:, None]).sum(1)
     shares = accepted / protocol.counts.sum()

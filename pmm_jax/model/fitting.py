@@ -25,7 +25,7 @@ def match_state_dict(  # noqa: PLR0913
     network: str,
     params: dict,
     stats: dict,
-    mend: str,
+    hint: str,
     is_unused: Callable[[str], bool] = is_head,
 ) -> tuple[dict, dict]:
     """Copies of two trees with every value replaced by the tensor of that name.
@@ -36,7 +36,7 @@ def match_state_dict(  # noqa: PLR0913
         network: what to call params and stats in a message.
         params: nested dicts of arrays (or of shapes with types).
         stats: BatchNorm's running statistics, likewise.
-        mend: end of the message where they don't fit.
+        hint: end of the message where they don't fit.
         is_unused: whether a module that isn't expected, by the first word of its name, is left out
             with a line in the log; all others are an error.
 
@@ -65,11 +65,11 @@ def match_state_dict(  # noqa: PLR0913
     if found:
         other = guess([*tensors, *state.beside])
         looks = f" (it looks like {other})" if other else ""
-        raise UserError(f"{label} doesn't fit {network}{looks}: {'; '.join(found)}; {mend}")
+        raise UserError(f"{label} doesn't fit {network}{looks}: {'; '.join(found)}; {hint}")
     for name in common:
         fault = _fault(name, tensors[name])
         if fault:
-            raise UserError(f"{label} holds {fault} in {printable(state.prefix + name)}; {mend}")
+            raise UserError(f"{label} holds {fault} in {printable(state.prefix + name)}; {hint}")
     if surplus:
         modules = Counter(module for _, module in surplus)
         counted = ", ".join(f"{printable(module)} ({n})" for module, n in modules.items())

@@ -4,7 +4,7 @@ import re
 
 from pmm_jax.model.fitting import match_state_dict
 from pmm_jax.model.unwrapping import is_head, unwrap
-from pmm_jax.model.weights_file import MEND, read_weights
+from pmm_jax.model.weights_file import HINT, read_weights
 
 
 def load_resnet50(source: str, params: dict, stats: dict) -> tuple[dict, dict]:
@@ -30,12 +30,12 @@ def load_resnet50(source: str, params: dict, stats: dict) -> tuple[dict, dict]:
     if source == "scratch":
         return params, stats
     label, tensors = read_weights(source)
-    mend = _network_mend(params)
-    state = unwrap(label, tensors, mend)
+    hint = _network_hint(params)
+    state = unwrap(label, tensors, hint)
     trees = {"trunk": params}, {"trunk": stats}
     # What is behind the trunk of a whole model, of ours, the release or BDB, knows other people.
     is_unused = _is_behind_trunk if state.is_release else is_head
-    filled, filled_stats = match_state_dict(label, state, "the trunk", *trees, mend, is_unused)
+    filled, filled_stats = match_state_dict(label, state, "the trunk", *trees, hint, is_unused)
     return filled["trunk"], filled_stats["trunk"]
 
 
@@ -43,7 +43,7 @@ def _is_behind_trunk(module: str) -> bool:
     return module.split(".")[-1] not in ("backbone", "res_part")
 
 
-def _network_mend(params: dict) -> str:
+def _network_hint(params: dict) -> str:
     width = params["conv1"]["kernel"].shape[-1] / 64
     blocks = [re.match(r"layer(\d+)_", name) for name in params]
     layers = [match.group(1) for match in blocks if match]
@@ -54,4 +54,4 @@ def _network_mend(params: dict) -> str:
             f"has width {width:g} and stage sizes {stage_sizes}; use those, a model of this size, "
             "or --model.weights scratch"
         )
-    return f"it must be torchvision's ResNet-50: {MEND}"
+    return f"it must be torchvision's ResNet-50: {HINT}"

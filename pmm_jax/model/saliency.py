@@ -59,8 +59,8 @@ def load_saliency_trunk(name: str) -> SaliencyTrunk:
         params, stats = init_params(network, seed=0)
         trunk = load_resnet50(name, params["trunk"], stats["trunk"])
         return SaliencyTrunk(network.modules["trunk"], *trunk)
-    mend = "set method.saliency_model to own, imagenet, or a file that holds a network"
+    hint = "set method.saliency_model to own, imagenet, or a file that holds a network"
     if not Path(name).is_file():
-        raise UserError(f"method.saliency_model {name} is no file; {mend}")
-    found = load_state_dict(name, read_file(Path(name), mend))
+        raise UserError(f"method.saliency_model {name} is no file; {hint}")
+    found = load_state_dict(name, read_file(Path(name), hint))
     return SaliencyTrunk.of(found.network, found.params, found.stats)

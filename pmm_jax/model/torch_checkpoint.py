@@ -27,7 +27,7 @@ from pmm_jax.model.unwrapping import unwrap
 
 Tensors = dict[str, np.ndarray]
 
-MEND = (
+HINT = (
     "it must be a checkpoint of the PMM release, of BDB, of this project, or a torchvision or timm "
     "ResNet-50"
 )
@@ -63,15 +63,15 @@ def load_state_dict(label: str, tensors: Mapping[str, np.ndarray]) -> Loaded:
     Raises:
         UserError: no known network, or names that are missing, surplus or misshapen.
     """
-    state = unwrap(label, tensors, MEND)
+    state = unwrap(label, tensors, HINT)
     tensors = state.tensors
     kind = _kind(tensors) if state.is_release else "trunk"
     model, num_ids = _sizes(tensors, kind), _length(tensors, "global_softmax.bias", 1)
     if max(model.stage_sizes) > MOST_BLOCKS or min(model.embedding_size, num_ids) == 0:
-        raise UserError(f"{label} describes a network of no possible size; {MEND}")
+        raise UserError(f"{label} describes a network of no possible size; {HINT}")
     network = create_network(model, kind, num_ids, stages=_stages(tensors))
     params, stats = match_state_dict(
-        label, state, f"the network it looks like ({kind})", *shapes(network), MEND
+        label, state, f"the network it looks like ({kind})", *shapes(network), HINT
     )
     return Loaded(kind, model, num_ids, network, params, stats)
 

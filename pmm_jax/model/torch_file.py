@@ -52,13 +52,13 @@ def import_torch(purpose: str) -> Any:
     return torch
 
 
-def read_torch(path: Path, file: BinaryIO, mend: str) -> dict[str, np.ndarray]:
+def read_torch(path: Path, file: BinaryIO, hint: str) -> dict[str, np.ndarray]:
     """All tensors of a file that torch.save wrote; arguments are those of `read_file`."""
     torch = import_torch(f"reading {path}")
     from pickle import UnpicklingError
 
     try:
-        _check_archive(path, file, mend)
+        _check_archive(path, file, hint)
         with warnings.catch_warnings(), torch.serialization.safe_globals(_IGNORED):
             warnings.simplefilter("ignore")  # advice on unusual pickles, which are refused anyway
             saved = torch.load(file, weights_only=True, map_location="cpu")
@@ -68,7 +68,7 @@ def read_torch(path: Path, file: BinaryIO, mend: str) -> dict[str, np.ndarray]:
         code = re.search(r"(?:GLOBAL|class) `?([\w.]+)", str(error))
         if code is None:
             raise UserError(
-                f"can't read {path} as a torch file: its pickle is damaged; {mend}"
+                f"can't read {path} as a torch file: its pickle is damaged; {hint}"
             ) from error
         raise UserError(
             f"{path} holds more than tensors ({code[1]}: code, or a whole model), which is never "
@@ -76,7 +76,7 @@ def read_torch(path: Path, file: BinaryIO, mend: str) -> dict[str, np.ndarray]:
         ) from error
     except Exception as error:  # torch raises what a damaged file happens to trip over
         raise UserError(
-            f"can't read {path} as a torch file ({first_line(error)}); {mend}"
+            f"can't read {path} as a torch file ({first_line(error)}); {hint}"
         ) from error
     return {
         name: _values(path, name, value, torch)
@@ -84,7 +84,7 @@ def read_torch(path: Path, file: BinaryIO, mend: str) -> dict[str, np.ndarray]:
     }
 
 
-def _check_archive(path: Path, file: BinaryIO, mend: str) -> None:
+def _check_archive(path: Path, file: BinaryIO, hint: str) -> None:
     """Refuse zip archives that torch didn't save, are too large unpacked, or damaged."""
     if file.read(2) == b"PK":
         archive = zipfile.ZipFile(file)
@@ -103,7 +103,7 @@ def _check_archive(path: Path, file: BinaryIO, mend: str) -> None:
         # torch.load doesn't look at the checksums that torch.save writes.
         damaged = archive.testzip()
         if damaged:
-            raise UserError(f"{path} is damaged: {printable(damaged)} is not as written; {mend}")
+            raise UserError(f"{path} is damaged: {printable(damaged)} is not as written; {hint}")
     file.seek(0)
 
 

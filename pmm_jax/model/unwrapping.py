@@ -86,7 +86,7 @@ def is_head(module: str) -> bool:
     return _HEAD.fullmatch(module.split(".")[-1]) is not None
 
 
-def unwrap(label: str, tensors: Mapping[str, np.ndarray], mend: str) -> StateDict:
+def unwrap(label: str, tensors: Mapping[str, np.ndarray], hint: str) -> StateDict:
     """The network in a state dict: a torchvision ResNet or one of ours, under any prefix.
 
     A trunk may also be an `nn.Sequential` of a ResNet's children, with numbers for names.
@@ -94,7 +94,7 @@ def unwrap(label: str, tensors: Mapping[str, np.ndarray], mend: str) -> StateDic
     Args:
         label: what to call the tensors in a message.
         tensors: by PyTorch's names.
-        mend: end of the message where there is no such network.
+        hint: end of the message where there is no such network.
 
     Raises:
         UserError: no network known here, or several.
@@ -105,7 +105,7 @@ def unwrap(label: str, tensors: Mapping[str, np.ndarray], mend: str) -> StateDic
         if name.split(".")[-1] not in _COUNTERS
     }
     if len(named) < sum(name.split(".")[-1] not in _COUNTERS for name in tensors):
-        raise UserError(f"{label} holds a network twice, with and without torch's wrappers; {mend}")
+        raise UserError(f"{label} holds a network twice, with and without torch's wrappers; {hint}")
     is_release, prefixes = False, _prefixes(named, _TORCHVISION)
     if not prefixes:
         is_release, prefixes = True, _prefixes(named, _RELEASE)
@@ -117,7 +117,7 @@ def unwrap(label: str, tensors: Mapping[str, np.ndarray], mend: str) -> StateDic
     if not prefixes:
         raise UserError(
             f"{label} holds {guess(named) or 'names'} ({listed(named, 5)}), which is no network "
-            f"known here; {mend}"
+            f"known here; {hint}"
         )
     if len(prefixes) > 1:
         raise UserError(

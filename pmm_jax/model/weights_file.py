@@ -23,7 +23,7 @@ FILE = "model.safetensors"
 
 ENDINGS = (".safetensors", ".pth", ".pt", ".pth.tar")
 """Of files that are written; one that is read is known by its content."""
-MEND = "give --model.weights FILE or --model.weights scratch"
+HINT = "give --model.weights FILE or --model.weights scratch"
 LARGEST = 4 * 2**30
 """Bytes of a file that is read: a ResNet-152 in float64 with Adam's moments has a third of it."""
 _SAFETENSORS_TYPES = {
@@ -50,22 +50,22 @@ _TORCH_MAGIC = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 def read_weights(source: str) -> tuple[str, dict[str, np.ndarray]]:
     """What to call the weights that model.weights names in a message, and all of their tensors."""
     if source == "imagenet":
-        return f"{REPOSITORY} ({FILE})", read_file(_download(), MEND)
+        return f"{REPOSITORY} ({FILE})", read_file(_download(), HINT)
     if not source.endswith(ENDINGS) and not Path(source).exists():
         raise UserError(
             f"model.weights {source} is neither `imagenet`, `scratch` nor the name of a "
             "safetensors or PyTorch file"
         )
-    return source, read_file(Path(source), MEND)
+    return source, read_file(Path(source), HINT)
 
 
-def read_file(path: Path, mend: str) -> dict[str, np.ndarray]:
+def read_file(path: Path, hint: str) -> dict[str, np.ndarray]:
     """All tensors of a file; half precision comes as float32.
 
     Args:
         path: a safetensors or PyTorch file (which needs torch), known by its content, whatever its
             name; of a training checkpoint the model's state.
-        mend: end of the message where it can't be read.
+        hint: end of the message where it can't be read.
 
     Raises:
         UserError: no such file, a damaged one, or one that holds more than tensors.
@@ -75,13 +75,13 @@ def read_file(path: Path, mend: str) -> dict[str, np.ndarray]:
             size = os.fstat(file.fileno()).st_size
             if size > LARGEST:
                 raise UserError(
-                    f"{path} has {size / 2**30:.0f} GiB, more than any network here; {mend}"
+                    f"{path} has {size / 2**30:.0f} GiB, more than any network here; {hint}"
                 )
-            if _form(path, file, size, mend) == "torch":
-                return read_torch(path, file, mend)
-            return _read_safetensors(path, file.read(), mend)
+            if _form(path, file, size, hint) == "torch":
+                return read_torch(path, file, hint)
+            return _read_safetensors(path, file.read(), hint)
     except OSError as error:
-        raise UserError(f"can't read weights {path}: {error.strerror or error}; {mend}") from error
+        raise UserError(f"can't read weights {path}: {error.strerror or error}; {hint}") from error
 
 
 def write_file(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
@@ -123,13 +123,13 @@ def _download() -> Path:
         return Path(huggingface_hub.hf_hub_download(REPOSITORY, FILE, revision=REVISION))
     except Exception as error:  # the hub's, the HTTP client's and the file system's share no base
         raise UserError(
-            f"can't get the ImageNet weights {REPOSITORY} ({first_line(error)}); {MEND}"
+            f"can't get the ImageNet weights {REPOSITORY} ({first_line(error)}); {HINT}"
         ) from error
     finally:
         logging.set_verbosity(verbosity)
 
 
-def _form(path: Path, file: BinaryIO, size: int, mend: str) -> Literal["torch", "safetensors"]:
+def _form(path: Path, file: BinaryIO, size: int, hint: str) -> Literal["torch", "safetensors"]:
     """What kind of file it is, by its first bytes.
 
     Raises:
@@ -138,7 +138,7 @@ def _form(path: Path, file: BinaryIO, size: int, mend: str) -> Literal["torch", 
     head = file.read(512)
     file.seek(0)
     if not head:
-        raise UserError(f"{path} is empty; {mend}")
+        raise UserError(f"{path} is empty; {hint}")
     if head.startswith(b"PK\x03\x04") or (head[:1] == b"\x80" and _TORCH_MAGIC in head[:32]):
         return "torch"
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < max(size, 2**32):
@@ -149,18 +149,18 @@ def _form(path: Path, file: BinaryIO, size: int, mend: str) -> Literal["torch", 
         form = f"a pickle, which could execute code and is never loaded; {ALONE} with torch.save"
     else:
         known = (form for start, form in _FORMS if head.lstrip().startswith(start))
-        form = next(known, f"neither a safetensors nor a PyTorch file; {mend}")
+        form = next(known, f"neither a safetensors nor a PyTorch file; {hint}")
     raise UserError(f"{path} is {form}")
 
 
-def _read_safetensors(path: Path, data: bytes, mend: str) -> dict[str, np.ndarray]:
+def _read_safetensors(path: Path, data: bytes, hint: str) -> dict[str, np.ndarray]:
     from safetensors import SafetensorError, deserialize
 
     try:
         entries = deserialize(data)
     except SafetensorError as error:
         raise UserError(
-            f"can't read {path} as safetensors ({first_line(error)}); {mend}"
+            f"can't read {path} as safetensors ({first_line(error)}); {hint}"
         ) from error
     # Of two tensors of one name the library keeps one and says nothing.
     header = json.loads(
@@ -168,7 +168,7 @@ def _read_safetensors(path: Path, data: bytes, mend: str) -> dict[str, np.ndarra
         object_pairs_hook=lambda pairs: _unique(path, pairs),
     )
     if header.get("__metadata__", {}).get(CHECKSUM) not in (None, _digest(entries)):
-        raise UserError(f"{path} is damaged: it is not as it was written; {mend}")
+        raise UserError(f"{path} is damaged: it is not as it was written; {hint}")
     return {name: _array(path, name, **entry) for name, entry in sorted(entries)}
 
 

@@ -16,9 +16,9 @@ from pmm_jax.config import Config
 from pmm_jax.display import Bar, Display
 from pmm_jax.distributed.processes import any_process, is_first, own_shard
 from pmm_jax.errors import Interrupted
-from pmm_jax.evaluation import Ranking
-from pmm_jax.evaluation.measure import evaluate_ranking
-from pmm_jax.evaluation.table import ranking_json
+from pmm_jax.evaluation import RankingMetrics
+from pmm_jax.evaluation.evaluate import evaluate_ranking
+from pmm_jax.evaluation.table import metrics_json
 from pmm_jax.inference import Embed, embed_query_gallery, make_embed
 from pmm_jax.model.pmm import Network, Tree
 from pmm_jax.runtime import trim_settling_heap
@@ -111,7 +111,7 @@ class CheckpointHook:
 
 def evaluate(
     embed_images: Embed, config: Config, params: Tree, stats: Tree, display: Display
-) -> Ranking:
+) -> RankingMetrics:
     """Rank the full gallery for every query."""
     query, gallery = embed_query_gallery(embed_images, config, params, stats, display)
     settings = config.evaluate
@@ -126,10 +126,10 @@ class EvalHook:
     ) -> None:
         self._run, self._writer, self._embed_images = run, writer, embed_images
         self._accumulator = accumulator
-        self._last: Ranking | None = None
+        self._last: RankingMetrics | None = None
 
     @property
-    def ranking(self) -> Ranking:
+    def metrics(self) -> RankingMetrics:
         """Of the last evaluation."""
         assert self._last is not None  # the last epoch is always evaluated
         return self._last
@@ -154,14 +154,14 @@ class EvalHook:
         # After it was saved: a figure that can't be had costs no weights.
         run = self._run
         run.checkpoints.settle()
-        ranking = self._evaluate(state)
-        result, epoch = finite(ranking_json(ranking)), run.schedule.epoch(number)
+        metrics = self._evaluate(state)
+        result, epoch = finite(metrics_json(metrics)), run.schedule.epoch(number)
         run.still_there()
         run.checkpoints.add_evaluation(number, result)
         self._writer.write(number, epoch, result, "test")
-        run.display.info(f"epoch {epoch}: Rank-1 {ranking.rank1:.1%}  mAP {ranking.mAP:.1%}")
+        run.display.info(f"epoch {epoch}: Rank-1 {metrics.rank1:.1%}  mAP {metrics.mAP:.1%}")
 
-    def _evaluate(self, state: TrainState) -> Ranking:
+    def _evaluate(self, state: TrainState) -> RankingMetrics:
         run = self._run
         self._last = evaluate(
             self._embed_images, run.config, state.eval_params, state.batch_stats, run.display

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from pmm_jax.config import Config
 from pmm_jax.distributed.sharding import data_mesh
-from pmm_jax.evaluation import Ranking
-from pmm_jax.evaluation.table import ranking_table
+from pmm_jax.evaluation import RankingMetrics
+from pmm_jax.evaluation.table import metrics_table
 from pmm_jax.runtime import trim_heap
 from pmm_jax.training.compile_step import compile_steps
 from pmm_jax.training.hooks import StepResult, open_hooks
@@ -18,7 +18,7 @@ from pmm_jax.training.train_step import create_task
 
 def train(
     config: Config, workdir: Path, profile: bool = False, initial: Initial | None = None
-) -> Ranking:
+) -> RankingMetrics:
     """Train what the config names, going on from the workdir's last checkpoint if it has one.
 
     Args:
@@ -62,5 +62,5 @@ def train(
 
             if resumed.step < run.schedule.steps:
                 run.display.info(hooks.accumulator.summary())
-            run.display.info(ranking_table(hooks.evaluation.ranking))
-            return hooks.evaluation.ranking
+            run.display.info(metrics_table(hooks.evaluation.metrics))
+            return hooks.evaluation.metrics

@@ -263,11 +263,11 @@ class Checkpoints:
 
     def _make_folder(self) -> None:
         # Orbax finds the parts that it has written by glob, and doesn't escape the path.
-        odd = [letter for letter in _GLOB if letter in str(self._folder)]
-        if odd:
+        special = [letter for letter in _GLOB if letter in str(self._folder)]
+        if special:
             raise UserError(
                 f"no checkpoint can be written under {self._folder.parent}: its path has a "
-                f"{' and a '.join(odd)}; use a --workdir whose whole path has none of {_GLOB}"
+                f"{' and a '.join(special)}; use a --workdir whose whole path has none of {_GLOB}"
             )
         with self._told():
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -356,7 +356,7 @@ class Checkpoints:
                     f"goes on from {going}"
                 ) from error
             raise UserError(
-                f"no checkpoint can be written to {self._folder} ({_one_line(error)}); mend that, "
+                f"no checkpoint can be written to {self._folder} ({_one_line(error)}); fix that, "
                 f"and the same command goes on from {going}"
             ) from error
 

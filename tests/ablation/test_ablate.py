@@ -13,8 +13,8 @@ import pytest
 
 from pmm_jax.ablation import ablate as module
 from pmm_jax.ablation.ablate import ablate
+from pmm_jax.ablation.grid import read_grid
 from pmm_jax.ablation.result import read_result
-from pmm_jax.ablation.variants import read_grid
 from pmm_jax.config import Config
 from pmm_jax.display import Display
 from pmm_jax.errors import UserError

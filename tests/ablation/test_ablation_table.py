@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pmm_jax.ablation.grid import GridPoint, read_grid
 from pmm_jax.ablation.result import Result
 from pmm_jax.ablation.table import rows, write_figure, write_tables
-from pmm_jax.ablation.variants import GridPoint, read_grid
 from pmm_jax.config import Config
 
 QUERIES = 50

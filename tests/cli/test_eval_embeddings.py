@@ -41,8 +41,8 @@ def printed(
 
 
 def test_json_is_one_object(printed: Program) -> None:
-    ranking = evaluate_embeddings(*load_features(saved()))
-    assert json.loads(printed("--json"))["mAP"] == ranking.mAP
+    metrics = evaluate_embeddings(*load_features(saved()))
+    assert json.loads(printed("--json"))["mAP"] == metrics.mAP
 
 
 def test_options_change_the_ranking(printed: Program) -> None:
@@ -65,8 +65,8 @@ def test_extras_are_printed_and_queries_written(printed: Program) -> None:
     with Path("queries.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     values = [float(row["average_precision"]) for row in rows if row["average_precision"]]
-    ranking = evaluate_embeddings(*load_features("features.npz"))
-    assert np.mean(values) == pytest.approx(ranking.mAP, abs=1e-6)
+    metrics = evaluate_embeddings(*load_features("features.npz"))
+    assert np.mean(values) == pytest.approx(metrics.mAP, abs=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,7 @@ def test_other_methods_and_checkpoints_are_refused(
     with pytest.raises(UserError, match="leave out ema_decay"):
         compare.train_pair(averaged, tmp_path / "pair", "float32", Display())
     (tmp_path / "x.safetensors").write_bytes(b"hello")
-    with pytest.raises(UserError, match="as safetensors"):
+    with pytest.raises(UserError, match="neither a safetensors nor a PyTorch file"):
         compare.against(tiny, compared[0], tmp_path / "x.safetensors", Display())
 
 
@@ -173,13 +173,13 @@ def test_the_verdict_names_what_differs(compared: tuple[Path, dict]) -> None:
         "rank1": {"difference": 0.02, "low": 0.01, "high": 0.03},
         "mAP": {"difference": 0.0, "low": -0.01, "high": 0.01},
     }
-    assert verdict(result) == "They differ by more than the luck of these queries in Rank-1."
+    assert verdict(result) == "They differ by more than the variance over queries in Rank-1."
     result["difference"]["rank1"]["low"] = -0.01
     assert "both intervals hold 0" in verdict(result)
     assert not np.isnan(result["ours"]["mAP"])
 
 
-def test_several_seeds_count_the_luck_of_training(
+def test_several_seeds_count_the_variance_over_seeds(
     compared: tuple[Path, dict], tiny: Config, tmp_path: Path
 ) -> None:
     """Three made-up pairs, in which PyTorch is better by 10, 0 and 20 points on every query."""
@@ -199,7 +199,7 @@ def test_several_seeds_count_the_luck_of_training(
         assert interval["difference"] == pytest.approx(-0.1)
         assert interval["low"] == pytest.approx(-0.1 - 0.24842, abs=1e-4)
         assert interval["high"] == pytest.approx(-0.1 + 0.24842, abs=1e-4)
-    assert "these queries and training runs" in verdict(result)
+    assert "queries and seeds" in verdict(result)
     compare.write(result, tmp_path)
     page = (tmp_path / "comparison.html").read_text()
     assert "mean of\n3 seeds" in page

@@ -13,7 +13,7 @@ from pmm_jax.config import Config, EvaluateConfig
 from pmm_jax.display import Display
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation import Embeddings
-from pmm_jax.evaluation.measure import evaluate_ranking
+from pmm_jax.evaluation.evaluate import evaluate_ranking
 
 METHODS = {
     "cosine": EvaluateConfig(distance="cosine"),

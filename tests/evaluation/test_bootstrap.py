@@ -53,7 +53,7 @@ def test_other_queries_are_refused(one: list, other: list, reason: str) -> None:
 
 
 def test_the_interval_over_runs_holds_the_truth_as_often_as_it_says() -> None:
-    """Two methods whose runs differ by luck alone, and by 0.1, drawn many times."""
+    """Two methods whose runs differ by their seeds alone, and by 0.1, drawn many times."""
     rng = np.random.default_rng(0)
     held = 0
     for _ in range(1000):
@@ -86,7 +86,7 @@ def test_the_interval_over_runs_is_its_formula(runs: int, student: float) -> Non
 
 @pytest.mark.parametrize("runs", [2, 3, 6])
 def test_training_runs_alone_are_held_95_percent_of_the_time(runs: int) -> None:
-    """All queries move together, so that nothing else is luck and the interval is exact."""
+    """All queries move together, so that nothing else varies and the interval is exact."""
     rng = np.random.default_rng(0)
     draws, held = 4000, 0
     for _ in range(draws):

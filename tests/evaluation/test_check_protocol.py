@@ -10,7 +10,7 @@ import pytest
 from pmm_jax.config import RankConfig
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation import Embeddings
-from pmm_jax.evaluation.measure import check_protocol, evaluate_ranking
+from pmm_jax.evaluation.evaluate import check_protocol, evaluate_ranking
 
 needs_faiss = pytest.mark.skipif(
     importlib.util.find_spec("faiss") is None, reason="faiss is not installed (requirements-dev)"

@@ -12,7 +12,7 @@ from pmm_jax.distributed.processes import ProcessShard
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation import (
     Embeddings,
-    Ranking,
+    RankingMetrics,
     distances,
     evaluate_distances,
     evaluate_embeddings,
@@ -41,7 +41,7 @@ def squares(query: Embeddings, gallery: Embeddings) -> np.ndarray:
     )
 
 
-def assert_identical(first: Ranking, second: Ranking) -> None:
+def assert_identical(first: RankingMetrics, second: RankingMetrics) -> None:
     np.testing.assert_array_equal(first.cmc, second.cmc)
     np.testing.assert_array_equal(first.average_precision, second.average_precision)
     assert (first.mAP, first.mINP, first.evaluated) == (second.mAP, second.mINP, second.evaluated)
@@ -158,8 +158,8 @@ def test_counted_and_sorted_queries_have_the_same_figures(
     labels = query.identities, gallery.identities, query.cameras, gallery.cameras
     expected = evaluate_distances(squares(query, gallery), *labels)
     assert 0 < expected.mAP < 1
-    for ranking in found:
-        assert_identical(ranking, expected)
+    for metrics in found:
+        assert_identical(metrics, expected)
 
 
 def test_one_overflowed_embedding_of_the_gallery_costs_nothing() -> None:

@@ -17,8 +17,8 @@ import numpy as np
 from pmm_jax.evaluation import evaluate_embeddings, load_features, streaming
 streaming.GALLERY_BLOCK = 32
 assert jax.local_device_count() == int(sys.argv[1])
-ranking = evaluate_embeddings(*load_features(sys.argv[2]), query_block=50)
-np.save(sys.argv[3], ranking.average_precision)
+metrics = evaluate_embeddings(*load_features(sys.argv[2]), query_block=50)
+np.save(sys.argv[3], metrics.average_precision)
 """
 
 

@@ -7,7 +7,7 @@ import pytest
 from pmm_jax.config import RankConfig
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation import evaluate_distances, evaluate_embeddings, load_features
-from pmm_jax.evaluation.measure import evaluate_ranking
+from pmm_jax.evaluation.evaluate import evaluate_ranking
 
 
 def arrays() -> dict[str, np.ndarray]:

@@ -15,8 +15,8 @@ import pytest
 from pmm_jax.config import Config
 from pmm_jax.display import Display
 from pmm_jax.errors import Interrupted
-from pmm_jax.evaluation import Ranking
-from pmm_jax.evaluation.measure import evaluate_ranking
+from pmm_jax.evaluation import RankingMetrics
+from pmm_jax.evaluation.evaluate import evaluate_ranking
 from pmm_jax.inference import embed_run, make_embed
 from pmm_jax.model.pmm import Tree
 from pmm_jax.training import compile_step, hooks, loop
@@ -62,7 +62,7 @@ class Watched(NamedTuple):
     """A run whose states and evaluations were looked at."""
 
     workdir: Path
-    last: Ranking
+    last: RankingMetrics
     states: dict[int, TrainState]
     """After each step."""
     tested: dict[int, list[Tree]]

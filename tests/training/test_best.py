@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 from pmm_jax.config import Config
-from pmm_jax.evaluation import Ranking
+from pmm_jax.evaluation import RankingMetrics
 from pmm_jax.training import compile_step, hooks, loop
 from pmm_jax.workdir.checkpoint import Checkpoints
 
 LOSSES = ("loss", "accuracy", "triplet1", "cross_entropy1")
 
 
-def made_up(mAP: float) -> Ranking:
+def made_up(mAP: float) -> RankingMetrics:
     values = np.array([mAP])
-    return Ranking(np.full(50, mAP), mAP, mAP, 1, mAP, values, values, np.ones(1))
+    return RankingMetrics(np.full(50, mAP), mAP, mAP, 1, mAP, values, values, np.ones(1))
 
 
 def run(config: Config, workdir: Path, figures: list[float], patch: pytest.MonkeyPatch) -> None:

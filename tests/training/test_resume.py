@@ -25,8 +25,8 @@ from pmm_jax.data.loading import ordered_batches
 from pmm_jax.data.split import open_split
 from pmm_jax.display import Display
 from pmm_jax.errors import Interrupted, UserError
-from pmm_jax.evaluation import Ranking
-from pmm_jax.evaluation.measure import evaluate_ranking
+from pmm_jax.evaluation import RankingMetrics
+from pmm_jax.evaluation.evaluate import evaluate_ranking
 from pmm_jax.inference import embed_run, make_embed
 from pmm_jax.training import compile_step, hooks, loop
 from pmm_jax.training.initial import create_train_state, read_initial
@@ -68,7 +68,7 @@ def assert_same_run(config: Config, one: Path, other: Path) -> None:
 
 
 LOSSES = [f"{kind}{stage}" for kind in ("triplet", "cross_entropy") for stage in (1, 2, 3)]
-FIGURES = ["rank1", "rank5", "rank10", "mAP", "mINP", "release_mAP"]
+FIGURES = ["rank1", "rank5", "rank10", "mAP", "mINP", "mAP@50"]
 
 
 def test_a_run_writes_a_line_for_each_step(whole: Path) -> None:
@@ -318,7 +318,7 @@ def test_a_finished_run_is_only_evaluated_again(
     assert (whole / "metrics.jsonl").read_bytes() == before
 
 
-def evaluate_run(config: Config, workdir: Path) -> Ranking:
+def evaluate_run(config: Config, workdir: Path) -> RankingMetrics:
     sets = embed_run(config, workdir, Display())
     return evaluate_ranking(*sets, config.evaluate)
 

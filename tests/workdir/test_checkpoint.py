@@ -211,7 +211,7 @@ def test_reading_waits_for_nothing(tmp_path: Path) -> None:
 FULL = """
 import resource, signal, sys
 from pathlib import Path
-from tests.training.test_checkpoint import state
+from tests.workdir.test_checkpoint import state
 from pmm_jax.cli.program import main
 from pmm_jax.workdir.checkpoint import Checkpoints
 import jax.numpy as jnp

@@ -186,7 +186,7 @@ MUTANTS = [
             "chance isn't of IoU",
         ),
     ),
-    *of("ablation/variants.py", "ablation/test_ablation_variants.py")(
+    *of("ablation/grid.py", "ablation/test_ablation_grid.py")(
         (
             "replace(self.config.train, seed=seed)",
             "replace(self.config.train, seed=0)",

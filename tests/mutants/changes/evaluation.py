@@ -3,7 +3,7 @@
 from tests.mutants.mutant import of
 
 MUTANTS = [
-    *of("evaluation/ranking.py", "evaluation/test_ranking.py")(
+    *of("evaluation/metrics.py", "evaluation/test_metrics.py")(
         (
             "first[first <= max_rank]",
             "first[first < max_rank]",
@@ -12,9 +12,9 @@ MUTANTS = [
         ("return float(self.cmc[4])", "return float(self.cmc[5])", "Rank-5 is Rank-6"),
         ("return float(self.cmc[9])", "return float(self.cmc[10])", "Rank-10 is Rank-11"),
         (
-            "np.where(ranks <= RELEASE_RANKS, precision, 0)",
-            "np.where(ranks < RELEASE_RANKS, precision, 0)",
-            "release mAP without rank 50",
+            "np.where(ranks <= CUTOFF, precision, 0)",
+            "np.where(ranks < CUTOFF, precision, 0)",
+            "mAP@50 without rank 50",
         ),
         (
             "precision = position / ranks",
@@ -33,7 +33,7 @@ MUTANTS = [
         ),
         ("if max_rank < 10:", "if max_rank < 9:", "a CMC too short for Rank-10"),
     ),
-    *of("evaluation/row.py", "evaluation/test_row.py", "evaluation/test_ranking.py")(
+    *of("evaluation/row.py", "evaluation/test_row.py", "evaluation/test_metrics.py")(
         (
             "earlier = left_out[:, None] < matches",
             "earlier = left_out[:, None] > matches",
@@ -48,7 +48,11 @@ MUTANTS = [
         ('high[is_open], "right")', 'low[is_open], "right")', "a match's own error forgotten"),
         ("np.lexsort((images, exact))", "np.argsort(exact)", "ties of open pairs in any order"),
     ),
-    *of("evaluation/protocol.py", "evaluation/test_ranking.py", "evaluation/test_embeddings.py")(
+    *of(
+        "evaluation/market_protocol.py",
+        "evaluation/test_metrics.py",
+        "evaluation/test_embeddings.py",
+    )(
         (
             "return images[self._cameras[images] != self._own[query]]",
             "return images",
@@ -94,7 +98,7 @@ MUTANTS = [
             "ties count against the match",
         ),
         (
-            "distances[unsure] = self._distances.pairs(asked[unsure], image[unsure])",
+            "distances[unsure] = self._distances.pairs(query[unsure], image[unsure])",
             "distances[unsure] += 0",
             "rounding decides close pairs",
         ),
@@ -157,7 +161,7 @@ MUTANTS = [
         ("return 1 - shared / (2 - shared)", "return 1 - shared / 2", "not Jaccard's distance"),
         ("np.exp(-distances", "np.exp(distances", "far neighbors weigh most"),
     ),
-    *of("evaluation/measure.py", "evaluation/test_variants.py", "evaluation/test_summary.py")(
+    *of("evaluation/evaluate.py", "evaluation/test_protocols.py", "evaluation/test_summary.py")(
         (
             "settings.k1, settings.k2, settings.rerank_lambda, progress",
             "settings.k1, settings.k2, 0.3, progress",
@@ -189,13 +193,13 @@ MUTANTS = [
             "evaluate.nprobe ignored",
         ),
         (
-            "augment_gallery(found, settings.dba_k, settings.qe_alpha)",
-            "augment_gallery(found, settings.dba_k, 3.0)",
+            "augment_gallery(raw_gallery, settings.dba_k, settings.qe_alpha)",
+            "augment_gallery(raw_gallery, settings.dba_k, 3.0)",
             "alpha ignored for the gallery",
         ),
         (
-            "expand_queries(asked, found, settings.query_expansion_k, settings.qe_alpha)",
-            "expand_queries(asked, gallery.features, 1, settings.qe_alpha)",
+            "expand_queries(raw_query, raw_gallery, settings.query_expansion_k, settings.qe_alpha)",
+            "expand_queries(raw_query, gallery.features, 1, settings.qe_alpha)",
             "expansion by one neighbor alone",
         ),
         (
@@ -211,13 +215,13 @@ MUTANTS = [
     ),
     *of("evaluation/summary.py", "evaluation/test_summary.py")(
         (
-            '"rank1": ranking.hits,',
-            '"rank1": ranking.average_precision,',
+            '"rank1": metrics.hits,',
+            '"rank1": metrics.average_precision,',
             "Rank-1's interval is mAP's",
         ),
         (
-            '"mINP": ranking.inverse_negative_penalty,',
-            '"mINP": ranking.average_precision,',
+            '"mINP": metrics.inverse_negative_penalty,',
+            '"mINP": metrics.average_precision,',
             "mINP's interval is mAP's",
         ),
         (
@@ -233,8 +237,8 @@ MUTANTS = [
     ),
     *of("evaluation/camera_pairs.py", "evaluation/test_camera_pairs.py")(
         (
-            "mine = (query.cameras == own) & ~np.isnan(ranking.first_match)",
-            "mine = ~np.isnan(ranking.first_match)",
+            "mine = (query.cameras == own) & ~np.isnan(metrics.first_match)",
+            "mine = ~np.isnan(metrics.first_match)",
             "every row is the whole query set's",
         ),
     ),
@@ -254,12 +258,12 @@ MUTANTS = [
         (
             "float(np.hypot(by_run, by_query))",
             "float(by_query)",
-            "training's luck isn't counted",
+            "the variance over seeds isn't counted",
         ),
         (
             "float(np.hypot(by_run, by_query))",
             "float(by_run)",
-            "the queries' luck isn't counted",
+            "the variance over queries isn't counted",
         ),
         (
             "difference.mean(0).std() / queries**0.5",
@@ -285,7 +289,7 @@ MUTANTS = [
             "the threshold accepts a false pair more",
         ),
     ),
-    *of("evaluation/variants.py", "evaluation/test_variants.py")(
+    *of("evaluation/protocols.py", "evaluation/test_protocols.py")(
         (
             "pool = np.add if pooling",
             "pool = np.add if not pooling",

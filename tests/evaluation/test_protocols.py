@@ -5,9 +5,9 @@ import pytest
 
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation import Embeddings, evaluate_distances, evaluate_embeddings
-from pmm_jax.evaluation.variants import (
+from pmm_jax.evaluation.protocols import (
+    evaluate_single_shot,
     multi_query,
-    single_shot,
     without_cameras,
 )
 
@@ -92,7 +92,7 @@ def test_without_cameras_their_numbers_count_for_nothing(cameras: np.ndarray) ->
 
 def test_single_shot_draws_identity_0_too_where_somebody_asks_for_it() -> None:
     query, gallery = people(0, 40, least=0), people(1, 90, least=0)
-    found = single_shot(query, gallery, 20, seed=0)
+    found = evaluate_single_shot(query, gallery, 20, seed=0)
     asked = query.identities == 0
     assert asked.any()
     # One match in each draw: its precision is one over its rank, and no rank exceeds the people.
@@ -107,17 +107,20 @@ def test_single_shot_of_single_images_is_the_plain_ranking() -> None:
         np.arange(1, 9),
         np.ones(8, int),
     )
-    plain, drawn = evaluate_embeddings(query, gallery), single_shot(query, gallery, 3, seed=0)
+    plain, drawn = (
+        evaluate_embeddings(query, gallery),
+        evaluate_single_shot(query, gallery, 3, seed=0),
+    )
     np.testing.assert_allclose(drawn.cmc, plain.cmc)
     assert drawn.mAP == pytest.approx(plain.mAP)
-    assert drawn.release_mAP == pytest.approx(plain.release_mAP)
+    assert drawn.mAP_at_50 == pytest.approx(plain.mAP_at_50)
     np.testing.assert_array_equal(drawn.first_match, plain.first_match)
 
 
 def test_single_shot_draws_one_image_of_each_identity_from_the_other_cameras() -> None:
     query, gallery = people(0, 40, cameras=3), people(1, 90, cameras=3, least=0)
     draws = 150
-    found = single_shot(query, gallery, draws, seed=1)
+    found = evaluate_single_shot(query, gallery, draws, seed=1)
     matrix = squares(query, gallery)
     rng = np.random.default_rng(2)
     for q in range(3):
@@ -133,7 +136,7 @@ def test_single_shot_draws_one_image_of_each_identity_from_the_other_cameras() -
             best = kept[int(np.argmin(matrix[q, kept]))]
             hits.append(gallery.identities[best] == query.identities[q])
         ours = [
-            single_shot(
+            evaluate_single_shot(
                 Embeddings(
                     query.features[[q]], query.identities[[q]], query.cameras[[q]]
                 ), gallery, draws, seed=3,
@@ -147,14 +150,14 @@ def test_single_shot_draws_one_image_of_each_identity_from_the_other_cameras() -
 
 def test_single_shot_is_a_function_of_its_seed() -> None:
     query, gallery = people(0, 40), people(1, 90)
-    one, same, other = (single_shot(query, gallery, 3, seed).mAP for seed in (1, 1, 2))
+    one, same, other = (evaluate_single_shot(query, gallery, 3, seed).mAP for seed in (1, 1, 2))
     assert one == same != other
 
 
 def test_single_shot_refusals() -> None:
     query, gallery = people(0, 5), people(1, 20)
     with pytest.raises(UserError, match="single_shot is 0"):
-        single_shot(query, gallery, 0, 0)
+        evaluate_single_shot(query, gallery, 0, 0)
     alone = Embeddings(query.features, query.identities + 100, query.cameras)
     with pytest.raises(UserError, match="no query has a match"):
-        single_shot(alone, gallery, 2, 0)
+        evaluate_single_shot(alone, gallery, 2, 0)

@@ -8,8 +8,8 @@ import numpy as np
 
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation.embeddings import Embeddings, evaluate_embeddings
-from pmm_jax.evaluation.protocol import JUNK
-from pmm_jax.evaluation.ranking import RELEASE_RANKS, Ranking
+from pmm_jax.evaluation.market_protocol import JUNK
+from pmm_jax.evaluation.metrics import CUTOFF, RankingMetrics
 
 Pooling = Literal["average", "max"]
 NOBODY = np.iinfo(np.int64).min
@@ -79,7 +79,7 @@ def multi_query(query: Embeddings, gallery: Embeddings, pooling: Pooling) -> Emb
     )
 
 
-def single_shot(  # noqa: PLR0913
+def evaluate_single_shot(  # noqa: PLR0913
     query: Embeddings,
     gallery: Embeddings,
     draws: int,
@@ -87,15 +87,15 @@ def single_shot(  # noqa: PLR0913
     query_block: int = 512,
     progress: Callable[[int, int], None] | None = None,
     max_rank: int = 50,
-) -> Ranking:
+) -> RankingMetrics:
     """CUHK03's classic protocol (Li et al., CVPR 2014): one gallery image of each identity.
 
-    In each draw, and for each camera that asks, one image of each identity is drawn from the other
-    cameras; images of identity 0 are different people and all stay, unless identity 0 is asked for.
+    In each draw, and for each camera of a query, one image of each identity is drawn from the other
+    cameras; images of identity 0 are different people and all stay, unless a query has identity 0.
     Figures are means over the draws.
 
     Args:
-        query: Q images; of each draw all are asked.
+        query: Q images, all of them queries in each draw.
         gallery: G images.
         draws: how often the gallery is drawn.
         seed: of the draws.
@@ -110,22 +110,22 @@ def single_shot(  # noqa: PLR0913
         raise UserError(f"single_shot is {draws}; it must be at least 1 draw")
     rng = np.random.default_rng(seed)
     # One draw serves all queries whose camera took nothing of the gallery.
-    asking = np.where(np.isin(query.cameras, gallery.cameras), query.cameras, NOBODY)
-    # Images of identity 0 are different people, unless somebody asks for it.
+    query_cameras = np.where(np.isin(query.cameras, gallery.cameras), query.cameras, NOBODY)
+    # Images of identity 0 are different people, unless a query is of it.
     strangers = gallery.identities == 0
     strangers &= not (query.identities == 0).any()
     shape = draws, len(query.features)
     firsts, precisions = np.full(shape, np.nan), np.full(shape, np.nan)
     for draw in range(draws):
-        for camera in np.unique(asking):
-            mine = np.flatnonzero(asking == camera)
+        for camera in np.unique(query_cameras):
+            mine = np.flatnonzero(query_cameras == camera)
             candidates = np.flatnonzero(gallery.cameras != camera)
             chosen = gallery.take(_one_of_each(gallery, candidates, strangers, rng))
             if not np.isin(query.identities[mine], chosen.identities).any():
                 continue
-            ranking = evaluate_embeddings(query.take(mine), chosen, query_block, max_rank=max_rank)
-            firsts[draw, mine] = ranking.first_match
-            precisions[draw, mine] = ranking.average_precision
+            metrics = evaluate_embeddings(query.take(mine), chosen, query_block, max_rank=max_rank)
+            firsts[draw, mine] = metrics.first_match
+            precisions[draw, mine] = metrics.average_precision
         if progress is not None:
             progress(draw + 1, draws)
     counted = ~np.isnan(firsts).all(0)
@@ -140,15 +140,13 @@ def single_shot(  # noqa: PLR0913
     every = np.full(shape[1], np.nan)
     precision, rank = every.copy(), every.copy()
     precision[counted], rank[counted] = average, first
-    release = np.where(
-        found <= RELEASE_RANKS, precisions[:, counted], np.where(np.isnan(found), np.nan, 0)
-    )
-    return Ranking(
+    early = np.where(found <= CUTOFF, precisions[:, counted], np.where(np.isnan(found), np.nan, 0))
+    return RankingMetrics(
         cmc=np.array([np.nanmean(np.where(np.isnan(found), np.nan, found <= r)) for r in ranks]),
         mAP=float(average.mean()),
         mINP=float(average.mean()),
         evaluated=int(counted.sum()),
-        release_mAP=float(np.nanmean(release)),
+        mAP_at_50=float(np.nanmean(early)),
         average_precision=precision,
         inverse_negative_penalty=precision,
         first_match=rank,

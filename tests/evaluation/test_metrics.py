@@ -3,8 +3,8 @@ import numpy.typing as npt
 import pytest
 
 from pmm_jax.errors import UserError
-from pmm_jax.evaluation import Ranking, evaluate_distances
-from pmm_jax.evaluation import ranking as module
+from pmm_jax.evaluation import RankingMetrics, evaluate_distances
+from pmm_jax.evaluation import metrics as module
 
 
 def naive(
@@ -50,14 +50,14 @@ def naive(
         "mINP": np.mean(penalties),
         "evaluated": np.array(len(cmc)),
         "average_precision": np.array(precisions),
-        "release_mAP": np.mean(released),
+        "mAP_at_50": np.mean(released),
         "first_match": np.array(firsts),
     }
 
 
-def assert_same(ranking: Ranking, expected: dict[str, np.ndarray]) -> None:
+def assert_same(metrics: RankingMetrics, expected: dict[str, np.ndarray]) -> None:
     for name, value in expected.items():
-        np.testing.assert_allclose(getattr(ranking, name), value, rtol=1e-12, err_msg=name)
+        np.testing.assert_allclose(getattr(metrics, name), value, rtol=1e-12, err_msg=name)
 
 
 @pytest.mark.parametrize("counted", [0, 3, 1000])
@@ -120,14 +120,14 @@ def test_many_matches_by_either_form(counted: int, monkeypatch: pytest.MonkeyPat
 
 def test_by_hand() -> None:
     # Ranked: the removed image (own camera), a stranger, a match, junk, a distractor, a match.
-    ranking = evaluate_distances(
+    metrics = evaluate_distances(
         [[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]], [7], [7, 8, 7, -1, 0, 7], [1], [1, 1, 2, 2, 2, 3]
     )
-    assert ranking.cmc[:3].tolist() == [0, 1, 1]
-    assert ranking.mAP == pytest.approx((1 / 2 + 2 / 4) / 2)
-    assert ranking.mINP == pytest.approx(2 / 4)
-    assert (ranking.rank1, ranking.rank5, ranking.rank10) == (0, 1, 1)
-    assert len(ranking.cmc) == 50
+    assert metrics.cmc[:3].tolist() == [0, 1, 1]
+    assert metrics.mAP == pytest.approx((1 / 2 + 2 / 4) / 2)
+    assert metrics.mINP == pytest.approx(2 / 4)
+    assert (metrics.rank1, metrics.rank5, metrics.rank10) == (0, 1, 1)
+    assert len(metrics.cmc) == 50
 
 
 def test_ties_rank_in_gallery_order() -> None:
@@ -137,17 +137,17 @@ def test_ties_rank_in_gallery_order() -> None:
 
 
 def test_one_gallery_image() -> None:
-    ranking = evaluate_distances([[3.0]], [1], [1], [0], [1])
-    assert ranking.mAP == ranking.mINP == ranking.rank1 == ranking.rank10 == 1
+    metrics = evaluate_distances([[3.0]], [1], [1], [0], [1])
+    assert metrics.mAP == metrics.mINP == metrics.rank1 == metrics.rank10 == 1
 
 
 def test_query_without_a_match_is_left_out_of_every_mean() -> None:
-    ranking = evaluate_distances(
+    metrics = evaluate_distances(
         [[0.0, 1.0], [0.0, 1.0], [0.0, 1.0]], [1, 9, -1], [1, -1], [0, 0, 0], [1, 1]
     )
-    assert ranking.evaluated == 1
-    assert ranking.mAP == ranking.rank1 == 1
-    np.testing.assert_array_equal(ranking.average_precision, [1, np.nan, np.nan])
+    assert metrics.evaluated == 1
+    assert metrics.mAP == metrics.rank1 == 1
+    np.testing.assert_array_equal(metrics.average_precision, [1, np.nan, np.nan])
 
 
 def test_identity_zero_is_a_distractor_and_minus_one_is_junk() -> None:
@@ -210,4 +210,4 @@ def test_the_cmc_has_every_rank_up_to_its_last(rank: int, max_rank: int) -> None
     ids[rank - 1] = 1
     found = evaluate_distances(np.arange(80.0)[None], [1], ids, [0], np.ones(80, int), max_rank)
     assert found.cmc.tolist() == [float(rank <= at) for at in range(1, max_rank + 1)]
-    assert found.release_mAP == (1 / rank if rank <= 50 else 0)
+    assert found.mAP_at_50 == (1 / rank if rank <= 50 else 0)

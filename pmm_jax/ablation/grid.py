@@ -18,7 +18,7 @@ class GridPoint:
     """One row of the table."""
 
     words: str
-    """As it was asked for, such as `pmm --method.top-k 2`."""
+    """As the command line has it, such as `pmm --method.top-k 2`."""
     config: Config
     """With the seed of the config file."""
 

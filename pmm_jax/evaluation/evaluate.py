@@ -1,4 +1,4 @@
-"""An evaluation as its settings say: from plain embeddings to a ranking."""
+"""The one road from embeddings to numbers: an evaluation as its settings say."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -10,17 +10,17 @@ from pmm_jax.config import RankConfig
 from pmm_jax.config_check import check_ranking
 from pmm_jax.distributed.processes import ProcessShard
 from pmm_jax.evaluation.approximate import check_index, evaluate_approximately
-from pmm_jax.evaluation.embeddings import Embeddings, checked, evaluate_embeddings, labeled
+from pmm_jax.evaluation.embeddings import Embeddings, evaluate_embeddings, labeled, validated
 from pmm_jax.evaluation.expansion import (
     augment_gallery,
     check_neighbors,
     expand_queries,
     unit_length,
 )
-from pmm_jax.evaluation.protocol import JUNK, Protocol
-from pmm_jax.evaluation.ranking import Ranking, rank_rows
+from pmm_jax.evaluation.market_protocol import JUNK, Protocol
+from pmm_jax.evaluation.metrics import RankingMetrics, evaluate_rows
+from pmm_jax.evaluation.protocols import evaluate_single_shot, multi_query, without_cameras
 from pmm_jax.evaluation.reranking import check_neighbor_sets, reranked_rows
-from pmm_jax.evaluation.variants import multi_query, single_shot, without_cameras
 
 
 def check_protocol(  # noqa: PLR0913
@@ -66,20 +66,21 @@ def preprocess_embeddings(
         UserError: embeddings or settings that don't allow it.
     """
     is_one = query is gallery
-    query = checked("query", query)
-    query, gallery = _selected(query, query if is_one else checked("gallery", gallery), settings)
+    query = validated("query", query)
+    query, gallery = _selected(query, query if is_one else validated("gallery", gallery), settings)
     _check_possible(query, gallery, settings)
     if settings.distance == "cosine":
         query = _with(query, unit_length("query", query.features))
         gallery = _with(gallery, unit_length("gallery", gallery.features))
     # Both look for neighbors among the embeddings as they were.
-    asked, found = query.features, gallery.features
+    raw_query, raw_gallery = query.features, gallery.features
     if settings.query_expansion_k:
         query = _with(
-            query, expand_queries(asked, found, settings.query_expansion_k, settings.qe_alpha)
+            query,
+            expand_queries(raw_query, raw_gallery, settings.query_expansion_k, settings.qe_alpha),
         )
     if settings.dba_k:
-        gallery = _with(gallery, augment_gallery(found, settings.dba_k, settings.qe_alpha))
+        gallery = _with(gallery, augment_gallery(raw_gallery, settings.dba_k, settings.qe_alpha))
     return query, gallery
 
 
@@ -89,7 +90,7 @@ def evaluate_ranking(
     settings: RankConfig,
     query_block: int = 512,
     shard: ProcessShard | None = None,
-) -> Ranking:
+) -> RankingMetrics:
     """Rank a gallery for every query as the settings say: the one road from embeddings to numbers.
 
     Args:
@@ -114,7 +115,7 @@ def evaluate_preprocessed(  # noqa: PLR0913
     progress: Callable[[int, int], None] | None = None,
     shard: ProcessShard | None = None,
     first_images: bool = False,
-) -> Ranking:
+) -> RankingMetrics:
     """Rank what `preprocess_embeddings` gave, as the settings say.
 
     Args:
@@ -142,7 +143,7 @@ def evaluate_preprocessed(  # noqa: PLR0913
         )
     if settings.single_shot:
         draws, seed = settings.single_shot, settings.seed
-        return single_shot(query, gallery, draws, seed, query_block, progress)
+        return evaluate_single_shot(query, gallery, draws, seed, query_block, progress)
     if not settings.rerank:
         return evaluate_embeddings(
             query, gallery, query_block, progress, shard=shard, first_images=first_images
@@ -152,7 +153,7 @@ def evaluate_preprocessed(  # noqa: PLR0913
     rows = reranked_rows(
         query.features, gallery.features, settings.k1, settings.k2, settings.rerank_lambda, progress
     )
-    return rank_rows(protocol, rows, 50, first_images)
+    return evaluate_rows(protocol, rows, 50, first_images)
 
 
 def _labels_alone(

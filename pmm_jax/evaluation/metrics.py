@@ -8,18 +8,18 @@ import numpy.typing as npt
 
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation.checks import not_finite
-from pmm_jax.evaluation.protocol import Protocol
+from pmm_jax.evaluation.market_protocol import Protocol
 from pmm_jax.evaluation.row import Row, RowCounter, nearest, others_ahead
 
 COUNTED_MATCHES = 32
 """Up to so many matches, one pass over the row for each is faster than one sort of the row
 (measured on rows of 16,000; either way gives the same ranks)."""
-RELEASE_RANKS = 50
-"""Ranks that the release's evaluator keeps of each query, whatever the length of its CMC."""
+CUTOFF = 50
+"""Ranks that mAP@50 counts, whatever the length of the CMC: the PyTorch release keeps so many."""
 
 
 @dataclass(frozen=True, eq=False)
-class Ranking:
+class RankingMetrics:
     """How well a gallery was ranked. All values are fractions between 0 and 1."""
 
     cmc: np.ndarray
@@ -31,9 +31,9 @@ class Ranking:
     """Mean inverse negative penalty: per query, matches / rank of the last (Ye et al., 2021)."""
     evaluated: int
     """Queries with at least one match; the others are left out of every mean."""
-    release_mAP: float
-    """mAP as the PyTorch release prints it: matches past rank 50 count as never found. Too low
-    where identities have many images; for comparison with its printed numbers alone."""
+    mAP_at_50: float
+    """mAP@50: matches past rank 50 count as never found. Too low where identities have many images;
+    for comparison with the PyTorch release, which prints it as mAP."""
     average_precision: np.ndarray
     """(Q,) float64: each query's average precision, NaN where it has no match."""
     inverse_negative_penalty: np.ndarray
@@ -41,7 +41,7 @@ class Ranking:
     first_match: np.ndarray
     """(Q,) float64: rank of each query's first match, from 1, NaN where it has none."""
     first_images: np.ndarray | None = None
-    """(Q, 2) int64, where they were asked for: gallery index of each query's first match, and of
+    """(Q, 2) int64, where requested: gallery index of each query's first match, and of
     its first image of another identity; -1 where there is none."""
 
     @property
@@ -72,7 +72,7 @@ def evaluate_distances(
     query_cameras: npt.ArrayLike,
     gallery_cameras: npt.ArrayLike,
     max_rank: int = 50,
-) -> Ranking:
+) -> RankingMetrics:
     """Rank a gallery from its distances to the queries (smaller is more alike).
 
     Gallery identity -1 is dropped, identity 0 stays as a distractor, and gallery images that share
@@ -101,13 +101,13 @@ def evaluate_distances(
         query_ids, gallery_ids, query_cameras, gallery_cameras, (matrix.shape[0], matrix.shape[1])
     )
     kind = matrix.dtype if matrix.dtype.kind == "f" else np.dtype(np.float64)
-    return rank_rows(protocol, (row.astype(kind, copy=False) for row in matrix), max_rank)
+    return evaluate_rows(protocol, (row.astype(kind, copy=False) for row in matrix), max_rank)
 
 
-def rank_rows(
+def evaluate_rows(
     protocol: Protocol, rows: Iterable[np.ndarray], max_rank: int, first_images: bool = False
-) -> Ranking:
-    """The ranking from one row of exact distances, (G,) floating point, for each query in turn.
+) -> RankingMetrics:
+    """The metrics from one row of exact distances, (G,) floating point, for each query in turn.
 
     Args:
         protocol: of these queries and gallery.
@@ -118,7 +118,7 @@ def rank_rows(
     Raises:
         UserError: NaN or infinity in a row.
     """
-    figures, counter = Figures(protocol, first_images), RowCounter(protocol, COUNTED_MATCHES)
+    figures, counter = QueryMetrics(protocol, first_images), RowCounter(protocol, COUNTED_MATCHES)
     for query, row in enumerate(rows):
         # A sum is faster than looking at every value, and finite only where all of them are.
         with np.errstate(over="ignore"):
@@ -133,11 +133,11 @@ def rank_rows(
             figures.add_one(query, counter.others_ahead(row, query))
         else:
             figures.add_row(query, Row(row))
-    return figures.ranking(max_rank)
+    return figures.metrics(max_rank)
 
 
-class Figures:
-    """Figures of each query, as queries become known in any order."""
+class QueryMetrics:
+    """Metrics of each query, as queries become known in any order."""
 
     def __init__(self, protocol: Protocol, first_images: bool = False) -> None:
         """No query is known yet; `first_images` says whether the first images will be."""
@@ -159,7 +159,7 @@ class Figures:
         position = np.arange(1, len(ahead) + 1) - np.repeat(starts, counts)
         ranks = ahead + position
         precision = position / ranks
-        early = np.where(ranks <= RELEASE_RANKS, precision, 0)
+        early = np.where(ranks <= CUTOFF, precision, 0)
         self._values[queries, 0] = np.add.reduceat(precision, starts) / counts
         self._values[queries, 1] = precision[ends - 1]
         self._values[queries, 2] = ranks[starts]
@@ -200,8 +200,8 @@ class Figures:
         bits = total(self._values.view(np.int32))
         self._values = np.ascontiguousarray(bits, np.int32).view(np.float64)
 
-    def ranking(self, max_rank: int) -> Ranking:
-        """The figures of all queries.
+    def metrics(self, max_rank: int) -> RankingMetrics:
+        """The metrics over all queries.
 
         Args:
             max_rank: length of the CMC, at least 10.
@@ -221,12 +221,12 @@ class Figures:
         first_images = self._values[:, 4:].astype(np.int64) - 1
         ranks = first[first <= max_rank].astype(np.int64)
         hits = np.bincount(ranks - 1, minlength=max_rank)
-        return Ranking(
+        return RankingMetrics(
             cmc=np.cumsum(hits) / len(first),
             mAP=float(average.mean()),
             mINP=float(penalty.mean()),
             evaluated=len(first),
-            release_mAP=float(early.mean()),
+            mAP_at_50=float(early.mean()),
             average_precision=each_query(average),
             inverse_negative_penalty=each_query(penalty),
             first_match=each_query(first),

@@ -77,9 +77,9 @@ class Protocol:
         identities, identity = np.unique(self.gallery_ids, return_inverse=True)
         cameras, camera = np.unique(self._cameras, return_inverse=True)
         pairs = np.sort(identity.ravel() * len(cameras) + camera.ravel())
-        asked = np.searchsorted(identities, self.query_ids) * len(cameras)
-        asked += np.searchsorted(cameras, self._own)
-        start, end = _found(pairs, asked)
+        wanted = np.searchsorted(identities, self.query_ids) * len(cameras)
+        wanted += np.searchsorted(cameras, self._own)
+        start, end = _found(pairs, wanted)
         # What the gallery hasn't got, searchsorted places at somebody else's.
         known = np.isin(self._own, cameras) & (self.same_identity_counts > 0)
         return np.where(known, end - start, 0)

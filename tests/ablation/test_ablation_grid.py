@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from pmm_jax.ablation.variants import read_grid
+from pmm_jax.ablation.grid import read_grid
 from pmm_jax.config import Config
 from pmm_jax.errors import UserError
 
