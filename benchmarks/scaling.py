@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import jax
 import numpy as np
@@ -43,7 +44,7 @@ def seconds(running: Program) -> tuple[Program, float]:
     return running._replace(state=state), time.perf_counter() - started
 
 
-def measure(config: Config, options: Options) -> list[dict]:
+def measure(config: Config, options: Options) -> list[dict[str, Any]]:
     """A row for each number of devices, the rounds interleaved."""
     counts = [n for n in (2**i for i in range(16)) if n <= jax.device_count()]
     running = [program(config, options.identities, n) for n in counts]

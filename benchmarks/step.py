@@ -16,6 +16,7 @@ import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +41,7 @@ class Options(Config):
     """Print one JSON object instead of the table."""
 
 
-def measure(config: Config, options: Options) -> dict:
+def measure(config: Config, options: Options) -> dict[str, Any]:
     """All peers on one config.
 
     Returns:
@@ -102,7 +103,7 @@ def _no_torch(config: Config) -> str | None:
     return None if jax.default_backend() == "cpu" else "the PyTorch peers run on the CPU"
 
 
-def table(result: dict) -> str:
+def table(result: dict[str, Any]) -> str:
     """The peers as lines of text."""
     height, width = result["image_size"]
     lines = [

@@ -154,7 +154,7 @@ class Model:
         """Every value under PyTorch's names, in PyTorch's shapes (torch_names.py)."""
         return state_dict(self.params, self.stats)
 
-    def save(self, path: str | PathLike) -> None:
+    def save(self, path: str | PathLike[str]) -> None:
         """Write the weights for PyTorch, as .pth.tar or .pth (needs torch), or as .safetensors.
 
         Raises:
@@ -163,7 +163,7 @@ class Model:
         write_file(user_path(path), self.state_dict())
 
 
-def load(workdir: str | PathLike, checkpoint: str = "latest") -> Model:
+def load(workdir: str | PathLike[str], checkpoint: str = "latest") -> Model:
     """The model that train.py left in a folder.
 
     Args:
@@ -177,7 +177,7 @@ def load(workdir: str | PathLike, checkpoint: str = "latest") -> Model:
     return Model(get_method(config).network, network, params, stats, config.data.image_size)
 
 
-def load_torch(path: str | PathLike, image_size: tuple[int, int] = (384, 128)) -> Model:
+def load_torch(path: str | PathLike[str], image_size: tuple[int, int] = (384, 128)) -> Model:
     """The model in a PyTorch file: of the PMM release, BDB, this project, or a bare ResNet-50.
 
     The file is read without executing anything in it, and every name in it is accounted for. A
@@ -197,7 +197,9 @@ def load_torch(path: str | PathLike, image_size: tuple[int, int] = (384, 128)) -
     return Model(loaded.kind, loaded.network, loaded.params, loaded.stats, image_size)
 
 
-def evaluate(workdir: str | PathLike, settings: EvaluateConfig | None = None) -> RankingMetrics:
+def evaluate(
+    workdir: str | PathLike[str], settings: EvaluateConfig | None = None
+) -> RankingMetrics:
     """Rank a run's gallery for its queries, as `pmm eval --workdir` does.
 
     Args:

@@ -39,7 +39,7 @@ def option(default: T, scope: Scope) -> T:
     return dataclasses.field(default=default, metadata={"scope": scope})
 
 
-def walk(kind: type, prefix: str = "") -> Iterator[tuple[str, dataclasses.Field, Any]]:
+def walk(kind: type, prefix: str = "") -> Iterator[tuple[str, dataclasses.Field[Any], Any]]:
     """Dotted name, field and type of every field of a dataclass, those of its groups included."""
     types = get_type_hints(kind)
     for field in dataclasses.fields(kind):

@@ -21,12 +21,12 @@ _KINDS = (
 )
 
 
-def user_path(path: str | os.PathLike) -> Path:
+def user_path(path: str | os.PathLike[str]) -> Path:
     """A path as its user wrote it, with `~` at its start as the home folder."""
     return Path(os.path.expanduser(path))
 
 
-def open_regular(path: str | os.PathLike) -> io.BufferedReader:
+def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
     """A regular file, open for reading; never waits, as opening a named pipe would.
 
     Raises:
@@ -44,13 +44,13 @@ def open_regular(path: str | os.PathLike) -> io.BufferedReader:
     return os.fdopen(handle, "rb")
 
 
-def read_regular(path: str | os.PathLike) -> bytes:
+def read_regular(path: str | os.PathLike[str]) -> bytes:
     """All bytes of a regular file; raises as `open_regular`."""
     with open_regular(path) as file:
         return file.read()
 
 
-def sha256_of(path: str | os.PathLike) -> str:
+def sha256_of(path: str | os.PathLike[str]) -> str:
     """Hexadecimal SHA-256 of a regular file; raises as `open_regular`."""
     with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,7 +11,7 @@ from pmm_jax.data.images import decoding, read_image
 from pmm_jax.errors import UserError
 from pmm_jax.files import printable, user_path
 
-AnyImage = str | PathLike | Image.Image | np.ndarray
+AnyImage = str | PathLike[str] | Image.Image | np.ndarray
 """A path, a PIL image, or an (H, W, 3) uint8 RGB array of any size."""
 
 Images = Sequence[AnyImage] | np.ndarray

@@ -43,7 +43,9 @@ SIDES = ("ours", "baseline")
 METRICS = ("rank1", "mAP")
 
 
-def train_pair(config: Config, workdir: Path, precision: Precision, display: Display) -> dict:
+def train_pair(
+    config: Config, workdir: Path, precision: Precision, display: Display
+) -> dict[str, Any]:
     """Train ours and the PyTorch baseline side by side, then evaluate both.
 
     The same initial weights, batches, augmentation and negatives go to both. Goes on from the last
@@ -98,7 +100,7 @@ def _train_both(
     split: Split,
     sampler: IdentitySampler,
     display: Display,
-) -> dict:
+) -> dict[str, Any]:
     """From the last pair of checkpoints, or the start, to what `train_pair` returns."""
     per_epoch, num_ids = sampler.steps_per_epoch, len(np.unique(split.identities))
     total = config.train.epochs * per_epoch
@@ -154,7 +156,7 @@ def _check_finite(step: PairedStep) -> None:
             )
 
 
-def against(config: Config, workdir: Path, checkpoint: Path, display: Display) -> dict:
+def against(config: Config, workdir: Path, checkpoint: Path, display: Display) -> dict[str, Any]:
     """A run of train.py against a PyTorch checkpoint, on the run's query and gallery.
 
     Returns:
@@ -176,7 +178,7 @@ def against(config: Config, workdir: Path, checkpoint: Path, display: Display) -
 
 def _evaluate(
     config: Config, network: Network, params: Tree, stats: Tree, baseline: PMM, display: Display
-) -> dict:
+) -> dict[str, Any]:
     ours = embed_with_weights(network, config, params, stats, display)
     theirs = (
         replace(images, features=_baseline_features(baseline, config, name, display))
@@ -248,19 +250,19 @@ def _baseline_features(model: PMM, config: Config, name: str, display: Display) 
         return embed(model, counted(), config.evaluate.flip_average)
 
 
-def _seconds(steps: list[dict]) -> dict[str, float]:
+def _seconds(steps: list[dict[str, Any]]) -> dict[str, float]:
     """Medians over the steps; the first of each process compiles and is outvoted."""
     ours, baseline = np.median([step["seconds"] for step in steps], axis=0)
     return {"ours": float(ours), "baseline": float(baseline), "ratio": float(ours / baseline)}
 
 
-def write(result: dict, workdir: Path) -> None:
+def write(result: dict[str, Any], workdir: Path) -> None:
     """comparison.json and comparison.html."""
     _write_json(result, workdir / "comparison.json")
     write_page(result, workdir / "comparison.html")
 
 
-def _write_json(result: dict, path: Path) -> None:
+def _write_json(result: dict[str, Any], path: Path) -> None:
     """comparison.json; the steps stay in steps.jsonl."""
     shown = {k: value for k, value in result.items() if k not in ("steps", "per_query")}
     write_atomic(path, (json.dumps(shown, indent=2) + "\n").encode())

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -57,7 +57,7 @@ class Pair:
             batch = sample_batch(task, jax.random.fold_in(seed_key, step), images, labels)
             return replace(batch, images=batch.images.astype(self.network.compute_dtype))
 
-        def step(state: TrainState, batch: TrainBatch) -> tuple:
+        def step(state: TrainState, batch: TrainBatch) -> tuple[Any, ...]:
             grads, batch_stats, metrics, outputs = compute_gradients(task, state, batch)
             return state.apply_gradients(task.tx, grads, batch_stats), metrics, outputs.masks
 

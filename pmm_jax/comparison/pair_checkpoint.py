@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -86,7 +87,7 @@ class PairCheckpoints:
         with (self._workdir / STEPS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
-    def steps(self) -> list[dict]:
+    def steps(self) -> list[dict[str, Any]]:
         """All lines so far, up to one that a kill cut short."""
         return read_lines(self._workdir / STEPS)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -114,7 +114,9 @@ class Ours:
         maps = {name: np.asarray(value) for name, value in maps.items()}
         return Step(np.asarray(losses), _by_name(gradient), state, maps)
 
-    def _take_step(self, state: TrainState, images: jax.Array, negatives: tuple) -> tuple:
+    def _take_step(
+        self, state: TrainState, images: jax.Array, negatives: tuple[jax.Array, jax.Array]
+    ) -> Any:
         batch = TrainBatch(images, jnp.asarray(self._golden.labels), MixingSample(negatives))
         grads, batch_stats, metrics, out = compute_gradients(self._task, state, batch)
         maps = {f"cam{i}": cam for i, cam in enumerate(out.cams, 1)}

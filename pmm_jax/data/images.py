@@ -54,7 +54,7 @@ class ImageError(UserError):
         self.reason, self.hint, self.detail = reason, hint, detail
 
 
-def read_image(path: str | os.PathLike) -> bytes:
+def read_image(path: str | os.PathLike[str]) -> bytes:
     """The encoded image in a file.
 
     Raises:

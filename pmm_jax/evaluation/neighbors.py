@@ -118,7 +118,7 @@ def distance_rows(one: np.ndarray, other: np.ndarray, rows: int) -> Iterator[np.
 _distances = jax.jit(squared_distances)
 
 
-def _precision(features: np.ndarray) -> AbstractContextManager:
+def _precision(features: np.ndarray) -> AbstractContextManager[None]:
     """Within it, jax computes in the embeddings' own type."""
     return jax.enable_x64(features.dtype == np.float64)
 

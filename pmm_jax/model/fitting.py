@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -23,11 +24,11 @@ def match_state_dict(  # noqa: PLR0913
     label: str,
     state: StateDict,
     network: str,
-    params: dict,
-    stats: dict,
+    params: dict[str, Any],
+    stats: dict[str, Any],
     hint: str,
     is_unused: Callable[[str], bool] = is_head,
-) -> tuple[dict, dict]:
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Copies of two trees with every value replaced by the tensor of that name.
 
     Args:
@@ -75,7 +76,7 @@ def match_state_dict(  # noqa: PLR0913
         counted = ", ".join(f"{printable(module)} ({n})" for module, n in modules.items())
         _log.warning("%s: left out what isn't needed (with tensors): %s", label, counted)
 
-    def filled(tree: dict) -> dict:
+    def filled(tree: dict[str, Any]) -> dict[str, Any]:
         return unflatten_dict(
             {
                 # A copy, so that no array shares memory with the file's tensors.

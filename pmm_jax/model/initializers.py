@@ -21,7 +21,7 @@ Sample = Callable[[np.random.Generator, Shape], np.ndarray]
 """Draws an array of float64."""
 
 
-class Declared(struct.PyTreeNode, nn.meta.AxisMetadata):
+class Declared(struct.PyTreeNode, nn.meta.AxisMetadata[Any]):
     """A variable with the distribution that it starts from: Flax's metadata, gone by `nn.unbox`."""
 
     value: Any

@@ -3,11 +3,12 @@
 import re
 
 from pmm_jax.model.fitting import match_state_dict
+from pmm_jax.model.pmm import Tree
 from pmm_jax.model.unwrapping import is_head, unwrap
 from pmm_jax.model.weights_file import HINT, read_weights
 
 
-def load_resnet50(source: str, params: dict, stats: dict) -> tuple[dict, dict]:
+def load_resnet50(source: str, params: Tree, stats: Tree) -> tuple[Tree, Tree]:
     """The trunk's parameters and statistics with every value taken from torchvision's weights.
 
     A file is never unpickled beyond its tensors, and there is no fallback: either every value is
@@ -43,7 +44,7 @@ def _is_behind_trunk(module: str) -> bool:
     return module.split(".")[-1] not in ("backbone", "res_part")
 
 
-def _network_hint(params: dict) -> str:
+def _network_hint(params: Tree) -> str:
     width = params["conv1"]["kernel"].shape[-1] / 64
     blocks = [re.match(r"layer(\d+)_", name) for name in params]
     layers = [match.group(1) for match in blocks if match]

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -152,7 +152,7 @@ def _length(tensors: Tensors, name: str, default: int) -> int:
     return default if value is None or not value.ndim else len(value)
 
 
-def _order(name: str) -> tuple:
+def _order(name: str) -> tuple[Any, ...]:
     """PyTorch's order: modules as the release's constructor makes them, then each one's own."""
     modules = ["backbone", "res_part", *HEADS["stage1"][::-1], "res_part2"]
     modules += [module for head in ("stage2", "stage3", "drop") for module in HEADS[head]]

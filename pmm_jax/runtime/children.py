@@ -38,7 +38,7 @@ def run_to_end(command: Sequence[str], **options: Any) -> int:
         KeyboardInterrupt: a signal came; the child has ended.
     """
     came: list[int] = []
-    children: list[subprocess.Popen] = []
+    children: list[subprocess.Popen[bytes]] = []
 
     def pass_on(number: int, _: object) -> None:
         came.append(number)

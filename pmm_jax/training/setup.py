@@ -21,6 +21,7 @@ from pmm_jax.distributed.processes import (
     run_or_abort_all,
 )
 from pmm_jax.inference import check_evaluation
+from pmm_jax.model.pmm import Tree
 from pmm_jax.training.initial import Initial, check_weights
 from pmm_jax.training.interrupt import stop_on_signal
 from pmm_jax.training.optimizer import learning_rate
@@ -60,7 +61,7 @@ class Run:
         """Training identities."""
         return len(np.unique(self.split.identities))
 
-    def adapt_initial(self, params: dict, stats: dict) -> tuple[dict, dict]:
+    def adapt_initial(self, params: Tree, stats: Tree) -> tuple[Tree, Tree]:
         """The initial model's values in trees of a new network."""
         assert self.initial is not None
         return self.initial.put_into(params, stats, self.split.fingerprint, self.display.info)

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from pmm_jax.files import naming, read_regular, write_atomic
 
@@ -143,7 +144,7 @@ def read_metrics(workdir: Path) -> list[dict[str, float]]:
     return read_lines(workdir / METRICS)
 
 
-def read_lines(path: Path) -> list[dict]:
+def read_lines(path: Path) -> list[dict[str, Any]]:
     """The lines of a JSONL file that are objects with a step; none where there is no file."""
     lines = []
     for line in read_regular(path).splitlines() if path.is_file() else []:
