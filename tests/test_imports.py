@@ -176,14 +176,14 @@ PROCESS = {
 """What changes the process where it is called, set or deleted."""
 RESTORED = {
     "training/interrupt.py": {"signal.signal"},
-    "training/checkpoint.py": {"addFilter"},
+    "workdir/checkpoint.py": {"addFilter"},
     "data/source_images.py": {"warnings.filterwarnings"},
     "model/torch_file.py": {"warnings.simplefilter"},
 }
 """What library calls change for a while, and put back."""
 COMMANDS = {
     "early.py": {"signal.signal"},
-    "training/processes.py": {"jax.config.update"},  # initialize_distributed
+    "distributed/processes.py": {"jax.config.update"},  # initialize_distributed
 }
 
 
