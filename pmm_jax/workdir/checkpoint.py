@@ -11,6 +11,7 @@ name: a folder of that name is whole, and any later change to it is found out.
 import contextlib
 import logging
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
@@ -38,6 +39,8 @@ KEPT = 2
 """Newest checkpoints that stay: one to go back to where the last is damaged."""
 DAMAGED = ".damaged"
 PARTIAL = ".orbax-checkpoint-tmp"
+_SETTLING, _AWAY = 5.0, 0.2
+"""Seconds that what a failed write left is removed for at most; that it has to stay away."""
 _GLOB = "[]*?\\"
 _NO_ROOM = ("No space left", "RESOURCE_EXHAUSTED", "Disk quota exceeded", "File too large")
 _READING = (OSError, ValueError, KeyError, TypeError, RuntimeError)
@@ -62,6 +65,7 @@ class Checkpoints:
         self._pending = Seal({}, "")
         self._step = 0
         self._writes = not read_only and is_first()
+        self._failed = False
         if self._writes:
             self._make_folder()
         self._checkpointer = ocp.AsyncCheckpointer(
@@ -84,8 +88,8 @@ class Checkpoints:
                 self.settle()
         finally:
             self._checkpointer.close()
-            if self._writes:
-                self._remove_partial()  # threads of orbax may go on writing after it failed
+            if self._failed:
+                self._remove_partial()
             logging.getLogger("absl").removeFilter(self._filter)
 
     @property
@@ -337,8 +341,17 @@ class Checkpoints:
         )
 
     def _remove_partial(self) -> None:
-        for path in self._folder.glob(f"*{PARTIAL}"):
-            shutil.rmtree(path, ignore_errors=True)
+        """Remove what a failed write left, until it stays away.
+
+        Threads of orbax that nobody can wait for go on writing for a moment.
+        """
+        gone_since = time.monotonic()
+        end = gone_since + _SETTLING
+        while (now := time.monotonic()) < min(gone_since + _AWAY, end):
+            for path in self._folder.glob(f"*{PARTIAL}"):
+                shutil.rmtree(path, ignore_errors=True)
+                gone_since = now
+            time.sleep(0.01)
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
@@ -346,7 +359,8 @@ class Checkpoints:
         try:
             yield
         except (OSError, ValueError, RuntimeError) as error:
-            if self._writes:
+            self._failed = self._writes
+            if self._failed:
                 self._remove_partial()
             last = self.latest
             going = f"the checkpoint of step {last}" if last else "its first step"
