@@ -19,9 +19,10 @@ INTRODUCTION = """# Config fields
 Made by `python -m benchmarks.tools.config_reference`. On the command line `data.image_size` is
 `--data.image-size`; defaults are `Config()`'s, which the files in `configs/` change.
 
-*scope* says what a field decides. `run`: what a run computes, so it can't change when the run goes on. `test`: how a
-trained model is evaluated. `execution`: how a run is carried out and watched. `host`: where one machine finds its images,
-and how it reads them; it may differ between the processes of a run.
+*scope* says what a field decides. `run`: what a run computes, so it can't change when the run goes
+on. `test`: how a trained model is evaluated. `execution`: how a run is carried out and watched.
+`host`: where one machine finds its images, and how it reads them; it may differ between the
+processes of a run.
 """
 
 
