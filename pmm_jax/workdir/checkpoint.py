@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import jax
 import numpy as np
@@ -30,11 +30,6 @@ from pmm_jax.runtime.log_filters import is_worth_logging
 from pmm_jax.workdir.run_config import CONFIG
 from pmm_jax.workdir.seal import CHECKPOINTS, Seal, read_seal, seal_path, sealed_steps
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-State = TypeVar("State", bound="DataclassInstance")
-"""A dataclass of arrays, such as training's TrainState."""
 KEPT = 2
 """Newest checkpoints that stay: one to go back to where the last is damaged."""
 DAMAGED = ".damaged"
@@ -45,6 +40,15 @@ _GLOB = "[]*?\\"
 _NO_ROOM = ("No space left", "RESOURCE_EXHAUSTED", "Disk quota exceeded", "File too large")
 _READING = (OSError, ValueError, KeyError, TypeError, RuntimeError)
 """What orbax and tensorstore raise where a file is not what it was."""
+
+
+class Dataclass(Protocol):
+    """A dataclass of arrays, such as training's TrainState."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+State = TypeVar("State", bound=Dataclass)
 
 
 class Checkpoints:
@@ -153,7 +157,7 @@ class Checkpoints:
             say(f"warning: checkpoint {path} is damaged ({fault}); kept as {aside.name}, {going}")
         return sound
 
-    def save(self, step: int, state: "DataclassInstance", log: str = "") -> None:
+    def save(self, step: int, state: Dataclass, log: str = "") -> None:
         """Write the state after that many steps.
 
         A failure to write it, or a state with a number that is not finite, is raised here or by the
@@ -379,7 +383,7 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def _parts(state: "DataclassInstance") -> dict[str, Any]:
+def _parts(state: Dataclass) -> dict[str, Any]:
     """The fields that the run uses: one that came later doesn't close older checkpoints."""
     named = {field.name: getattr(state, field.name) for field in fields(state)}
     return {name: value for name, value in named.items() if value is not None}
