@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
@@ -170,10 +170,11 @@ def main() -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    pixels = BytesIO()
-    draw(anchors).savefig(pixels, format="png")
+    canvas = FigureCanvasAgg(draw(anchors))
+    canvas.draw()
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    Image.open(pixels).convert("RGB").save(options.out, quality=90)
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3]
+    Image.fromarray(np.ascontiguousarray(pixels)).save(options.out, quality=90)
 
 
 if __name__ == "__main__":

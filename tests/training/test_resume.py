@@ -106,7 +106,8 @@ def test_tensorboard_shows_what_the_lines_say(whole: Path) -> None:
     for line in lines(whole):
         group = "train" if "loss" in line else "test"
         for name in set(line) - {"step", "epoch"}:
-            assert shown.pop((line["step"], f"{group}/{name}")) == np.float32(line[name])
+            tag = f"{group}/{name.replace('@', '_')}"  # as TensorBoard has it
+            assert shown.pop((line["step"], tag)) == np.float32(line[name])
     assert set(shown) == {
         (step, f"speed/{name}")
         for step in range(1, STEPS + 1)

@@ -184,7 +184,7 @@ MUTANTS = [
             "the hardest negative by stage I's embedding in both stages",
         ),
     ),
-    *of("methods/bdb.py", "methods/test_bdb.py", "methods/test_sample.py")(
+    *of("methods/bdb.py", "methods/test_batch_drop.py", "methods/test_sample.py")(
         (
             "jax.random.fold_in(keys[0], 1), (), 0, most + 1)",
             "jax.random.fold_in(keys[0], 1), (), 0, most)",
