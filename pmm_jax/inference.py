@@ -133,11 +133,6 @@ def embed_split(
     batches = ordered_batches(split, config.data, size, local_rows(mesh, size))
     with display.bar(f"embedding {name}", len(split)) as bar:
         features = map_batches(run, batches, bar.advance)
-    return with_labels(features, split)
-
-
-def with_labels(features: np.ndarray, split: Split) -> Embeddings:
-    """The embeddings of a split's images with all that the split says of these."""
     paths = np.asarray(split.filenames)
     return Embeddings(
         features, split.identities, split.cameras, paths, split.names, split.camera_names
