@@ -59,7 +59,7 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """X (..., C); `train` normalizes by the batch and moves the running statistics."""
+        """Normalize x (..., C): by the batch, which moves the running statistics, if `train`."""
         shape = (x.shape[-1],)
         scale = self.param("scale", self.scale_init, shape, self.param_dtype)
         bias = self.param("bias", zeros, shape, self.param_dtype)

@@ -41,7 +41,7 @@ _product.defvjp(lambda x, kernel: (x @ kernel, (x, kernel)), _product_backward)
 
 
 def _weight_product(x: jax.Array, grad: jax.Array) -> jax.Array:
-    """X (N, C) transposed times grad (N, D), with the narrower of the two on the left.
+    """The product of x (N, C) transposed and grad (N, D), with the narrower of the two on the left.
 
     XLA's dot over the rows of both is up to 2.6 times as fast when it writes a wide result as when
     it writes a tall one. The barrier keeps XLA from turning the product back.
@@ -144,7 +144,7 @@ def _rows_of_taps(x: jax.Array, grad: jax.Array, k: int) -> list[jax.Array]:
 
 
 def _moved_left(x: jax.Array, columns: int) -> jax.Array:
-    """X (N, H, W, C) so many columns to the left, or right if negative; zeros move in."""
+    """Shift x (N, H, W, C) so many columns to the left, right if negative; zeros move in."""
     zero = jnp.zeros((), x.dtype)
     return lax.pad(x, zero, ((0, 0, 0), (0, 0, 0), (-columns, columns, 0), (0, 0, 0)))
 
