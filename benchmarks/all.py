@@ -2,9 +2,10 @@
 
     python -m benchmarks.all [--data-root DIR] [--fastreid DIR]
 
-For a quiet machine, about half an hour on 2 cores. --data-root names Market-1501; without it feed
-and start read the demo's made-up people (python -m pmm_jax synthesize data/synthetic). --fastreid
-adds fast-reid's evaluators (benchmarks/evaluation.py says how to build them).
+For a quiet machine, about half an hour on 2 cores. --data-root names Market-1501; without it
+data_loading and start read the demo's synthetic people (python -m pmm_jax synthesize
+data/synthetic). --fastreid adds fast-reid's evaluators (benchmarks/evaluation.py says how to
+build them).
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from pmm_jax.runtime.children import tied
 PAGE = Path("docs/performance.md")
 HEAD = """# Performance
 
-Written by `python -m benchmarks.all`. Peers take turns within one run, a process each where memory
-is measured; seconds are medians, and only ratios compare across machines. docs/design/choices.md
-says which forms of an operation were chosen for them.
+Written by `python -m benchmarks.all`. Programs take turns within one run, a process each where
+memory is measured; seconds are medians, and only ratios compare across machines.
+docs/design/choices.md says which forms of an operation were chosen for them.
 """
 
 
@@ -42,16 +43,16 @@ class Section(NamedTuple):
 def sections(data_root: str | None, fastreid: str | None) -> list[Section]:
     """What is run, in order."""
     recipe = ("--config", "configs/market1501_cpu.py")
-    feed: tuple[str, ...] = ("--config", "configs/demo.py")
+    data: tuple[str, ...] = ("--config", "configs/demo.py")
     if data_root:
-        feed = (*recipe, "--data.root", data_root)
-    peer = ("--fastreid", fastreid) if fastreid else ()
+        data = (*recipe, "--data.root", data_root)
+    evaluators = ("--fastreid", fastreid) if fastreid else ()
     return [
         Section("A full-size step", ("benchmarks.step",)),
         Section("A step of the CPU recipe", ("benchmarks.step", *recipe)),
-        Section("The feed", ("benchmarks.feed", *feed)),
-        Section("A run's start", ("benchmarks.start", *feed)),
-        Section("Evaluation at Market-1501's size", ("benchmarks.evaluation", *peer)),
+        Section("Data loading", ("benchmarks.data_loading", *data)),
+        Section("A run's start", ("benchmarks.start", *data)),
+        Section("Evaluation at Market-1501's size", ("benchmarks.evaluation", *evaluators)),
         Section(
             "Devices",
             ("benchmarks.scaling", *recipe),

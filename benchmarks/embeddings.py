@@ -1,4 +1,4 @@
-"""Query and gallery for benchmarks: from a file, or made up at a data set's size."""
+"""Query and gallery for benchmarks: from a file, or random at a data set's size."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ IDENTITIES, CAMERAS = 750, 6
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that `sets` reads; Market-1501's size by default."""
-    parser.add_argument("--embeddings", default="", help="npz file; made-up embeddings without")
+    parser.add_argument("--embeddings", default="", help="npz file; random embeddings without")
     parser.add_argument("--queries", type=int, default=3368)
     parser.add_argument("--gallery", type=int, default=15913)
     parser.add_argument("--length", type=int, default=1536)
@@ -27,12 +27,12 @@ def sets(options: argparse.Namespace) -> tuple[Embeddings, Embeddings]:
         return load_features(options.embeddings)
     rng = np.random.default_rng(0)
     return (
-        made_up(options.queries, options.length, rng),
-        made_up(options.gallery, options.length, rng),
+        random_embeddings(options.queries, options.length, rng),
+        random_embeddings(options.gallery, options.length, rng),
     )
 
 
-def made_up(count: int, length: int, rng: np.random.Generator) -> Embeddings:
+def random_embeddings(count: int, length: int, rng: np.random.Generator) -> Embeddings:
     """Embeddings that hold their identity weakly, so that ranks spread."""
     identities = rng.integers(1, IDENTITIES + 1, count)
     centers = np.random.default_rng(1).standard_normal((IDENTITIES + 1, length), np.float32)

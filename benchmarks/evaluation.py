@@ -2,7 +2,7 @@
 
     python -m benchmarks.evaluation [--fastreid DIR] [--embeddings FILE.npz] [--json]
 
-Embeddings are made up, at Market-1501's size, unless a file is given. Each round gives everyone a
+Embeddings are random, at Market-1501's size, unless a file is given. Each round gives everyone a
 turn. Three tables: ranking from a given matrix of distances; ranking from embeddings, against their
 bare matrix product; and, with --distractors N, memory and time with so many more gallery images.
 

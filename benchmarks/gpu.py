@@ -2,8 +2,8 @@
 
     python -m benchmarks.gpu [--json FILE] [--rounds 20] [--toy]
 
-The paper's network and batch: 64 images of 384x128, 16 identities of 751. Each peer has the device
-to itself, one after the other, in a process of its own. float32 is the platform's own (TF32 on
+The paper's network and batch: 64 images of 384x128, 16 identities of 751. Steps have the device to
+themselves, one after the other, each in a process of its own. float32 is the platform's own (TF32 on
 recent NVIDIA GPUs), exact float32 has jax_default_matmul_precision highest. PyTorch's rows need
 torch with CUDA. --toy is a small network for a CPU: it shows that everything runs.
 """
@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers import OURS, TORCH, TUNED, Peer
+from benchmarks.step_worker import OURS, TORCH, TUNED, StepWorker
 from pmm_jax.config import Config
 
 GOLDEN = Path(__file__).parents[1] / "tests/golden/release_p4_c10_s21.npz"
@@ -32,7 +32,7 @@ EXACT = {"JAX_DEFAULT_MATMUL_PRECISION": "highest"}
 
 
 def rows_of(config: Config) -> dict[str, tuple[str, Config, dict[str, str]]]:
-    """Every step that can run here, by its row's name: the peer's name, config, environment."""
+    """Every step that can run here, by its row's name: its name, config, environment."""
     half = replace(config, model=replace(config.model, compute_dtype="bfloat16"))
     rows = {
         "pmm_jax, float32": (OURS[0], config, {}),
@@ -48,22 +48,22 @@ def rows_of(config: Config) -> dict[str, tuple[str, Config, dict[str, str]]]:
 def steps(
     config: Config, rounds: int, warm_up: int, skip: Sequence[str] = ()
 ) -> dict[str, dict[str, Any]]:
-    """Every peer's `seconds` (median), `fastest`, `images_per_second`, `peak_memory_bytes`."""
+    """Every step's `seconds` (median), `fastest`, `images_per_second`, `peak_memory_bytes`."""
     batch = config.data.identities_per_batch * config.data.images_per_identity
     rows = {}
-    for name, (peer_name, its_config, environment) in rows_of(config).items():
+    for name, (worker_name, its_config, environment) in rows_of(config).items():
         if name in skip:
             continue
-        peer = Peer(peer_name, its_config, IDENTITIES, environment)
+        worker = StepWorker(worker_name, its_config, IDENTITIES, environment)
         for turn in range(warm_up + rounds):
-            peer.step(counted=turn >= warm_up)
-        median = float(np.median(peer.seconds))
+            worker.step(counted=turn >= warm_up)
+        median = float(np.median(worker.seconds))
         rows[name] = {
             "seconds": median,
-            "fastest": min(peer.seconds),
+            "fastest": min(worker.seconds),
             "images_per_second": batch / median,
-            "peak_memory_bytes": peer.close(),
-            **peer.facts,
+            "peak_memory_bytes": worker.close(),
+            **worker.facts,
         }
     for row in rows.values():
         row["ratio"] = row["seconds"] / rows.get(TORCH[0], row)["seconds"]
@@ -95,7 +95,7 @@ def main() -> None:
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", type=Path, help="write all figures to this file")
-    parser.add_argument("--rounds", type=int, default=20, help="steps of each peer that count")
+    parser.add_argument("--rounds", type=int, default=20, help="timed steps of each program")
     parser.add_argument("--skip", nargs="*", default=(), help="rows to leave out")
     parser.add_argument("--toy", action="store_true", help="a small network, without parity")
     options = parser.parse_args()

@@ -2,7 +2,7 @@
 
     python -m benchmarks.index [--embeddings FILE.npz] [--json]
 
-Embeddings are made up, at Market-1501's size, unless a file is given. Recall is the share of each
+Embeddings are random, at Market-1501's size, unless a file is given. Recall is the fraction of each
 query's 50 nearest gallery images that the index finds. Time is of building and searching together.
 """
 

@@ -29,7 +29,7 @@ class Program(NamedTuple):
     """Compiled: (state, images, labels) to (state, metrics)."""
     state: TrainState
     batch: tuple[jax.Array, jax.Array]
-    """Made-up uint8 images and labels."""
+    """Random uint8 images, and labels."""
 
 
 def program(config: Config, num_ids: int, devices: int) -> Program:

@@ -2,7 +2,7 @@
 
     python -m benchmarks.reranking [--fastreid DIR] [--embeddings FILE.npz] [--json]
 
-Embeddings are made up, at Market-1501's size, unless a file is given. --fastreid names the folder
+Embeddings are random, at Market-1501's size, unless a file is given. --fastreid names the folder
 fastreid/evaluation of the published package, which holds the authors' code (k-reciprocal encoding,
 Zhong et al., CVPR 2017) as everybody uses it; it takes about 9 GB at that size. --queries 11659
 --gallery 82161 is the size of MSMT17.
@@ -30,7 +30,7 @@ def ours(query: Embeddings, gallery: Embeddings) -> RankingMetrics:
 
 
 def published(query: Embeddings, gallery: Embeddings, folder: str) -> RankingMetrics:
-    """The authors' function, with the three matrices that it asks for, and the ranking."""
+    """The authors' function, with the three matrices that it takes, and the ranking."""
 
     def euclidean(one: np.ndarray, other: np.ndarray) -> np.ndarray:
         squares = np.square(one).sum(1)[:, None] + np.square(other).sum(1)

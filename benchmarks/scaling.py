@@ -71,7 +71,7 @@ def measure(config: Config, options: Options) -> list[dict[str, Any]]:
     return rows
 
 
-def run(arguments: Sequence[str]) -> None:
+def scaling_command(arguments: Sequence[str]) -> None:
     """Parse, measure, print."""
     config, options = parse_run(arguments, Options, "Time a step on more and more devices.")
     config = replace(config, model=replace(config.model, weights="scratch"))
@@ -89,4 +89,4 @@ def run(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(run)
+    main(scaling_command)

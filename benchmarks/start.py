@@ -71,7 +71,7 @@ def measure(words: Sequence[str], rounds: int) -> dict[str, list[float]]:
     return turns
 
 
-def run(arguments: Sequence[str]) -> None:
+def start_command(arguments: Sequence[str]) -> None:
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(description="Time a run's start.", allow_abbrev=False)
     parser.add_argument("--rounds", type=int, default=3, help="turns of the three starts")
@@ -88,4 +88,4 @@ def run(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(run)
+    main(start_command)

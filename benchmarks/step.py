@@ -3,7 +3,7 @@
     python -m benchmarks.step [--config FILE --group.field VALUE ...] [--json]
 
 Without --config it is the paper's network on 384x128 with 16 images of 4 identities, of 751, in
-float32. Peers take turns, a step each, in processes of their own; the table has medians, and the
+float32. Programs take turns, a step each, in processes of their own; the table has medians, and the
 ratio of each to PyTorch as released. PyTorch (requirements-torch.txt) is needed for its rows alone.
 """
 
@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peak import matmul_rate, stated_peak
-from benchmarks.peers import OURS, TORCH, Peer
+from benchmarks.roofline import matmul_rate, stated_peak
+from benchmarks.step_worker import OURS, TORCH, StepWorker
 from pmm_jax.cli.parsing import parse_run
 from pmm_jax.cli.program import main
 from pmm_jax.config import Config
@@ -32,7 +32,7 @@ class Options(Config):
     """What the benchmark takes besides a run's own fields."""
 
     rounds: int = 10
-    """Steps of each peer that count."""
+    """Timed steps of each program."""
     warm_up: int = 5
     """Steps of each before; PyTorch keeps getting faster until then."""
     identities: int = 751
@@ -42,7 +42,7 @@ class Options(Config):
 
 
 def measure(config: Config, options: Options) -> dict[str, Any]:
-    """All peers on one config.
+    """Time all steps on one config.
 
     Returns:
         `peers`: for each its `seconds` (median), `fastest`, `peak_memory_bytes`, `ratio` to
@@ -55,21 +55,21 @@ def measure(config: Config, options: Options) -> dict[str, Any]:
         print(f"{why_not}: PyTorch's rows are left out", file=sys.stderr)
     else:
         names += TORCH
-    peers = [Peer(name, config, options.identities) for name in names]
+    workers = [StepWorker(name, config, options.identities) for name in names]
     for turn in range(options.warm_up + options.rounds):
         if sys.stderr.isatty():
             print(f"\rround {turn + 1}/{options.warm_up + options.rounds}", end="", file=sys.stderr)
-        for peer in peers:
-            peer.step(counted=turn >= options.warm_up)
+        for worker in workers:
+            worker.step(counted=turn >= options.warm_up)
     rows = {
-        peer.name: {
-            "seconds": float(np.median(peer.seconds)),
-            "fastest": min(peer.seconds),
-            "all_seconds": peer.seconds,
-            "peak_memory_bytes": peer.close(),
-            **peer.facts,
+        worker.name: {
+            "seconds": float(np.median(worker.seconds)),
+            "fastest": min(worker.seconds),
+            "all_seconds": worker.seconds,
+            "peak_memory_bytes": worker.close(),
+            **worker.facts,
         }
-        for peer in peers
+        for worker in workers
     }
     reached = matmul_rate()
     stated = stated_peak(rows[OURS[0]]["device"], config.model.compute_dtype)
@@ -97,14 +97,14 @@ def _no_torch(config: Config) -> str | None:
     if not importlib.util.find_spec("torch"):
         return "torch is not installed"
     if config.method.name != "pmm" or config.model.compute_dtype != "float32":
-        return "the PyTorch peers are PMM in float32"
+        return "the PyTorch steps are PMM in float32"
     import jax
 
-    return None if jax.default_backend() == "cpu" else "the PyTorch peers run on the CPU"
+    return None if jax.default_backend() == "cpu" else "the PyTorch steps run on the CPU"
 
 
 def table(result: dict[str, Any]) -> str:
-    """The peers as lines of text."""
+    """The results as lines of text."""
     height, width = result["image_size"]
     lines = [
         f"{result['batch']} images of {height}x{width}",
@@ -124,7 +124,7 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def run(arguments: Sequence[str]) -> None:
+def step_command(arguments: Sequence[str]) -> None:
     """Parse, measure, print."""
     words = list(arguments)
     if not any(word.split("=")[0] in ("--config", "--help", "-h") for word in words):
@@ -136,4 +136,4 @@ def run(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(run)
+    main(step_command)

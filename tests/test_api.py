@@ -130,15 +130,15 @@ def test_evaluation_is_there_after_the_import() -> None:
     assert done.stdout == "evaluate_distances\n"
 
 
-def test_explain_gives_each_heads_heat_whatever_the_batch(model: Model) -> None:
+def test_explain_gives_each_heads_cam_whatever_the_batch(model: Model) -> None:
     arrays = pictures(5)
-    heats = model.explain(arrays)
-    assert heats.shape == (5, 3, 4, 2)
-    assert heats.dtype == np.float32
-    assert heats.min() >= 0
-    np.testing.assert_allclose(model.explain(arrays, batch_size=2), heats, rtol=1e-4, atol=1e-6)
+    cams = model.explain(arrays)
+    assert cams.shape == (5, 3, 4, 2)
+    assert cams.dtype == np.float32
+    assert cams.min() >= 0
+    np.testing.assert_allclose(model.explain(arrays, batch_size=2), cams, rtol=1e-4, atol=1e-6)
     here, there = model.explain_pair(list(arrays), list(arrays[::-1]))
-    assert here.shape == heats.shape
+    assert here.shape == cams.shape
     np.testing.assert_allclose(there, here[::-1], rtol=1e-4, atol=1e-6)
     one_by_one, _ = model.explain_pair(arrays, arrays[::-1], batch_size=1)
     np.testing.assert_allclose(one_by_one, here, rtol=1e-4, atol=1e-6)

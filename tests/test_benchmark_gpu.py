@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.peers import TORCH, TUNED
+from benchmarks.step_worker import TORCH, TUNED
 
 
 @pytest.mark.slow

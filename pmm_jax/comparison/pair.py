@@ -38,10 +38,10 @@ class Pair:
         num_ids: int,
         steps_per_epoch: int,
         precision: Precision,
-        share_blocks: bool = False,
+        reuse_masks: bool = False,
     ) -> None:
-        """`share_blocks` gives our masks to the baseline: what is left is arithmetic alone."""
-        self._share_blocks = share_blocks
+        """`reuse_masks` gives our masks to the baseline: what is left is arithmetic alone."""
+        self._reuse_masks = reuse_masks
         self._schedule = learning_rate(config.optim, config.train.epochs, steps_per_epoch)
         network = create_model(config, num_ids, jnp.dtype(precision))
         self.network = network._replace(compute_dtype=jnp.dtype(precision))
@@ -79,14 +79,14 @@ class Pair:
             rate = float(self._schedule(np.int32(number - 1)))
 
             started = time.perf_counter()
-            self.state, metrics, keeps = self._step(self.state, batch)
+            self.state, metrics, masks = self._step(self.state, batch)
             ours = {name: float(metrics[name]) for name in LOSSES}
             seconds_ours = time.perf_counter() - started
 
-            masks = [np.array(keep)[:, None] for keep in keeps]
-            shared = tuple(map(torch.from_numpy, masks)) if self._share_blocks else None
+            masks = [np.array(mask)[:, None] for mask in masks]
+            given = tuple(map(torch.from_numpy, masks)) if self._reuse_masks else None
             started = time.perf_counter()
-            baseline, own = train_step(self.baseline, self.optimizer, rate, *same, shared)
+            baseline, own = train_step(self.baseline, self.optimizer, rate, *same, given)
             seconds = seconds_ours, time.perf_counter() - started
             others = other_masks(masks, [mask.numpy() for mask in own])
             yield PairedStep(number, ours, baseline, others, seconds)

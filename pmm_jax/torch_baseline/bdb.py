@@ -45,11 +45,11 @@ class BDB(nn.Module):
         embedding1 = self.global_reduction(feature_map.mean((2, 3), keepdim=True)).flatten(1)
         part_map = self.res_part2(feature_map)
         n, _, h, w = part_map.shape
-        keep = torch.ones(n, 1, h, w, dtype=torch.bool)
-        keep[:, :, first_row : first_row + max(1, round(self.method.drop_ratio * h))] = False
-        embedding2 = self.reduction((part_map * keep).amax((2, 3)))
+        mask = torch.ones(n, 1, h, w, dtype=torch.bool)
+        mask[:, :, first_row : first_row + max(1, round(self.method.drop_ratio * h))] = False
+        embedding2 = self.reduction((part_map * mask).amax((2, 3)))
         return StageOutputs(
             [embedding1, embedding2],
             [self.global_softmax(embedding1), self.softmax(embedding2)],
-            [keep],
+            [mask],
         )

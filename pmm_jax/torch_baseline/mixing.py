@@ -40,15 +40,15 @@ def _cam(gradient: Tensor, feature_map: Tensor) -> Tensor:
     return torch.einsum("nc,nchw->nhw", weights, feature_map.detach()).relu()
 
 
-def block_mask(heat: Tensor, block: tuple[int, int], top_k: int) -> Tensor:
-    """(N, 1, h, w) bool: False in the `top_k` blocks with the highest sum of heat (N, h, w).
+def block_mask(cam: Tensor, block: tuple[int, int], top_k: int) -> Tensor:
+    """(N, 1, h, w) bool: False in the `top_k` blocks with the highest sums of `cam`, (N, h, w).
 
     Equal blocks are taken in reading order.
     """
-    n, h, w = heat.shape
+    n, h, w = cam.shape
     rows, columns = h // block[0], w // block[1]
-    scores = heat.reshape(n, rows, block[0], columns, block[1]).sum((2, 4)).flatten(1)
+    scores = cam.reshape(n, rows, block[0], columns, block[1]).sum((2, 4)).flatten(1)
     chosen = scores.sort(dim=1, descending=True, stable=True).indices[:, :top_k]
-    keep = torch.ones_like(scores, dtype=torch.bool).scatter_(1, chosen, False)
-    keep = keep.reshape(n, 1, rows, columns)
-    return keep.repeat_interleave(block[0], 2).repeat_interleave(block[1], 3)
+    mask = torch.ones_like(scores, dtype=torch.bool).scatter_(1, chosen, False)
+    mask = mask.reshape(n, 1, rows, columns)
+    return mask.repeat_interleave(block[0], 2).repeat_interleave(block[1], 3)

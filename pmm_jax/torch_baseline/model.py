@@ -50,7 +50,7 @@ class StageOutputs(NamedTuple):
 
     embeddings: list[Tensor]
     logits: list[Tensor]
-    keeps: list[Tensor]
+    masks: list[Tensor]
     """(N, 1, h, w) bool: masks of stages II and III, False where the negative's cells are put."""
 
 
@@ -131,7 +131,7 @@ class PMM(nn.Module):
         images: Tensor,
         labels: Tensor,
         negatives: tuple[Tensor, Tensor],
-        keeps: tuple[Tensor, Tensor] | None = None,
+        masks: tuple[Tensor, Tensor] | None = None,
     ) -> StageOutputs:
         """Training-mode outputs.
 
@@ -139,7 +139,7 @@ class PMM(nn.Module):
             images: (N, 3, H, W), normalized and augmented.
             labels: (N,) int64.
             negatives: for stages II and III, (N,) int64, the image mixed into each anchor.
-            keeps: masks to use in place of the CAMs' own, (N, 1, h, w) bool.
+            masks: masks to use in place of the CAMs' own, (N, 1, h, w) bool.
         """
         method = self.method
         feature_map = self.res_part(self.backbone(images))
@@ -148,17 +148,17 @@ class PMM(nn.Module):
         logits1 = self.global_softmax(embedding1)
 
         part_map = self.res_part2(feature_map)
-        keep2 = block_mask(self.cam(logits1, feature_map, labels), method.block, method.top_k)
-        used = keep2 if keeps is None else keeps[0]
+        mask2 = block_mask(self.cam(logits1, feature_map, labels), method.block, method.top_k)
+        used = mask2 if masks is None else masks[0]
         mixed = torch.where(used, part_map, part_map[negatives[0]])
         embedding2 = self.reduction1(mixed.amax((2, 3)))
         logits2 = self.softmax1(embedding2)
 
-        keep3 = block_mask(self.cam(logits2, mixed, labels), method.block, method.top_k)
-        used = keep3 if keeps is None else keeps[1]
+        mask3 = block_mask(self.cam(logits2, mixed, labels), method.block, method.top_k)
+        used = mask3 if masks is None else masks[1]
         base = mixed if method.cumulative else part_map
         embedding3 = self.reduction2(torch.where(used, base, base[negatives[1]]).amax((2, 3)))
         logits3 = self.softmax2(embedding3)
         return StageOutputs(
-            [embedding1, embedding2, embedding3], [logits1, logits2, logits3], [keep2, keep3]
+            [embedding1, embedding2, embedding3], [logits1, logits2, logits3], [mask2, mask3]
         )

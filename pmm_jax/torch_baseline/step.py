@@ -70,4 +70,4 @@ def train_step(
         group["lr"] = learning_rate
     optimizer.step()
     values = {"loss": loss.item()} | {name: value.item() for name, value in losses.items()}
-    return values, outputs.keeps
+    return values, outputs.masks

@@ -12,20 +12,20 @@ BLOCK, TOP_K = (2, 1), 2
 
 def test_overlap_against_sets() -> None:
     rng = np.random.default_rng(0)
-    heats = [rng.random((5, 4, 3)).astype(np.float32) for _ in range(3)]
+    cams = [rng.random((5, 4, 3)).astype(np.float32) for _ in range(3)]
 
-    def best(heat: np.ndarray) -> set[tuple[int, int]]:
-        sums = {(r, c): heat[r : r + 2, c].sum() for r in (0, 2) for c in range(3)}
+    def best(cam: np.ndarray) -> set[tuple[int, int]]:
+        sums = {(r, c): cam[r : r + 2, c].sum() for r in (0, 2) for c in range(3)}
         return set(sorted(sums, key=lambda place: -sums[place])[:TOP_K])
 
     shares = []
-    for one, other in itertools.combinations(heats, 2):
+    for one, other in itertools.combinations(cams, 2):
         for n in range(5):
             a, b = best(one[n]), best(other[n])
             shares.append(len(a & b) / len(a | b))
     assert 0 < np.mean(shares) < 1
-    assert block_overlap(heats, BLOCK, TOP_K) == pytest.approx(np.mean(shares))
-    assert block_overlap([heats[0], heats[0]], BLOCK, TOP_K) == 1
+    assert block_overlap(cams, BLOCK, TOP_K) == pytest.approx(np.mean(shares))
+    assert block_overlap([cams[0], cams[0]], BLOCK, TOP_K) == 1
 
 
 @pytest.mark.parametrize(("blocks", "top_k"), [(8, 1), (6, 2), (32, 3)])

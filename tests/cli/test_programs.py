@@ -88,7 +88,7 @@ def run_program(project: Path, *arguments: str) -> subprocess.CompletedProcess[s
 
 @pytest.mark.parametrize(
     "module",
-    ["train", "eval", "pmm_jax.__main__", "pmm_jax.ablation.one", "benchmarks.peers"]
+    ["train", "eval", "pmm_jax.__main__", "pmm_jax.ablation.one", "benchmarks.step_worker"]
     + [f"pmm_jax.cli.{verb}" for verb in VERBS],
 )
 def test_jax_is_imported_after_the_process_is_made_ready(project: Path, module: str) -> None:

@@ -49,9 +49,9 @@ def batches(count: int) -> Iterator[Batch]:
 
 
 def trained(
-    count: int, precision: Precision, config: Config = CONFIG, share_blocks: bool = False
+    count: int, precision: Precision, config: Config = CONFIG, reuse_masks: bool = False
 ) -> tuple[Pair, list]:
-    pair = Pair(config, IDENTITIES, 3, precision, share_blocks)
+    pair = Pair(config, IDENTITIES, 3, precision, reuse_masks)
     return pair, list(pair.run(batches(count)))
 
 
@@ -122,7 +122,7 @@ def test_both_get_the_same_augmented_batch() -> None:
 @pytest.mark.slow
 def test_ten_steps_agree_in_float32_where_both_replace_the_same_blocks() -> None:
     """Left to themselves, a rounding decides sooner or later which block ranks higher."""
-    _, steps = trained(10, "float32", share_blocks=True)
+    _, steps = trained(10, "float32", reuse_masks=True)
     assert len(steps) == 10
     assert largest(steps) < 1e-3
 

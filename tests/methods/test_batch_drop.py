@@ -12,11 +12,11 @@ LABELS = jnp.asarray([0, 0, 1, 1])
 
 def test_batch_drop_against_loops() -> None:
     feature_map = np.random.default_rng(0).standard_normal((4, 6, 4, 3)).astype(np.float32)
-    dropped, keep = batch_drop(jnp.asarray(feature_map), jnp.int32(3), 0.33)
+    dropped, mask = batch_drop(jnp.asarray(feature_map), jnp.int32(3), 0.33)
     expected = feature_map.copy()
     expected[:, 3:5] = 0  # round(0.33 * 6) rows
     np.testing.assert_array_equal(dropped, expected)
-    np.testing.assert_array_equal(keep, (expected != 0).all(-1))
+    np.testing.assert_array_equal(mask, (expected != 0).all(-1))
 
 
 def test_the_dropped_rows_are_inside_and_everywhere() -> None:

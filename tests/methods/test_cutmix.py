@@ -52,12 +52,12 @@ def test_boxes_are_those_of_the_published_code() -> None:
 
 def test_attentive_cutmix_against_loops() -> None:
     pictures, block, top_k = images(), (2, 1), 2
-    heat = np.random.default_rng(1).random((N, 4, 2)).astype(np.float32)
+    cam = np.random.default_rng(1).random((N, 4, 2)).astype(np.float32)
     expected = pictures.copy()
     for n in range(N):
         partner = PARTNERS[n]
         sums = {
-            (top, left): heat[partner, top : top + 2, left].sum()
+            (top, left): cam[partner, top : top + 2, left].sum()
             for top in (0, 2)
             for left in (0, 1)
         }
@@ -66,7 +66,7 @@ def test_attentive_cutmix_against_loops() -> None:
             window = slice(8 * top, 8 * (top + 2)), slice(8 * left, 8 * (left + 1))
             expected[(n, *window)] = pictures[(partner, *window)]
     mixed, share = attentive_cutmix(
-        jnp.asarray(pictures), jnp.asarray(heat), jnp.asarray(PARTNERS), block, top_k
+        jnp.asarray(pictures), jnp.asarray(cam), jnp.asarray(PARTNERS), block, top_k
     )
     np.testing.assert_array_equal(mixed, expected)
     assert float(share) == 0.5

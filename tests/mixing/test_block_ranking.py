@@ -7,9 +7,9 @@ import pytest
 from pmm_jax.mixing import block_mask, block_scores
 
 
-def naive_scores(heat: np.ndarray, block: tuple[int, int]) -> np.ndarray:
+def naive_scores(cam: np.ndarray, block: tuple[int, int]) -> np.ndarray:
     scores = []
-    for image in heat:
+    for image in cam:
         row = []
         for top in range(0, image.shape[0], block[0]):
             for left in range(0, image.shape[1], block[1]):
@@ -22,17 +22,17 @@ def naive_scores(heat: np.ndarray, block: tuple[int, int]) -> np.ndarray:
     return np.array(scores)
 
 
-def naive_mask(heat: np.ndarray, block: tuple[int, int], top_k: int) -> np.ndarray:
-    keep = np.ones(heat.shape, bool)
-    columns = heat.shape[2] // block[1]
-    for n, scores in enumerate(naive_scores(heat, block)):
+def naive_mask(cam: np.ndarray, block: tuple[int, int], top_k: int) -> np.ndarray:
+    mask = np.ones(cam.shape, bool)
+    columns = cam.shape[2] // block[1]
+    for n, scores in enumerate(naive_scores(cam, block)):
         # Highest first; among equals the one that is read first.
         for number in sorted(range(len(scores)), key=lambda b: (-scores[b], b))[:top_k]:
             top, left = number // columns * block[0], number % columns * block[1]
             for i in range(block[0]):
                 for j in range(block[1]):
-                    keep[n, top + i, left + j] = False
-    return keep
+                    mask[n, top + i, left + j] = False
+    return mask
 
 
 SIZES = [
@@ -51,20 +51,20 @@ def test_scores_and_mask_against_loops(
 ) -> None:
     # Whole numbers: sums are exact in any order, and many blocks tie.
     for seed, high in ((0, 1000), (1, 3), (2, 2)):
-        heat = np.random.default_rng(seed).integers(0, high, (5, *size)).astype(np.float32)
-        scores = np.asarray(block_scores(jnp.asarray(heat), block))
-        np.testing.assert_array_equal(scores, naive_scores(heat, block))
-        keep = np.asarray(block_mask(jnp.asarray(heat), block, top_k))
-        assert keep.dtype == bool
-        np.testing.assert_array_equal(keep, naive_mask(heat, block, top_k))
-        assert ((~keep).sum((1, 2)) == top_k * block[0] * block[1]).all()
+        cam = np.random.default_rng(seed).integers(0, high, (5, *size)).astype(np.float32)
+        scores = np.asarray(block_scores(jnp.asarray(cam), block))
+        np.testing.assert_array_equal(scores, naive_scores(cam, block))
+        mask = np.asarray(block_mask(jnp.asarray(cam), block, top_k))
+        assert mask.dtype == bool
+        np.testing.assert_array_equal(mask, naive_mask(cam, block, top_k))
+        assert ((~mask).sum((1, 2)) == top_k * block[0] * block[1]).all()
 
 
 def test_ties_are_taken_in_reading_order() -> None:
-    keep = np.asarray(block_mask(jnp.zeros((1, 6, 4)), (3, 2), 2))[0]
+    mask = np.asarray(block_mask(jnp.zeros((1, 6, 4)), (3, 2), 2))[0]
     # The top row of blocks goes; column by column it would be the left column.
-    assert not keep[:3].any()
-    assert keep[3:].all()
+    assert not mask[:3].any()
+    assert mask[3:].all()
 
 
 def test_all_blocks_may_be_replaced() -> None:
@@ -72,9 +72,9 @@ def test_all_blocks_may_be_replaced() -> None:
 
 
 def test_each_image_has_its_own_blocks() -> None:
-    heat = np.zeros((2, 4, 4), np.float32)
-    heat[0, 0, 3] = heat[1, 3, 0] = 1
-    keep = np.asarray(block_mask(jnp.asarray(heat), (2, 2), 1))
-    assert not keep[0, :2, 2:].any()
-    assert not keep[1, 2:, :2].any()
-    assert keep.sum() == 2 * 12
+    cam = np.zeros((2, 4, 4), np.float32)
+    cam[0, 0, 3] = cam[1, 3, 0] = 1
+    mask = np.asarray(block_mask(jnp.asarray(cam), (2, 2), 1))
+    assert not mask[0, :2, 2:].any()
+    assert not mask[1, 2:, :2].any()
+    assert mask.sum() == 2 * 12

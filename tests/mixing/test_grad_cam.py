@@ -16,15 +16,15 @@ def draw(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 def naive_cam(weights: np.ndarray, feature_map: np.ndarray) -> np.ndarray:
-    heat = np.zeros((N, H, W))
+    cam = np.zeros((N, H, W))
     for n in range(N):
         for i in range(H):
             for j in range(W):
                 total = 0.0
                 for c in range(C):
                     total += weights[n, c] * feature_map[n, i, j, c]
-                heat[n, i, j] = max(total, 0.0)
-    return heat
+                cam[n, i, j] = max(total, 0.0)
+    return cam
 
 
 @pytest.mark.usefixtures("x64")
@@ -35,8 +35,8 @@ def test_average_pooling_and_a_linear_layer_have_a_closed_form() -> None:
     expected = naive_cam(weights, feature_map)
     assert (expected == 0).any()
     assert (expected > 0).any()
-    heat = grad_cam(lambda x: x.mean((1, 2)) @ kernel, jnp.asarray(feature_map), jnp.array(LABELS))
-    np.testing.assert_allclose(heat, expected, rtol=1e-12, atol=1e-14)
+    cam = grad_cam(lambda x: x.mean((1, 2)) @ kernel, jnp.asarray(feature_map), jnp.array(LABELS))
+    np.testing.assert_allclose(cam, expected, rtol=1e-12, atol=1e-14)
 
 
 def head_numpy(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
@@ -68,12 +68,12 @@ def test_a_head_with_batch_statistics_against_finite_differences() -> None:
         scaled = centered / jnp.sqrt(jnp.square(centered).mean(0, keepdims=True) + 1e-5)
         return jnp.tanh(scaled) @ kernel
 
-    heat = grad_cam(head, jnp.asarray(feature_map), jnp.array(LABELS))
-    assert float(heat.max()) > 0.01
-    np.testing.assert_allclose(heat, expected, rtol=1e-6, atol=1e-8)
+    cam = grad_cam(head, jnp.asarray(feature_map), jnp.array(LABELS))
+    assert float(cam.max()) > 0.01
+    np.testing.assert_allclose(cam, expected, rtol=1e-6, atol=1e-8)
 
 
-def test_no_gradient_flows_through_the_heat() -> None:
+def test_no_gradient_flows_through_the_cam() -> None:
     kernel = jnp.asarray(draw(C, IDS), jnp.float32)
 
     def loss(feature_map: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -114,9 +114,9 @@ def test_only_the_head_is_differentiated() -> None:
     assert entered == [(N, H, W, C)]
 
 
-def test_bfloat16_maps_give_float32_heat() -> None:
+def test_bfloat16_maps_give_float32_cam() -> None:
     feature_map = jnp.asarray(draw(N, H, W, C), jnp.bfloat16)
-    heat = grad_cam(
+    cam = grad_cam(
         lambda x: x.mean((1, 2)) @ jnp.ones((C, IDS), x.dtype), feature_map, jnp.array(LABELS)
     )
-    assert heat.dtype == jnp.float32
+    assert cam.dtype == jnp.float32

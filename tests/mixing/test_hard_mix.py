@@ -19,30 +19,30 @@ def draw_case() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def test_mix_against_loops() -> None:
-    feature_map, negatives, keep = draw_case()
+    feature_map, negatives, mask = draw_case()
     expected = np.empty_like(feature_map)
     for n in range(N):
         for i in range(H):
             for j in range(W):
-                source = n if keep[n, i, j] else negatives[n]
+                source = n if mask[n, i, j] else negatives[n]
                 expected[n, i, j] = feature_map[source, i, j]
-    mixed = hard_mix(jnp.asarray(feature_map), jnp.asarray(negatives), jnp.asarray(keep))
+    mixed = hard_mix(jnp.asarray(feature_map), jnp.asarray(negatives), jnp.asarray(mask))
     np.testing.assert_array_equal(mixed, expected)
     assert (expected != feature_map).any()
 
 
 def test_gradient_reaches_anchor_and_negative() -> None:
-    feature_map, negatives, keep = draw_case()
+    feature_map, negatives, mask = draw_case()
     weights = np.random.default_rng(1).standard_normal(feature_map.shape).astype(np.float32)
     expected = np.zeros_like(feature_map)
     for n in range(N):
         for i in range(H):
             for j in range(W):
-                source = n if keep[n, i, j] else negatives[n]
+                source = n if mask[n, i, j] else negatives[n]
                 expected[source, i, j] += weights[n, i, j]
 
     def loss(x: jax.Array) -> jax.Array:
-        return (hard_mix(x, jnp.asarray(negatives), jnp.asarray(keep)) * weights).sum()
+        return (hard_mix(x, jnp.asarray(negatives), jnp.asarray(mask)) * weights).sum()
 
     np.testing.assert_allclose(jax.grad(loss)(jnp.asarray(feature_map)), expected, rtol=1e-6)
 
@@ -114,11 +114,11 @@ def test_what_a_device_mixes_in_are_the_images_that_it_drew(shards: int) -> None
     negatives = np.concatenate(
         [np.roll(part, len(part) // 2) for part in np.split(np.arange(8), shards)]
     )
-    keep = np.random.default_rng(1).random((8, H, W)) < 0.5
-    arguments = jnp.asarray(feature_map), jnp.asarray(negatives), jnp.asarray(keep)
+    mask = np.random.default_rng(1).random((8, H, W)) < 0.5
+    arguments = jnp.asarray(feature_map), jnp.asarray(negatives), jnp.asarray(mask)
     mixed = hard_mix(*arguments, shards)
     np.testing.assert_array_equal(
-        mixed, np.where(keep[..., None], feature_map, feature_map[negatives])
+        mixed, np.where(mask[..., None], feature_map, feature_map[negatives])
     )
     assert (labels[negatives] != labels).all() == (shards <= 2)
     weights = np.random.default_rng(2).standard_normal(feature_map.shape).astype(np.float32)

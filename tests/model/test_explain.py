@@ -67,27 +67,27 @@ def parts(network: Network, params: Tree, stats: Tree, batch: jax.Array) -> list
 @pytest.mark.parametrize(
     ("kind", "heads"), [("pmm", 3), pytest.param("bdb", 2, marks=pytest.mark.slow), ("baseline", 1)]
 )
-def test_the_heat_of_an_identity(kind: Kind, heads: int) -> None:
+def test_the_cam_of_an_identity(kind: Kind, heads: int) -> None:
     model, batch, labels = made(kind), images(2), np.arange(N) % IDS
-    heats = np.asarray(stage_cams(*model, batch, jnp.asarray(labels)))
-    assert heats.shape == (N, heads, 4, 2)
+    cams = np.asarray(stage_cams(*model, batch, jnp.asarray(labels)))
+    assert cams.shape == (N, heads, 4, 2)
     for stage, (params, stats, x, _) in enumerate(parts(*model, batch)):
         wanted = np.asarray(params["classifier"]["kernel"]).T[labels]
         expected = back_through_head(params, stats, x, wanted)
         assert (expected > 0).any()
-        np.testing.assert_allclose(heats[:, stage], expected, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(cams[:, stage], expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", [pytest.param("pmm", marks=pytest.mark.slow), "bdb", "baseline"])
-def test_the_heats_of_a_match(kind: Kind) -> None:
+def test_the_cams_of_a_match(kind: Kind) -> None:
     model, one, other = made(kind), images(3), images(4)
     found = match_cams(*model, one, other)
     sides = parts(*model, one), parts(*model, other)
-    for heats, mine, theirs in zip(found, sides, sides[::-1], strict=True):
+    for cams, mine, theirs in zip(found, sides, sides[::-1], strict=True):
         for stage, (params, stats, x, _) in enumerate(mine):
             expected = back_through_head(params, stats, x, theirs[stage][3])
             assert (expected > 0).any()
-            np.testing.assert_allclose(heats[:, stage], expected, rtol=1e-9, atol=1e-12)
+            np.testing.assert_allclose(cams[:, stage], expected, rtol=1e-9, atol=1e-12)
 
 
 def test_a_bare_trunk_explains_a_match_and_no_identity() -> None:

@@ -97,7 +97,7 @@ def naive_cam(stage: int, feature_map: np.ndarray, params: Tree) -> np.ndarray:
         logits = naive_head(pooled, params)[2]
         return sum(logits[n, LABELS[n]] for n in range(N))
 
-    heat = np.zeros(feature_map.shape[:3])
+    cam = np.zeros(feature_map.shape[:3])
     for n in range(N):
         for c in range(pooled.shape[1]):
             up, down = pooled.copy(), pooled.copy()
@@ -105,20 +105,20 @@ def naive_cam(stage: int, feature_map: np.ndarray, params: Tree) -> np.ndarray:
             down[n, c] -= step
             # The mean over space of d score / d map.
             weight = (score(up) - score(down)) / (2 * step) / cells
-            heat[n] += weight * feature_map[n, :, :, c]
-    return np.maximum(heat, 0)
+            cam[n] += weight * feature_map[n, :, :, c]
+    return np.maximum(cam, 0)
 
 
 def naive_mix(
-    heat: np.ndarray, base: np.ndarray, source: np.ndarray, negatives: np.ndarray, method: Any
+    cam: np.ndarray, base: np.ndarray, source: np.ndarray, negatives: np.ndarray, method: Any
 ) -> np.ndarray:
     height, width = method.block
     mixed = base.copy()
     for n in range(N):
         sums = {}
-        for top in range(0, heat.shape[1], height):
-            for left in range(0, heat.shape[2], width):
-                sums[top, left] = heat[n, top : top + height, left : left + width].sum()
+        for top in range(0, cam.shape[1], height):
+            for left in range(0, cam.shape[2], width):
+                sums[top, left] = cam[n, top : top + height, left : left + width].sum()
         for top, left in sorted(sums, key=lambda place: -sums[place])[: method.top_k]:
             window = slice(top, top + height), slice(left, left + width)
             mixed[n][window] = source[negatives[n]][window]

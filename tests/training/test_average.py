@@ -34,8 +34,8 @@ def test_against_its_formula() -> None:
         gradient = np.array([np.sin(t), 1.0])
         state = state.apply_gradients(transform, {"w": jnp.asarray(gradient)}, {}, 0.8)
         weights = weights - 0.1 * gradient
-        keep = min(0.8, (1 + t) / (10 + t))
-        average = keep * average + (1 - keep) * weights
+        decay = min(0.8, (1 + t) / (10 + t))
+        average = decay * average + (1 - decay) * weights
         np.testing.assert_allclose(state.eval_params["w"], average, rtol=1e-5, atol=1e-6)
     assert abs(state.eval_params["w"] - state.params["w"]).min() > 0.01
 
@@ -118,9 +118,9 @@ def test_each_evaluation_of_a_run_tests_the_average(whole: Watched) -> None:
 
 def test_a_run_keeps_the_average_that_its_config_asks_for(whole: Watched) -> None:
     for step in range(2, 7):
-        keep = min(0.5, step / (9 + step))
+        decay = min(0.5, step / (9 + step))
         expected = jax.tree.map(
-            lambda average, weights, keep=keep: keep * average + (1 - keep) * weights,
+            lambda average, weights, decay=decay: decay * average + (1 - decay) * weights,
             whole.states[step - 1].eval_params,
             whole.states[step].params,
         )

@@ -70,8 +70,8 @@ def test_cumulative_starts_stage_3_from_the_mixed_map(cumulative: Forward) -> No
 
 def test_top_k_blocks_are_replaced(released: Forward, cumulative: Forward) -> None:
     for run, top_k in ((released, 2), (cumulative, 3)):
-        for keep in run["masks"]:
-            assert ((~keep).sum((1, 2)) == top_k * 2).all()  # blocks of 2 x 1 cells
+        for mask in run["masks"]:
+            assert ((~mask).sum((1, 2)) == top_k * 2).all()  # blocks of 2 x 1 cells
 
 
 def test_heads_make_embeddings_and_logits_of_what_they_see(released: Forward) -> None:

@@ -69,9 +69,9 @@ def test_attentive_cutmix_looks_with_the_trunk_in_training_or_with_its_guide(tin
     mixed, target = mix(own)
     assert isinstance(target, MixedTarget)
     np.testing.assert_array_equal(target.mixed_labels, LABELS[PARTNERS])
-    heat = np.asarray(own.saliency(network.compute_dtype, pixels))
+    cam = np.asarray(own.saliency(network.compute_dtype, pixels))
     for n in range(N):
-        sums = {(r, c): heat[PARTNERS[n], r : r + 2, c].sum() for r in (0, 2, 4) for c in (0, 1)}
+        sums = {(r, c): cam[PARTNERS[n], r : r + 2, c].sum() for r in (0, 2, 4) for c in (0, 1)}
         row, column = max(sums, key=lambda place: sums[place])
         expected = np.array(pixels[n])
         window = slice(16 * row, 16 * (row + 2)), slice(16 * column, 16 * (column + 1))
@@ -98,7 +98,7 @@ def test_a_pass_of_each_method_moves_every_parameter(tiny: Config, name: str) ->
             grads, moved, metrics, outputs = compute_gradients(task, state, batch)
             return metrics, grads, moved, outputs.masks
 
-        metrics, gradient, moved, keeps = jax.device_get(run(batch))
+        metrics, gradient, moved, masks = jax.device_get(run(batch))
     heads = {"baseline": 1, "bdb": 2}.get(name, 3)
     names = {f"{loss}{i}" for loss in ("triplet", "cross_entropy") for i in range(1, heads + 1)}
     assert set(metrics) == names | {"loss", "accuracy"}
@@ -109,7 +109,7 @@ def test_a_pass_of_each_method_moves_every_parameter(tiny: Config, name: str) ->
     for before, after in zip(jax.tree.leaves(stats), jax.tree.leaves(moved), strict=True):
         assert (before != after).any()
     replaced = METHODS[name].augments == "feature"
-    assert all((~keep).any() == replaced for keep in keeps)
+    assert all((~mask).any() == replaced for mask in masks)
 
 
 def test_bdbs_second_branch_sees_the_part_map_without_the_rows(tiny: Config) -> None:
@@ -118,8 +118,8 @@ def test_bdbs_second_branch_sees_the_part_map_without_the_rows(tiny: Config) -> 
     expected = found["part_map"].copy()
     expected[:, 2:5] = 0  # half of 6 rows
     np.testing.assert_allclose(found["inputs"][1], expected, rtol=1e-9, atol=1e-12)
-    (keep,) = found["masks"]
-    assert (keep == (np.arange(6) < 2)[None, :, None] | (np.arange(6) >= 5)[None, :, None]).all()
+    (mask,) = found["masks"]
+    assert (mask == (np.arange(6) < 2)[None, :, None] | (np.arange(6) >= 5)[None, :, None]).all()
     assert [embedding.shape[1] for embedding in found["embeddings"]] == [16, 32]
 
 

@@ -1,11 +1,10 @@
-"""Images a second that the host can deliver, against what a step takes.
+"""Images a second that the host loads, beside a PyTorch DataLoader.
 
-    python -m benchmarks.feed --config FILE [--group.field VALUE ...] [--json]
+    python -m benchmarks.data_loading --config FILE [--group.field VALUE ...] [--json]
 
 Reads training batches of the config's data set in random order, decoded and resized anew each time
-(data.host_cache_gib 0), and from memory, as a set that fits is kept. The peer is a PyTorch
-DataLoader that does the same with PIL in as many worker processes. Each round gives every feed a
-turn.
+(data.host_cache_gib 0), and from memory, as a set that fits is kept. The PyTorch DataLoader does
+the same with PIL in as many worker processes. Each round gives every loader a turn.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ class Options(Config):
     batches: int = 20
     """Batches of a turn."""
     rounds: int = 5
-    """Turns of each feed."""
+    """Turns of each loader."""
     json: bool = False
     """Print one JSON object instead of the table."""
 
@@ -60,18 +59,18 @@ class Images:
         return decode_record(self._split, int(index), self._size)
 
 
-def turn(feed: Callable[[range], Any], steps: range, batch_size: int) -> float:
+def turn(load: Callable[[range], Any], steps: range, batch_size: int) -> float:
     """Images a second over some batches; the workers' start is part of it."""
     started = time.perf_counter()
-    for _ in feed(steps):
+    for _ in load(steps):
         pass
     return len(steps) * batch_size / (time.perf_counter() - started)
 
 
-def feeds(
+def loaders(
     split: Split, sampler: IdentitySampler, config: Config
 ) -> dict[str, Callable[[range], Any]]:
-    """By name, functions from steps to their batches."""
+    """Functions from steps to their batches, by name."""
     data = config.data
     anew = image_reader(split, replace(data, host_cache_gib=0))
     kept = decode_split(split, data.image_size, data.num_workers)
@@ -93,30 +92,30 @@ def feeds(
             collate_fn=lambda images: torch.from_numpy(np.stack(images)),
         )
     else:
-        print("torch is not installed: the peer is left out", file=sys.stderr)
+        print("torch is not installed: its DataLoader is left out", file=sys.stderr)
     return found
 
 
 def measure(config: Config, options: Options) -> dict[str, dict[str, float]]:
-    """Median images a second, by size and feed."""
+    """Median images a second, by size and loader."""
     prepare(config.data, same_camera_rule=config.evaluate.cameras)
     split, sampler = training_data(config)
     result = {}
     for size in SIZES:
         sized = replace(config, data=replace(config.data, image_size=size))
         turns: dict[str, list[float]] = {}
-        all_feeds = feeds(split, sampler, sized)
+        all_loaders = loaders(split, sampler, sized)
         for number in range(options.rounds):
             steps = range(number * options.batches, (number + 1) * options.batches)
-            for name, feed in all_feeds.items():
-                turns.setdefault(name, []).append(turn(feed, steps, sampler.batch_size))
+            for name, load in all_loaders.items():
+                turns.setdefault(name, []).append(turn(load, steps, sampler.batch_size))
         result[f"{size[0]}x{size[1]}"] = {name: float(np.median(t)) for name, t in turns.items()}
     return result
 
 
-def run(arguments: Sequence[str]) -> None:
+def data_loading_command(arguments: Sequence[str]) -> None:
     """Parse, measure, print."""
-    config, options = parse_run(arguments, Options, "Time the feed.")
+    config, options = parse_run(arguments, Options, "Time the loading of training images.")
     result = measure(config, options)
     if options.json:
         print(json.dumps(result))
@@ -127,4 +126,4 @@ def run(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(run)
+    main(data_loading_command)

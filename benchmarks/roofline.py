@@ -1,4 +1,4 @@
-"""What a device can do at best: measured by a matrix product, and as its maker states it."""
+"""Peak FLOP/s of a device: measured by a matrix product, and from its data sheet."""
 
 import time
 
@@ -37,7 +37,7 @@ def matmul_rate() -> float:
 
 
 def stated_peak(device_kind: str, dtype: str) -> float | None:
-    """FLOP/s by the data sheet, None for a device that the table doesn't have."""
+    """FLOP/s by the data sheet, None for a device that isn't in the table."""
     for name, (half, single) in STATED.items():
         if device_kind.startswith(name):
             return half if dtype == "bfloat16" else single

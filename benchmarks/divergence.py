@@ -1,6 +1,6 @@
-"""How long two trainings of one network, from the same weights on the same batches, stay together.
+"""Steps until two trainings from the same weights, on the same batches, diverge.
 
-    python -m benchmarks.parting --config FILE [--steps 50] [--seeds 0 ...] [--group.field VALUE]
+    python -m benchmarks.divergence --config FILE [--steps 50] [--seeds 0 ...] [--group.field VALUE]
 
 Ours beside PyTorch, and PyTorch beside itself with its images in channels_last, which is the same
 mathematics rounded in another order: once each on its own, once with the first one's blocks given
@@ -45,8 +45,8 @@ class Options(Config):
 class TorchPair:
     """PyTorch's step beside the same in channels_last."""
 
-    def __init__(self, config: Config, num_ids: int, per_epoch: int, share_blocks: bool) -> None:
-        self._share_blocks = share_blocks
+    def __init__(self, config: Config, num_ids: int, per_epoch: int, reuse_masks: bool) -> None:
+        self._reuse_masks = reuse_masks
         self._schedule = learning_rate(config.optim, config.train.epochs, per_epoch)
         self._pair = Pair(config, num_ids, per_epoch, "float32")
         one = self._pair.baseline
@@ -69,9 +69,9 @@ class TorchPair:
             ):
                 ready = images.contiguous(memory_format=layout)
                 results.append(train_step(model, optimizer, rate, ready, labels, negatives, masks))
-                masks = results[0][1] if self._share_blocks else None
-            (one, keeps), (other, other_keeps) = results
-            differ = torch.cat(keeps) != torch.cat(other_keeps)
+                masks = results[0][1] if self._reuse_masks else None
+            (one, masks_of_one), (other, masks_of_other) = results
+            differ = torch.cat(masks_of_one) != torch.cat(masks_of_other)
             yield PairedStep(step + 1, other, one, int(differ.flatten(1).any(1).sum()), (0, 0))
 
 
@@ -92,9 +92,9 @@ def describe(name: str, steps: Iterator[PairedStep]) -> None:
     print(f"{name:<44}{first}{largest:>14.0e}{largest_sum:>14.0e}", flush=True)
 
 
-def run(arguments: Sequence[str]) -> None:
+def divergence_command(arguments: Sequence[str]) -> None:
     """Parse, train, print."""
-    config, options = parse_run(arguments, Options, "How long two trainings stay together.")
+    config, options = parse_run(arguments, Options, "Count the steps until two trainings diverge.")
     if config.model.compute_dtype != "float32":
         config = replace(config, model=replace(config.model, compute_dtype="float32"))
     prepare(config.data, same_camera_rule=config.evaluate.cameras)
@@ -111,13 +111,13 @@ def run(arguments: Sequence[str]) -> None:
             return train_batches(read, sampler, range(options.steps), config.data.num_workers)
 
         size = num_ids, sampler.steps_per_epoch
-        for shared in (False, True):
-            note = f", seed {seed}{', same blocks' if shared else ''}"
-            ours = Pair(seeded, *size, "float32", share_blocks=shared)
+        for reuse_masks in (False, True):
+            note = f", seed {seed}{', same blocks' if reuse_masks else ''}"
+            ours = Pair(seeded, *size, "float32", reuse_masks=reuse_masks)
             describe(f"pmm_jax, PyTorch{note}", ours.run(batches()))
-            theirs = TorchPair(seeded, *size, shared)
+            theirs = TorchPair(seeded, *size, reuse_masks)
             describe(f"PyTorch, channels_last{note}", theirs.run(batches()))
 
 
 if __name__ == "__main__":
-    main(run)
+    main(divergence_command)

@@ -1,8 +1,8 @@
 """The training steps that benchmarks.step times, each in a process of its own that waits its turn.
 
-Run by benchmarks.step: python -m benchmarks.peers NAME CONFIG IDENTITIES, CONFIG as JSON. Every
-line on standard input asks for one step; the answer is its seconds. At the end of input it prints
-the peak memory, the device's own where it has its own, else the process's.
+Run by benchmarks.step: python -m benchmarks.step_worker NAME CONFIG IDENTITIES, CONFIG as JSON.
+Every line on standard input requests one step; the answer is its seconds. At the end of input it
+prints the peak memory: the device's where it reports one, else the process's.
 """
 
 import json
@@ -41,7 +41,7 @@ class Ready(NamedTuple):
 
 
 def ours(name: str, config: Config, num_ids: int) -> Ready:
-    """The jitted step without its random part, as the PyTorch peers have it."""
+    """The jitted step without its random part, as the PyTorch steps have it."""
     tune_malloc()  # this and the next as a run does, ahead of jax's threads
     disable_async_dispatch()
     import jax
@@ -74,8 +74,8 @@ def theirs(name: str, config: Config, num_ids: int) -> Ready:
     return Ready(step, facts, torch.cuda.max_memory_allocated if on_gpu else peak_rss)
 
 
-class Peer:
-    """A peer's process, seen from the benchmark."""
+class StepWorker:
+    """A process that runs one step at a time, seen from the benchmark."""
 
     def __init__(
         self, name: str, config: Config, num_ids: int, environment: Mapping[str, str] | None = None
@@ -85,18 +85,18 @@ class Peer:
         self.seconds: list[float] = []
         words = [name, json.dumps(asdict(config)), str(num_ids)]
         self._process = subprocess.Popen(
-            tied([sys.executable, "-m", "benchmarks.peers", *words]),
+            tied([sys.executable, "-m", "benchmarks.step_worker", *words]),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             # Each takes what it needs: several share the device.
             env={**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false", **(environment or {})},
         )
-        self.facts = json.loads(self._ask(None))
+        self.facts = json.loads(self._request(None))
 
     def step(self, counted: bool = True) -> float:
         """One step's seconds."""
-        seconds = float(self._ask("step"))
+        seconds = float(self._request("step"))
         if counted:
             self.seconds.append(seconds)
         return seconds
@@ -106,7 +106,7 @@ class Peer:
         output, _ = self._process.communicate()
         return int(output)
 
-    def _ask(self, word: str | None) -> str:
+    def _request(self, word: str | None) -> str:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         if word is not None:

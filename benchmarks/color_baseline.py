@@ -1,6 +1,6 @@
-"""What color alone finds: the accuracy of a striped color histogram, the floor for any model.
+"""Accuracy of a striped color histogram, a lower bound for any model.
 
-    python -m benchmarks.color_floor DIR [--json]
+    python -m benchmarks.color_baseline DIR [--json]
 
 DIR is any folder in Market-1501's layout. Market-1501 itself gives Rank-1 17.0 %, mAP 5.5 %.
 """

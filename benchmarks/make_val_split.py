@@ -1,11 +1,11 @@
-"""A split for choosing settings without looking at the test set: training identities held out.
+"""Validation split: training identities held out as query and gallery.
 
-    python -m benchmarks.held_out DIR FILE.csv [--identities 150]
+    python -m benchmarks.make_val_split DIR FILE.csv [--identities 150]
     python train.py --config ... --data.name folder --data.root FILE.csv
 
 DIR is a folder in Market-1501's layout, and FILE.csv lies in a folder above it. Of the training
-identities a few, drawn by a fixed seed, become query and gallery: of each camera's images of a
-person every second one is a query.
+identities a few, sampled with a fixed seed, become query and gallery: of each camera's images of a
+person every second one is a query. So settings are chosen without looking at the test set.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pmm_jax.errors import UserError
 SEED = 0
 
 
-def held_out(root: Path, below: Path, identities: int) -> Iterator[Row]:
+def val_split_rows(root: Path, below: Path, identities: int) -> Iterator[Row]:
     """Path relative to `below`, identity, camera and split of each training image.
 
     Raises:
@@ -45,4 +45,4 @@ def held_out(root: Path, below: Path, identities: int) -> Iterator[Row]:
 
 
 if __name__ == "__main__":
-    main("Hold training identities out for choices.", 150, held_out)
+    main("Make a validation split of training identities.", 150, val_split_rows)
