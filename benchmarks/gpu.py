@@ -3,8 +3,8 @@
     python -m benchmarks.gpu [--json FILE] [--rounds 20] [--toy]
 
 The paper's network and batch: 64 images of 384x128, 16 identities of 751. Steps have the device to
-themselves, one after the other, each in a process of its own. float32 is the platform's own (TF32 on
-recent NVIDIA GPUs), exact float32 has jax_default_matmul_precision highest. PyTorch's rows need
+themselves, one after the other, each in a process of its own. float32 is the platform's own (TF32
+on recent NVIDIA GPUs), exact float32 has jax_default_matmul_precision highest. PyTorch's rows need
 torch with CUDA. --toy is a small network for a CPU: it shows that everything runs.
 """
 

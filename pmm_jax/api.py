@@ -34,14 +34,19 @@ class Model:
     """A network with its weights; `load` and `load_torch` make it."""
 
     def __init__(
-        self, kind: Kind, network: Network, params: Tree, stats: Tree, image_size: tuple[int, int]
+        self,
+        kind: Kind,
+        network: Network,
+        params: Tree,
+        batch_stats: Tree,
+        image_size: tuple[int, int],
     ) -> None:
         self.kind = kind
         self.network = network
         self.params = params
-        self.stats = stats
+        self.batch_stats = batch_stats
         self.image_size = image_size
-        self._weights = jax.device_put((params, stats))  # once, not with every batch
+        self._weights = jax.device_put((params, batch_stats))  # once, not with every batch
         self._embed = make_embed(network)
         self._embed_both = make_embed(network, flip_average=True)
         self._explain = make_explain(network)
@@ -70,8 +75,8 @@ class Model:
         check_images("embed", images, batch_size)
         batches = pixel_batches(images, self.image_size, batch_size)
         run = self._embed_both if flip_average else self._embed
-        params, stats = self._weights
-        return map_batches(lambda batch: run(params, stats, jax.device_put(batch)), batches)
+        params, batch_stats = self._weights
+        return map_batches(lambda batch: run(params, batch_stats, jax.device_put(batch)), batches)
 
     def explain(
         self,
@@ -152,7 +157,7 @@ class Model:
 
     def state_dict(self) -> Tensors:
         """Every value under PyTorch's names, in PyTorch's shapes (torch_names.py)."""
-        return state_dict(self.params, self.stats)
+        return state_dict(self.params, self.batch_stats)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the weights for PyTorch, as .pth.tar or .pth (needs torch), or as .safetensors.
@@ -173,8 +178,8 @@ def load(workdir: str | PathLike[str], checkpoint: str = "latest") -> Model:
     Raises:
         UserError: there is no such run or checkpoint.
     """
-    config, network, params, stats = restore_run(user_path(workdir), checkpoint)
-    return Model(get_method(config).network, network, params, stats, config.data.image_size)
+    config, network, params, batch_stats = restore_run(user_path(workdir), checkpoint)
+    return Model(get_method(config).network, network, params, batch_stats, config.data.image_size)
 
 
 def load_torch(path: str | PathLike[str], image_size: tuple[int, int] = (384, 128)) -> Model:
@@ -194,7 +199,7 @@ def load_torch(path: str | PathLike[str], image_size: tuple[int, int] = (384, 12
     """
     hint = "give another file"
     loaded = load_state_dict(str(path), read_file(user_path(path), hint))
-    return Model(loaded.kind, loaded.network, loaded.params, loaded.stats, image_size)
+    return Model(loaded.kind, loaded.network, loaded.params, loaded.batch_stats, image_size)
 
 
 def evaluate(

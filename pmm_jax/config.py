@@ -29,9 +29,9 @@ class DataConfig:
     identities_per_batch: int = number(16, 2, 4096)
     """P: identities in a batch."""
     images_per_identity: int = number(4, 1, 1024)
-    """K: images of each identity; drawn with replacement where an identity has fewer."""
+    """K: images of each identity; sampled with replacement where an identity has fewer."""
     train_fraction: float = number(0.5, 0, 1)
-    """Share of the identities used for training, where a `folder` set names no split."""
+    """Fraction of the identities used for training, where a `folder` set names no split."""
     cameras: Literal["read", "ignore"] = "read"
     """`ignore`: take all cameras as unknown, so that a query's matches count whichever camera they
     are from."""
@@ -42,8 +42,8 @@ class DataConfig:
     crop_padding: int = number(0, 0, 512)
     """Zero pixels padded on each side before a random crop back to size; 0 turns it off."""
     color_jitter: float = number(0.0, 0, 1)
-    """Each image's brightness, contrast and saturation are multiplied by factors drawn from 1 minus
-    to 1 plus this; 0 turns it off (the release has none)."""
+    """Each image's brightness, contrast and saturation are multiplied by factors sampled from 1 -
+    to 1 + this value; 0 turns it off (the release has none)."""
     erase_probability: float = number(0.5, 0, 1)
     """Chance that one square of an image is set to ImageNet's mean color (0 once normalized)."""
     erase_size: int = number(64, 1, 2048)
@@ -182,7 +182,8 @@ class RankConfig:
     multi_query: Literal["none", "average", "max"] = option("none", scope="test")
     """Pool the query images of one identity and camera into one query."""
     single_shot: int = number(0, 0, 10_000, scope="test")
-    """CUHK03's classic protocol: so many random draws of one gallery image of each identity."""
+    """CUHK03's classic protocol: repeats, each with one random gallery image of each identity; 0
+    disables it."""
     query_expansion_k: int = number(0, 0, 10_000, scope="test")
     """Query expansion with this many neighbors; needs cosine distance; 0 disables it."""
     dba_k: int = number(0, 0, 10_000, scope="test")
@@ -205,7 +206,7 @@ class RankConfig:
     index_top_n: int = number(1000, 1, 1_000_000, scope="test")
     """Index: images retrieved for each query; a match beyond them counts as never found."""
     seed: int = number(0, 0, SEEDS, scope="test")
-    """Seed of single-shot draws and bootstrap intervals."""
+    """Seed of single-shot sampling and bootstrap intervals."""
 
 
 @dataclass(frozen=True)

@@ -45,9 +45,9 @@ class Display:
         except (OSError, ValueError):  # a ValueError where the file was closed
             self.console.on_broken_pipe()
 
-    def bar(self, what: str, total: int, done: int = 0) -> "Bar":
+    def bar(self, what: str, total: int, done: int = 0) -> "ProgressBar":
         """A context manager that shows how far `what` has come."""
-        return Bar(self, what, total, done)
+        return ProgressBar(self, what, total, done)
 
     def line_is_due(self) -> bool:
         """True where lines stand in for the bar and the last one is old enough."""
@@ -58,7 +58,7 @@ class Display:
         return True
 
 
-class Bar:
+class ProgressBar:
     """One task of a Display."""
 
     def __init__(self, display: Display, what: str, total: int, done: int) -> None:
@@ -76,7 +76,7 @@ class Bar:
         )
         self._task = self._progress.add_task(what, total=total, completed=done, note="")
 
-    def __enter__(self) -> "Bar":
+    def __enter__(self) -> "ProgressBar":
         with self._display.unheard():
             self._progress.start()
         return self

@@ -13,13 +13,13 @@ _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS}
 
 
 @contextmanager
-def file_lock(path: Path, busy: Callable[[], None], say: Callable[[str], None]) -> Iterator[None]:
+def file_lock(path: Path, busy: Callable[[], None], info: Callable[[str], None]) -> Iterator[None]:
     """Hold the lock of a file that exists.
 
     Args:
         path: the file.
         busy: called where another process has the lock; this one then waits, unless busy raises.
-        say: told where the file system has no locks; nothing is locked then.
+        info: called where the file system has no locks; nothing is locked then.
 
     Raises:
         UserError: the system can't say whether the lock is free.
@@ -37,7 +37,7 @@ def file_lock(path: Path, busy: Callable[[], None], say: Callable[[str], None]) 
                 raise UserError(
                     f"can't lock {path} ({error.strerror}); use a folder on another file system"
                 ) from error
-            say(
+            info(
                 f"warning: {path.parent} is on a file system without locks; see to it that no "
                 "second process writes there"
             )

@@ -36,7 +36,7 @@ from pmm_jax.workdir.restore import restore_run
 from pmm_jax.workdir.run_config import data_fingerprint, shared_fields
 
 Embed = Callable[[Tree, Tree, jax.Array], jax.Array]
-"""params, stats and images (B, H, W, 3) uint8 to embeddings (B, D)."""
+"""params, batch_stats and images (B, H, W, 3) uint8 to embeddings (B, D)."""
 
 
 def make_embed(
@@ -50,35 +50,37 @@ def make_embed(
         mesh: devices that the images are split over; each gets all embeddings of the batch.
     """
 
-    def run(params: Tree, stats: Tree, images: jax.Array) -> jax.Array:
+    def run(params: Tree, batch_stats: Tree, images: jax.Array) -> jax.Array:
         if not flip_average:
-            return embed(network, params, stats, normalize(images))
+            return embed(network, params, batch_stats, normalize(images))
         # Each image beside its mirror image, so that the pairs stay on the image's device.
         pairs = jnp.stack([images, images[:, :, ::-1]], axis=1)
-        embeddings = embed(network, params, stats, normalize(pairs.reshape(-1, *images.shape[1:])))
+        embeddings = embed(
+            network, params, batch_stats, normalize(pairs.reshape(-1, *images.shape[1:]))
+        )
         return embeddings.reshape(len(images), 2, -1).mean(1)
 
     return jax.jit(run) if mesh is None else jax.jit(run, out_shardings=replicated(mesh))
 
 
 def make_explain(network: Network) -> Callable[..., jax.Array]:
-    """`stage_cams` of a network, jitted, uint8 images in: (params, stats, images, labels=None)."""
+    """`stage_cams` of a network, jitted: (params, batch_stats, uint8 images, labels=None)."""
 
     def run(
-        params: Tree, stats: Tree, images: jax.Array, labels: jax.Array | None = None
+        params: Tree, batch_stats: Tree, images: jax.Array, labels: jax.Array | None = None
     ) -> jax.Array:
-        return stage_cams(network, params, stats, normalize(images), labels)
+        return stage_cams(network, params, batch_stats, normalize(images), labels)
 
     return jax.jit(run)
 
 
 def make_explain_pair(network: Network) -> Callable[..., tuple[jax.Array, jax.Array]]:
-    """`match_cams` of a network, jitted, uint8 images in: (params, stats, images, others)."""
+    """`match_cams` of a network, jitted: (params, batch_stats, uint8 images, others)."""
 
     def run(
-        params: Tree, stats: Tree, images: jax.Array, others: jax.Array
+        params: Tree, batch_stats: Tree, images: jax.Array, others: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        return match_cams(network, params, stats, normalize(images), normalize(others))
+        return match_cams(network, params, batch_stats, normalize(images), normalize(others))
 
     return jax.jit(run)
 
@@ -120,7 +122,12 @@ def map_batches(
 
 
 def embed_split(
-    embed_images: Embed, config: Config, params: Tree, stats: Tree, name: str, display: Display
+    embed_images: Embed,
+    config: Config,
+    params: Tree,
+    batch_stats: Tree,
+    name: str,
+    display: Display,
 ) -> Embeddings:
     """The embeddings of a whole split: `train`, `query` or `gallery`."""
     split = open_split(config.data, name)
@@ -128,7 +135,7 @@ def embed_split(
     mesh = data_mesh(size)
 
     def run(images: np.ndarray) -> jax.Array:
-        return embed_images(params, stats, split_batch(mesh, images, size))
+        return embed_images(params, batch_stats, split_batch(mesh, images, size))
 
     batches = ordered_batches(split, config.data, size, local_rows(mesh, size))
     with display.bar(f"embedding {name}", len(split)) as bar:
@@ -140,21 +147,21 @@ def embed_split(
 
 
 def embed_query_gallery(
-    embed_images: Embed, config: Config, params: Tree, stats: Tree, display: Display
+    embed_images: Embed, config: Config, params: Tree, batch_stats: Tree, display: Display
 ) -> tuple[Embeddings, Embeddings]:
     """The embeddings of query and gallery."""
-    query = embed_split(embed_images, config, params, stats, "query", display)
-    return query, embed_split(embed_images, config, params, stats, "gallery", display)
+    query = embed_split(embed_images, config, params, batch_stats, "query", display)
+    return query, embed_split(embed_images, config, params, batch_stats, "gallery", display)
 
 
 def embed_with_weights(
-    network: Network, config: Config, params: Tree, stats: Tree, display: Display
+    network: Network, config: Config, params: Tree, batch_stats: Tree, display: Display
 ) -> tuple[Embeddings, Embeddings]:
     """The embeddings of query and gallery on all devices, by weights that are still on the host."""
     mesh = data_mesh(config.evaluate.batch_size)
-    params, stats = shard_pytree((params, stats), replicated(mesh))
+    params, batch_stats = shard_pytree((params, batch_stats), replicated(mesh))
     embed_images = make_embed(network, config.evaluate.flip_average, mesh)
-    return embed_query_gallery(embed_images, config, params, stats, display)
+    return embed_query_gallery(embed_images, config, params, batch_stats, display)
 
 
 def check_evaluation(config: Config) -> Split:
@@ -220,5 +227,5 @@ def embed_run(
 
     assert_equal("images", run_or_abort_all(check))
     assert_equal("configs", shared_fields(config))
-    _, network, params, stats = restore_run(workdir, config.evaluate.checkpoint, display.info)
-    return embed_with_weights(network, config, params, stats, display)
+    _, network, params, batch_stats = restore_run(workdir, config.evaluate.checkpoint, display.info)
+    return embed_with_weights(network, config, params, batch_stats, display)

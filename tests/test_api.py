@@ -34,7 +34,7 @@ def test_paths_pictures_and_arrays_give_the_same(model: Model, tmp_path: Path) -
     paths = [tmp_path / f"{i}.png" for i in range(3)]
     for image, path in zip(images, paths, strict=True):
         image.save(path)
-    expected = make_embed(model.network)(model.params, model.stats, jax.numpy.asarray(arrays))
+    expected = make_embed(model.network)(model.params, model.batch_stats, jax.numpy.asarray(arrays))
     for given in (arrays, list(arrays), images, paths, [str(path) for path in paths]):
         embeddings = model.embed(given)
         assert embeddings.shape == (3, 48)
@@ -71,7 +71,9 @@ def test_saved_and_loaded_is_the_same_model(model: Model, tmp_path: Path, ending
     model.save(path)
     loaded = pmm_jax.load_torch(path, image_size=(64, 32))
     jax.tree.map(
-        np.testing.assert_array_equal, (loaded.params, loaded.stats), (model.params, model.stats)
+        np.testing.assert_array_equal,
+        (loaded.params, loaded.batch_stats),
+        (model.params, model.batch_stats),
     )
     np.testing.assert_array_equal(loaded.embed(pictures(2)), model.embed(pictures(2)))
     assert list(tmp_path.iterdir()) == [path]

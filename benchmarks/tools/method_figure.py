@@ -76,7 +76,7 @@ def mix_anchors(workdir: Path, positions: list[int]) -> list[Anchor]:
     Raises:
         UserError: there is no such run, its images can't be read, or it isn't one of PMM.
     """
-    config, network, params, stats = restore_run(workdir, "latest")
+    config, network, params, batch_stats = restore_run(workdir, "latest")
     method, size = get_method(config)(config), config.data.image_size
     settings = config.method.stages, config.method.mining, config.method.cumulative
     if type(method) is not PMM or settings != (3, "random", False):
@@ -87,7 +87,7 @@ def mix_anchors(workdir: Path, positions: list[int]) -> list[Anchor]:
     labels = jnp.asarray(sampler.labels[members])
     sample = method.sample(jax.random.split(jax.random.key(config.train.seed)), labels)
     batch = TrainBatch(normalize(jnp.asarray(images)), labels, sample)
-    variables = {"params": params, "batch_stats": stats}
+    variables = {"params": params, "batch_stats": batch_stats}
     outputs = jax.jit(lambda x: method.forward(TrainPass(network, variables), x))(batch)
     high, wide = config.method.block
     return [

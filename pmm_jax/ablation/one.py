@@ -13,7 +13,7 @@ RESULT = "result.npz"
 """What a finished run leaves: `hits` and `average_precision` (Q,), `overlap`, `seconds`."""
 
 
-def run(arguments: Sequence[str]) -> None:
+def run_command(arguments: Sequence[str]) -> None:
     """Train, evaluate, measure the overlap, leave the result."""
     text, folder = arguments
     config, workdir = parse_config(text), Path(folder)
@@ -26,18 +26,18 @@ def run(arguments: Sequence[str]) -> None:
     started = time.monotonic()
     metrics = train(config, workdir)
     seconds = time.monotonic() - started
-    _, network, params, stats = restore_run(workdir, "latest")
+    _, network, params, batch_stats = restore_run(workdir, "latest")
     partial = workdir / f"{RESULT}.partial"
     with partial.open("wb") as file:
         np.savez(
             file,
             hits=metrics.hits,
             average_precision=metrics.average_precision,
-            overlap=run_overlap(config, network, params, stats),
+            overlap=run_overlap(config, network, params, batch_stats),
             seconds=seconds,
         )
     partial.replace(workdir / RESULT)
 
 
 if __name__ == "__main__":
-    main(run)
+    main(run_command)

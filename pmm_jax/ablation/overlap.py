@@ -35,7 +35,7 @@ def block_overlap(cams: list[np.ndarray], block: tuple[int, int], top_k: int) ->
 
 
 def by_chance(blocks: int, top_k: int) -> float:
-    """The IoU that two independent draws of K blocks have in the mean (hypergeometric)."""
+    """The IoU that two independent samples of K blocks have in the mean (hypergeometric)."""
     from scipy.stats import hypergeom
 
     common = np.arange(top_k + 1)
@@ -44,7 +44,7 @@ def by_chance(blocks: int, top_k: int) -> float:
     )
 
 
-def run_overlap(config: Config, network: Network, params: Tree, stats: Tree) -> float:
+def run_overlap(config: Config, network: Network, params: Tree, batch_stats: Tree) -> float:
     """`block_overlap` of a trained network on training images as they are.
 
     NaN where it has one head, or a map that the config's blocks don't divide.
@@ -64,5 +64,5 @@ def run_overlap(config: Config, network: Network, params: Tree, stats: Tree) -> 
             images = [decode_record(split, int(i), config.data.image_size) for i in padded]
             yield (np.stack(images), labels[padded]), len(part)
 
-    cams = map_batches(lambda inputs: explain(params, stats, *inputs), batches())
+    cams = map_batches(lambda inputs: explain(params, batch_stats, *inputs), batches())
     return block_overlap(list(np.moveaxis(cams, 1, 0)), block, config.method.top_k)

@@ -39,7 +39,7 @@ class Row:
     mAP: Figure
     overlap: float
     chance: float
-    """The overlap of blocks drawn at random."""
+    """Overlap of random blocks."""
     minutes: float
     """Median over the runs."""
 

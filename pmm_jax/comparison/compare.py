@@ -61,7 +61,7 @@ def train_pair(
     if config.method.stages != 3:
         raise UserError(f"the baseline has 3 stages; method.stages is {config.method.stages}")
     if config.method.mining != "random":
-        raise UserError("the baseline draws its negatives; set method.mining to random")
+        raise UserError("the baseline samples its negatives; set method.mining to random")
     _check_heads(config.model, "model")
     _check_one_gallery(config)
     if config.optim.ema_decay:
@@ -125,13 +125,13 @@ def _train_both(
                     f"{step.seconds[0]:.3f} and {step.seconds[1]:.3f} s",
                 )
         steps = checkpoints.steps()
-    params, stats = pair.state.params, pair.state.batch_stats
-    write_file(workdir / "ours.safetensors", state_dict(params, stats))
+    params, batch_stats = pair.state.params, pair.state.batch_stats
+    write_file(workdir / "ours.safetensors", state_dict(params, batch_stats))
     write_file(
         workdir / "baseline.pth.tar",
         {name: value.numpy() for name, value in pair.baseline.state_dict().items()},
     )
-    result = _evaluate(config, pair.network, params, stats, pair.baseline, display)
+    result = _evaluate(config, pair.network, params, batch_stats, pair.baseline, display)
     del pair
     if not on_cpu():
         display.info("PyTorch ran on the CPU and pmm_jax did not: times don't compare")
@@ -170,16 +170,21 @@ def against(config: Config, workdir: Path, checkpoint: Path, display: Display) -
     _check_one_gallery(config)
     prepare(config.data, display.info, True, config.evaluate.cameras)
     check_resume(workdir, config, data=check_evaluation(config).fingerprint)
-    _, network, params, stats = restore_run(workdir, config.evaluate.checkpoint, display.info)
+    _, network, params, batch_stats = restore_run(workdir, config.evaluate.checkpoint, display.info)
     model = PMM(theirs.model, config.method, theirs.num_ids)
-    model.load_state_dict(torch_weights(theirs.params, theirs.stats))
-    return _evaluate(config, network, params, stats, model, display)
+    model.load_state_dict(torch_weights(theirs.params, theirs.batch_stats))
+    return _evaluate(config, network, params, batch_stats, model, display)
 
 
 def _evaluate(
-    config: Config, network: Network, params: Tree, stats: Tree, baseline: PMM, display: Display
+    config: Config,
+    network: Network,
+    params: Tree,
+    batch_stats: Tree,
+    baseline: PMM,
+    display: Display,
 ) -> dict[str, Any]:
-    ours = embed_with_weights(network, config, params, stats, display)
+    ours = embed_with_weights(network, config, params, batch_stats, display)
     theirs = (
         replace(images, features=_baseline_features(baseline, config, name, display))
         for images, name in zip(ours, ("query", "gallery"), strict=True)

@@ -51,7 +51,7 @@ class Golden:
 
 
 def read_golden(path: Path) -> Golden:
-    """A golden file, with its images and labels drawn.
+    """A golden file, with its images and labels generated.
 
     Raises:
         UserError: no such file, or no golden file: an array is missing, misshapen, of another type,
@@ -64,7 +64,7 @@ def read_golden(path: Path) -> Golden:
     _check_arrays(path, arrays, 4 * identities, num_ids)
     rng = np.random.default_rng([seed, 1])
     shape = (4 * identities, 3, *IMAGE_SIZE)
-    # The order of the draws is part of the format: first images, labels, then the other images.
+    # The order of the samples is part of the format: first images, labels, then the other images.
     first = rng.standard_normal(shape)
     labels = np.repeat(rng.choice(num_ids, identities, replace=False), 4)
     images = np.stack([first, *(rng.standard_normal(shape) for _ in range(STEPS - 1))])
@@ -110,7 +110,7 @@ def _refuse(path: Path, name: str, fault: str) -> NoReturn:
 def golden_weights(like: tuple[Tree, Tree], seed: int) -> tuple[Tree, Tree]:
     """Parameters and statistics by the formula, in the shapes of `like`, float64."""
 
-    def drawn(tree: Tree) -> Tree:
+    def filled(tree: Tree) -> Tree:
         return unflatten_dict(
             {
                 path: from_torch(
@@ -120,7 +120,7 @@ def golden_weights(like: tuple[Tree, Tree], seed: int) -> tuple[Tree, Tree]:
             }
         )
 
-    return drawn(like[0]), drawn(like[1])
+    return filled(like[0]), filled(like[1])
 
 
 def golden_value(seed: int, name: str, shape: tuple[int, ...]) -> np.ndarray:

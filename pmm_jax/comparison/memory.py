@@ -20,7 +20,7 @@ STEPS = 3
 
 
 def peak_memory(side: str, workdir: Path, num_ids: int, precision: str) -> int:
-    """Bytes resident at most in a process that takes three steps on made-up batches.
+    """Peak resident bytes of a process that takes three steps on random batches.
 
     Its interpreter and libraries count, as they do for a user.
     """

@@ -1,6 +1,6 @@
-"""One training step of each side on made-up inputs, to be timed or weighed.
+"""One training step of each side on random inputs, to measure time and memory.
 
-Neither side augments or draws negatives: both get the same arrays. Each function imports its own
+Neither side augments or samples negatives: both get the same arrays. Each function imports its own
 framework alone, so that a process which measures one side holds no other.
 """
 
@@ -22,7 +22,7 @@ RATE = 1e-4
 
 
 class Batch(NamedTuple):
-    """Made-up inputs, the same for every side."""
+    """Random inputs, the same for every side."""
 
     images: np.ndarray
     """(N, H, W, 3) float32, standard normal."""
@@ -70,11 +70,11 @@ def our_step(
     if precision == "float64":
         network = network._replace(compute_dtype=jnp.dtype(precision))
     task = TrainTask(network, config, make_optimizer(config.optim, lambda _: RATE))
-    drawn = batch_of(config)
-    negatives = jnp.asarray(drawn.negatives)
+    inputs = batch_of(config)
+    negatives = jnp.asarray(inputs.negatives)
     batch = TrainBatch(
-        jnp.asarray(drawn.images, precision),
-        jnp.asarray(drawn.labels),
+        jnp.asarray(inputs.images, precision),
+        jnp.asarray(inputs.labels),
         MixingSample((negatives, negatives)),
     )
     state = jax.device_put(TrainState.create(*init_params(network, 0), task.tx))

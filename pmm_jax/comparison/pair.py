@@ -101,10 +101,11 @@ def torch_batch(
     return channels_first, torch.from_numpy(np.array(batch.labels, np.int64)), (stage2, stage3)
 
 
-def torch_weights(params: Tree, stats: Tree) -> dict[str, torch.Tensor]:
+def torch_weights(params: Tree, batch_stats: Tree) -> dict[str, torch.Tensor]:
     """Our weights as the baseline's state dict, in memory of its own."""
     return {
-        name: torch.from_numpy(np.array(value)) for name, value in state_dict(params, stats).items()
+        name: torch.from_numpy(np.array(value))
+        for name, value in state_dict(params, batch_stats).items()
     }
 
 

@@ -90,10 +90,10 @@ class Ours:
         self._golden, config = golden, Config()
         network = create_model(config, golden.num_ids, jnp.float64)
         network = network._replace(compute_dtype=jnp.dtype("float64"))
-        params, stats = jax.device_put(golden_weights(shapes(network), golden.seed))
+        params, batch_stats = jax.device_put(golden_weights(shapes(network), golden.seed))
         tx = make_optimizer(config.optim, lambda _: LEARNING_RATE)
         self._task = TrainTask(network, config, tx)
-        self._state = TrainState.create(params, stats, tx)
+        self._state = TrainState.create(params, batch_stats, tx)
         self._embed = jax.jit(lambda *model: embed(network, *model))
         self._step = jax.jit(self._take_step)
 

@@ -50,13 +50,13 @@ def train_pairs(
         )
         write(result, folder)
         results.append(result)
-    return _together(results, seeds)
+    return _combine(results, seeds)
 
 
-def _together(results: list[dict[str, Any]], seeds: Sequence[int]) -> dict[str, Any]:
-    together, difference = dict(results[0]), {}
+def _combine(results: list[dict[str, Any]], seeds: Sequence[int]) -> dict[str, Any]:
+    combined, difference = dict(results[0]), {}
     for side in SIDES:
-        together[side] = {
+        combined[side] = {
             key: np.mean([result[side][key] for result in results], axis=0).tolist()
             for key in results[0][side]
         }
@@ -65,11 +65,11 @@ def _together(results: list[dict[str, Any]], seeds: Sequence[int]) -> dict[str, 
             np.stack([result["per_query"][side][metric] for result in results]) for side in SIDES
         )
         difference[metric] = interval_json(runs_interval(ours, theirs))
-    together["difference"] = difference
-    together["runs"] = [
+    combined["difference"] = difference
+    combined["runs"] = [
         {"seed": seed}
         | {side: {metric: result[side][metric] for metric in METRICS} for side in SIDES}
         | {"difference": result["difference"]}
         for seed, result in zip(seeds, results, strict=True)
     ]
-    return together
+    return combined

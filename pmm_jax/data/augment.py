@@ -40,7 +40,7 @@ def augment(key: jax.Array, images: jax.Array, data: DataConfig) -> jax.Array:
     flipped = jax.random.bernoulli(flip_key, data.flip_probability, images.shape[:1])
     images = jnp.where(flipped[:, None, None, None], images[:, :, ::-1], images)
     if data.color_jitter:
-        # A key of its own, so that the other draws are what they are without jitter.
+        # A key of its own, so that the other samples are what they are without jitter.
         images = jitter_colors(jax.random.fold_in(key, 0), images, data.color_jitter)
     square = _square(erase_key, images.shape, data.erase_size, data.erase_probability)
     return jnp.where(square[..., None], 0.0, normalize(images))

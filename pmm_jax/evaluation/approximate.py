@@ -112,7 +112,7 @@ def _refusing(index: str) -> Iterator[None]:
 
 
 def recall(found: np.ndarray, nearest: np.ndarray) -> float:
-    """Share of the true nearest images, (Q, k) indices, that an index found, (Q, k)."""
+    """Fraction of the true nearest images, (Q, k) indices, that an index found, (Q, k)."""
     hits = [np.isin(true, mine).mean() for true, mine in zip(nearest, found, strict=True)]
     return float(np.mean(hits))
 

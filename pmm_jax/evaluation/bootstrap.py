@@ -6,11 +6,11 @@ import numpy as np
 from scipy import special
 
 CHUNK = 256
-"""Resamplings drawn at once."""
+"""Resamples computed at once."""
 
 
 class Interval(NamedTuple):
-    """A mean over queries and where it lies when they, or training runs too, are drawn anew."""
+    """A mean over queries and where it lies when they, or training runs too, are resampled."""
 
     mean: float
     low: float
@@ -23,14 +23,14 @@ class Interval(NamedTuple):
 
 
 def mean_interval(
-    values: np.ndarray, seed: int, draws: int = 10_000, level: float = 0.95
+    values: np.ndarray, seed: int, n_resamples: int = 10_000, level: float = 0.95
 ) -> Interval:
     """Percentile interval of a mean over resampled queries (Efron, 1979).
 
     Args:
         values: (Q,) each query's, such as its average precision; NaN where it isn't counted.
         seed: of the resampling.
-        draws: resamplings.
+        n_resamples: how often the queries are resampled.
         level: share of them inside the interval.
 
     Raises:
@@ -42,8 +42,8 @@ def mean_interval(
         raise ValueError("no query is counted")
     rng = np.random.default_rng(seed)
     means = [
-        values[rng.integers(len(values), size=(min(CHUNK, draws - i), len(values)))].mean(1)
-        for i in range(0, draws, CHUNK)
+        values[rng.integers(len(values), size=(min(CHUNK, n_resamples - i), len(values)))].mean(1)
+        for i in range(0, n_resamples, CHUNK)
     ]
     tail = (1 - level) / 2
     low, high = np.quantile(np.concatenate(means), (tail, 1 - tail))
@@ -51,15 +51,15 @@ def mean_interval(
 
 
 def paired_bootstrap(
-    one: np.ndarray, other: np.ndarray, seed: int, draws: int = 10_000, level: float = 0.95
+    one: np.ndarray, other: np.ndarray, seed: int, n_resamples: int = 10_000, level: float = 0.95
 ) -> Interval:
-    """Percentile interval of mean(one) - mean(other), with the same queries drawn for both.
+    """Percentile interval of mean(one) - mean(other), with the same resampled queries for both.
 
     Args:
         one: (Q,) a model's value of each query; NaN where the query isn't counted.
         other: (Q,) the other model's, NaN at the same queries.
         seed: of the resampling.
-        draws: resamplings.
+        n_resamples: how often the queries are resampled.
         level: share of them inside the interval.
 
     Raises:
@@ -68,7 +68,7 @@ def paired_bootstrap(
     one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
     if one.shape != other.shape or not np.array_equal(np.isnan(one), np.isnan(other)):
         raise ValueError("the two models were evaluated on different queries")
-    return mean_interval(one - other, seed, draws, level)
+    return mean_interval(one - other, seed, n_resamples, level)
 
 
 def runs_interval(one: np.ndarray, other: np.ndarray, level: float = 0.95) -> Interval:

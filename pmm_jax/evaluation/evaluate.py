@@ -142,8 +142,8 @@ def evaluate_preprocessed(  # noqa: PLR0913
             first_images=first_images,
         )
     if settings.single_shot:
-        draws, seed = settings.single_shot, settings.seed
-        return evaluate_single_shot(query, gallery, draws, seed, query_block, progress)
+        num_repeats, seed = settings.single_shot, settings.seed
+        return evaluate_single_shot(query, gallery, num_repeats, seed, query_block, progress)
     if not settings.rerank:
         return evaluate_embeddings(
             query, gallery, query_block, progress, shard=shard, first_images=first_images

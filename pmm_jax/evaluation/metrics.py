@@ -51,17 +51,17 @@ class RankingMetrics:
 
     @property
     def rank1(self) -> float:
-        """Share of the queries whose first gallery image is a match."""
+        """Fraction of the queries whose first gallery image is a match."""
         return float(self.cmc[0])
 
     @property
     def rank5(self) -> float:
-        """Share of the queries with a match among the first 5."""
+        """Fraction of the queries with a match among the first 5."""
         return float(self.cmc[4])
 
     @property
     def rank10(self) -> float:
-        """Share of the queries with a match among the first 10."""
+        """Fraction of the queries with a match among the first 10."""
         return float(self.cmc[9])
 
 
@@ -190,7 +190,7 @@ class QueryMetrics:
             if len(seen):
                 self._values[query, column] = 1 + seen[0]
 
-    def shared(self, total: Callable[[np.ndarray], np.ndarray]) -> None:
+    def all_reduce(self, total: Callable[[np.ndarray], np.ndarray]) -> None:
         """Put together what several processes know, of different queries.
 
         Args:

@@ -82,7 +82,7 @@ def multi_query(query: Embeddings, gallery: Embeddings, pooling: Pooling) -> Emb
 def evaluate_single_shot(  # noqa: PLR0913
     query: Embeddings,
     gallery: Embeddings,
-    draws: int,
+    num_repeats: int,
     seed: int,
     query_block: int = 512,
     progress: Callable[[int, int], None] | None = None,
@@ -90,33 +90,34 @@ def evaluate_single_shot(  # noqa: PLR0913
 ) -> RankingMetrics:
     """CUHK03's classic protocol (Li et al., CVPR 2014): one gallery image of each identity.
 
-    In each draw, and for each camera of a query, one image of each identity is drawn from the other
-    cameras; images of identity 0 are different people and all stay, unless a query has identity 0.
-    Figures are means over the draws.
+    In each repeat, and for each camera of a query, one image of each identity is sampled from the
+    other cameras; images of identity 0 are different people and all stay, unless a query has
+    identity 0.
+    Figures are means over the repeats.
 
     Args:
-        query: Q images, all of them queries in each draw.
+        query: Q images, all of them queries in each repeat.
         gallery: G images.
-        draws: how often the gallery is drawn.
-        seed: of the draws.
+        num_repeats: how often the gallery is sampled.
+        seed: of the sampling.
         query_block: as of `evaluate_embeddings`.
-        progress: called with (draws done, draws).
+        progress: called with (repeats done, num_repeats).
         max_rank: length of the CMC, at least 10.
 
     Raises:
-        UserError: as `evaluate_embeddings`, or fewer than one draw.
+        UserError: as `evaluate_embeddings`, or fewer than one repeat.
     """
-    if draws < 1:
-        raise UserError(f"single_shot is {draws}; it must be at least 1 draw")
+    if num_repeats < 1:
+        raise UserError(f"single_shot is {num_repeats}; it must be at least 1")
     rng = np.random.default_rng(seed)
-    # One draw serves all queries whose camera took nothing of the gallery.
+    # One sample serves all queries whose camera took nothing of the gallery.
     query_cameras = np.where(np.isin(query.cameras, gallery.cameras), query.cameras, NOBODY)
     # Images of identity 0 are different people, unless a query is of it.
     strangers = gallery.identities == 0
     strangers &= not (query.identities == 0).any()
-    shape = draws, len(query.features)
+    shape = num_repeats, len(query.features)
     firsts, precisions = np.full(shape, np.nan), np.full(shape, np.nan)
-    for draw in range(draws):
+    for repeat in range(num_repeats):
         for camera in np.unique(query_cameras):
             mine = np.flatnonzero(query_cameras == camera)
             candidates = np.flatnonzero(gallery.cameras != camera)
@@ -124,10 +125,10 @@ def evaluate_single_shot(  # noqa: PLR0913
             if not np.isin(query.identities[mine], chosen.identities).any():
                 continue
             metrics = evaluate_embeddings(query.take(mine), chosen, query_block, max_rank=max_rank)
-            firsts[draw, mine] = metrics.first_match
-            precisions[draw, mine] = metrics.average_precision
+            firsts[repeat, mine] = metrics.first_match
+            precisions[repeat, mine] = metrics.average_precision
         if progress is not None:
-            progress(draw + 1, draws)
+            progress(repeat + 1, num_repeats)
     counted = ~np.isnan(firsts).all(0)
     if not counted.any():
         evaluate_embeddings(query, gallery, query_block)  # says why no query has a match

@@ -107,7 +107,7 @@ class Stream:
                     figures.add_first_images(query, row)
         if progress is not None:
             progress(len(self._kept), len(self._kept))
-        figures.shared(shard.total)
+        figures.all_reduce(shard.total)
         return figures
 
     def rows(

@@ -58,12 +58,12 @@ def create_model(config: Config, num_ids: int, param_dtype: jnp.dtype = jnp.floa
 def comparison_table() -> str:
     """The paper's Table 1 as Markdown, with the methods that it doesn't have."""
     lines = [
-        "| `method.name` | method | augments | attentive | mixes | mixes label |",
+        "| `method.name` | method | level | attentive | mixes | mixes label |",
         "|---|---|---|---|---|---|",
     ]
     for name, method in METHODS.items():
         marks = (
             "yes" if mark else "no" for mark in (method.attentive, method.mixes, method.mixes_label)
         )
-        lines.append(f"| `{name}` | {method.title} | {method.augments} | {' | '.join(marks)} |")
+        lines.append(f"| `{name}` | {method.title} | {method.level} | {' | '.join(marks)} |")
     return "\n".join(lines) + "\n"

@@ -19,7 +19,7 @@ class BDB(Method):
     name = "bdb"
     title = "BDB"
     network = "bdb"
-    augments = "feature"
+    level = "feature"
 
     @classmethod
     def check(cls, config: Config) -> None:

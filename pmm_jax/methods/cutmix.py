@@ -30,7 +30,7 @@ class CutMix(NoMixing):
 
     name = "cutmix"
     title = "CutMix"
-    augments = "image"
+    level = "image"
     mixes = True
     mixes_label = True
 
@@ -52,7 +52,7 @@ class AttentiveCutMix(NoMixing):
 
     name = "a_cutmix"
     title = "A-CutMix"
-    augments = "image"
+    level = "image"
     attentive = True
     mixes = True
     mixes_label = True
@@ -85,14 +85,14 @@ def _partners(keys: jax.Array, labels: jax.Array) -> jax.Array:
 def sample_box(key: jax.Array, image_size: tuple[int, int]) -> jax.Array:
     """A batch's box: its area uniform over 0 to the image's, its center uniform; cut at the edges.
 
-    Yun et al., ICCV 2019, with their alpha of 1, as their code draws it.
+    Yun et al., ICCV 2019, with their alpha of 1, as their code samples it.
 
     Returns:
         (4,) int32: top, bottom, left, right in pixels; bottom and right lie outside the box.
     """
-    share_key, row_key, column_key = jax.random.split(key, 3)
+    lam_key, row_key, column_key = jax.random.split(key, 3)
     size = jnp.asarray(image_size)
-    half = (size * jnp.sqrt(1 - jax.random.uniform(share_key))).astype(jnp.int32) // 2
+    half = (size * jnp.sqrt(1 - jax.random.uniform(lam_key))).astype(jnp.int32) // 2
     center = jnp.stack(
         [
             jax.random.randint(key, (), 0, length)
@@ -112,7 +112,7 @@ def cutmix(images: jax.Array, box: jax.Array, partners: jax.Array) -> tuple[jax.
         partners: (N,) int, positions in the batch.
 
     Returns:
-        (N, H, W, 3); and () float32, the share of the area that is still the image's own.
+        (N, H, W, 3); and () float32, the fraction of the area that is still the image's own.
     """
     h, w = images.shape[1:3]
     top, bottom, left, right = box

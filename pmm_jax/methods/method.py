@@ -107,7 +107,7 @@ class Method:
     """As the paper writes it."""
     network: ClassVar[Kind]
     """The network that it trains."""
-    augments: ClassVar[Literal["feature", "image", "nothing"]] = "nothing"
+    level: ClassVar[Literal["feature", "image", "nothing"]] = "nothing"
     """Where it replaces something: in feature maps, or in images."""
     attentive: ClassVar[bool] = False
     """Whether a CAM or saliency map decides what is replaced."""

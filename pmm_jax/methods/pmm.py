@@ -91,7 +91,7 @@ class NoMixing(Baseline):
 class _BlockMethod(NoMixing):
     """A method that replaces blocks of feature maps."""
 
-    augments = "feature"
+    level = "feature"
 
     @classmethod
     def check(cls, config: Config) -> None:
@@ -154,14 +154,14 @@ class CutOut(_BlockMethod):
 
 @struct.dataclass
 class RandomBlocksSample(MixingSample):
-    """Random choices of stages II and III where the blocks are drawn, too."""
+    """Random choices of stages II and III where the blocks are random, too."""
 
     scores: tuple[jax.Array, jax.Array]
     """(N, blocks) each: the blocks that are replaced are the highest of these."""
 
 
 class RandomMix(PMM):
-    """The negative's values in K blocks drawn at random."""
+    """The negative's values in K random blocks."""
 
     name = "random_mix"
     title = "Random blocks"

@@ -12,7 +12,7 @@ def sample_negatives(key: jax.Array, labels: jax.Array, num_shards: int = 1) -> 
     Args:
         key: random key.
         labels: (N,) int, two identities or more in each shard.
-        num_shards: equal parts of the batch, in order, that draw among themselves; 1 is the whole.
+        num_shards: equal parts of the batch, in order; negatives come from the same part.
 
     Returns:
         (N,) int32, positions in the batch.
@@ -56,8 +56,8 @@ def hard_mix(
         feature_map: (N, H, W, C).
         negatives: (N,) int, positions in the batch.
         mask: (N, H, W) bool, the mask M.
-        num_shards: that the negatives were drawn in. A shard's maps are looked up in the shard, so
-            where each lies on a device of its own none crosses to another.
+        num_shards: shards that the negatives were sampled in. A shard's maps are looked up in the
+            shard, so where each lies on a device of its own none crosses to another.
 
     Returns:
         (N, H, W, C).
@@ -66,28 +66,28 @@ def hard_mix(
     return jnp.where(mask[..., None], feature_map, mixed_in)
 
 
-def rows_of(feature_map: jax.Array, chosen: jax.Array, num_shards: int = 1) -> jax.Array:
-    """feature_map[chosen], where each shard of the batch chose among its own."""
+def rows_of(feature_map: jax.Array, selection: jax.Array, num_shards: int = 1) -> jax.Array:
+    """feature_map[selection], where each shard of the batch chose among its own."""
     size = feature_map.shape[0] // num_shards
     maps = feature_map.reshape(num_shards, size, *feature_map.shape[1:])
-    return _rows(maps, (chosen % size).reshape(num_shards, size)).reshape(feature_map.shape)
+    return _rows(maps, (selection % size).reshape(num_shards, size)).reshape(feature_map.shape)
 
 
 @jax.custom_vjp
-def _rows(maps: jax.Array, chosen: jax.Array) -> jax.Array:
-    """(S, N, ...): rows `chosen` (S, N) of each shard's maps (S, N, ...)."""
-    return jax.vmap(lambda maps, chosen: maps[chosen])(maps, chosen)
+def _rows(maps: jax.Array, selection: jax.Array) -> jax.Array:
+    """(S, N, ...): rows `selection` (S, N) of each shard's maps (S, N, ...)."""
+    return jax.vmap(lambda maps, selection: maps[selection])(maps, selection)
 
 
-def _rows_forward(maps: jax.Array, chosen: jax.Array) -> tuple[jax.Array, jax.Array]:
-    return _rows(maps, chosen), chosen
+def _rows_forward(maps: jax.Array, selection: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return _rows(maps, selection), selection
 
 
-def _rows_backward(chosen: jax.Array, gradient: jax.Array) -> tuple[jax.Array, None]:
+def _rows_backward(selection: jax.Array, gradient: jax.Array) -> tuple[jax.Array, None]:
     # A lookup's stock gradient is a scatter, which a GPU sums in any order where a map was chosen
     # twice, and a CPU sums slowly. As a product with zeros and ones the order is fixed.
     wide = jnp.promote_types(gradient.dtype, jnp.float32)
-    taken = jax.nn.one_hot(chosen, chosen.shape[1], dtype=gradient.dtype)
+    taken = jax.nn.one_hot(selection, selection.shape[1], dtype=gradient.dtype)
     summed = jnp.einsum(
         "snm,sn...->sm...", taken, gradient, precision="highest", preferred_element_type=wide
     )

@@ -13,14 +13,18 @@ from pmm_jax.model.pmm import Head, Network, Tree, inference_heads
 
 
 def stage_cams(
-    network: Network, params: Tree, stats: Tree, images: jax.Array, labels: jax.Array | None = None
+    network: Network,
+    params: Tree,
+    batch_stats: Tree,
+    images: jax.Array,
+    labels: jax.Array | None = None,
 ) -> jax.Array:
     """Each head's Grad-CAM for an identity of the training set (paper, Figure 4).
 
     Args:
         network: the modules; a bare trunk has no identities.
         params: of the network, by module.
-        stats: running statistics, likewise.
+        batch_stats: running statistics, likewise.
         images: (N, H, W, 3), normalized.
         labels: (N,) int; by default the identity that the heads' logits, added up, say.
 
@@ -31,7 +35,7 @@ def stage_cams(
     Raises:
         ValueError: a bare trunk.
     """
-    heads = inference_heads(network, params, stats, images)
+    heads = inference_heads(network, params, batch_stats, images)
 
     if labels is None:
         labels = jnp.stack([_logits(head, x) for head, x in heads]).sum(0).argmax(1)
@@ -46,7 +50,7 @@ def _logits(head: Head, x: jax.Array) -> jax.Array:
 
 
 def match_cams(
-    network: Network, params: Tree, stats: Tree, images: jax.Array, others: jax.Array
+    network: Network, params: Tree, batch_stats: Tree, images: jax.Array, others: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Where each head finds what makes an image like another one.
 
@@ -57,7 +61,7 @@ def match_cams(
     Args:
         network: the modules.
         params: of the network, by module.
-        stats: running statistics, likewise.
+        batch_stats: running statistics, likewise.
         images: (N, H, W, 3), normalized.
         others: likewise, one for each image.
 
@@ -65,7 +69,7 @@ def match_cams(
         Of the images and of the others, (N, S, h, w) each, as `stage_cams`.
     """
     count = len(images)
-    heads = inference_heads(network, params, stats, jnp.concatenate([images, others]))
+    heads = inference_heads(network, params, batch_stats, jnp.concatenate([images, others]))
     maps = []
     for head, x in heads:
         embeddings = head(x)[0]

@@ -25,7 +25,7 @@ def match_state_dict(  # noqa: PLR0913
     state: StateDict,
     network: str,
     params: dict[str, Any],
-    stats: dict[str, Any],
+    batch_stats: dict[str, Any],
     hint: str,
     is_unused: Callable[[str], bool] = is_head,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -34,9 +34,9 @@ def match_state_dict(  # noqa: PLR0913
     Args:
         label: what to call the tensors in a message.
         state: the file's network.
-        network: what to call params and stats in a message.
+        network: what to call params and batch_stats in a message.
         params: nested dicts of arrays (or of shapes with types).
-        stats: BatchNorm's running statistics, likewise.
+        batch_stats: BatchNorm's running statistics, likewise.
         hint: end of the message where they don't fit.
         is_unused: whether a module that isn't expected, by the first word of its name, is left out
             with a line in the log; all others are an error.
@@ -45,7 +45,9 @@ def match_state_dict(  # noqa: PLR0913
         UserError: names are missing, surplus or misshapen, or values aren't finite floating point.
     """
     tensors = state.tensors
-    leaves = {path: leaf for tree in (params, stats) for path, leaf in flatten_dict(tree).items()}
+    leaves = {
+        path: leaf for tree in (params, batch_stats) for path, leaf in flatten_dict(tree).items()
+    }
     expected = {state.name_of(path): torch_shape(path, leaf.shape) for path, leaf in leaves.items()}
     common = [name for name in expected if name in tensors]
     surplus = state.surplus(expected)
@@ -87,7 +89,7 @@ def match_state_dict(  # noqa: PLR0913
             }
         )
 
-    return filled(params), filled(stats)
+    return filled(params), filled(batch_stats)
 
 
 def _fault(name: str, values: np.ndarray) -> str:

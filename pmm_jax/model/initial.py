@@ -1,4 +1,4 @@
-"""Initial values of a network, drawn from the distributions that its modules declare."""
+"""Initial values of a network, sampled from the distributions that its modules declare."""
 
 import zlib
 
@@ -16,38 +16,38 @@ def init_params(network: Network, seed: int) -> tuple[Tree, Tree]:
 
     Args:
         network: as `create_model` makes it.
-        seed: of the draw; each array has its own stream, (seed, name).
+        seed: of the sampling; each array has its own stream, (seed, name).
 
     Returns:
-        params and stats, nested dictionaries of NumPy arrays whose first keys are the parts.
+        params and batch_stats, nested dictionaries of NumPy arrays whose first keys are the parts.
     """
 
-    def draw(path: tuple[str, ...], leaf: Declared) -> np.ndarray:
+    def sample(path: tuple[str, ...], leaf: Declared) -> np.ndarray:
         rng = np.random.default_rng([seed, zlib.crc32("/".join(path).encode())])
         return leaf.sample(rng, leaf.value.shape).astype(leaf.value.dtype)
 
-    params, stats = (
-        unflatten_dict({path: draw(path, leaf) for path, leaf in flatten_dict(tree).items()})
+    params, batch_stats = (
+        unflatten_dict({path: sample(path, leaf) for path, leaf in flatten_dict(tree).items()})
         for tree in _declared(network)
     )
-    return params, stats
+    return params, batch_stats
 
 
 def shapes(network: Network) -> tuple[Tree, Tree]:
     """Parameters and statistics of every part as shapes with types; nothing is computed."""
-    params, stats = (
+    params, batch_stats = (
         {name: nn.unbox(part) for name, part in tree.items()} for tree in _declared(network)
     )
-    return params, stats
+    return params, batch_stats
 
 
 def _declared(network: Network) -> tuple[Tree, Tree]:
     """As `shapes`, each in its `Declared`."""
-    params, stats = {}, {}
+    params, batch_stats = {}, {}
     image = jax.ShapeDtypeStruct((2, 64, 64, 3), network.compute_dtype)
     feature_map = jax.ShapeDtypeStruct((2, 4, 4, network.channels), network.compute_dtype)
     for name, part in network.modules.items():
         x = image if name == "trunk" else feature_map
         made = jax.eval_shape(lambda x, part=part: part.init(jax.random.key(0), x, True), x)
-        params[name], stats[name] = made["params"], made["batch_stats"]
-    return params, stats
+        params[name], batch_stats[name] = made["params"], made["batch_stats"]
+    return params, batch_stats

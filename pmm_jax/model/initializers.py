@@ -1,8 +1,8 @@
 """Distributions of initial values, which modules name where they declare a parameter.
 
-They are drawn by NumPy on the host: the same on every platform, and nothing has to be compiled
-(drawing in JAX cost 20 s of compilation on a CPU). So under Flax an initializer only notes its
-distribution beside the parameter, and `init_params` draws from it. Means and deviations are
+They are sampled by NumPy on the host: the same on every platform, and nothing has to be compiled
+(sampling in JAX cost 20 s of compilation on a CPU). So under Flax an initializer only notes its
+distribution beside the parameter, and `init_params` samples from it. Means and deviations are
 PyTorch's (torch.nn.init).
 """
 
@@ -18,7 +18,7 @@ from flax import struct
 
 Shape = tuple[int, ...]
 Sample = Callable[[np.random.Generator, Shape], np.ndarray]
-"""Draws an array of float64."""
+"""Samples an array of float64."""
 
 
 class Declared(struct.PyTreeNode, nn.meta.AxisMetadata[Any]):
@@ -80,7 +80,7 @@ def kaiming_normal(mode: Literal["fan_in", "fan_out"]) -> Initializer:
 
 @cache
 def torch_default() -> Initializer:
-    """Uniform within 1 / sqrt(fan-in): what PyTorch's layers draw unless told otherwise."""
+    """Uniform within 1 / sqrt(fan-in): what PyTorch's layers sample unless told otherwise."""
     return declare(lambda rng, shape: rng.uniform(-1, 1, shape) / np.sqrt(fans(shape)["fan_in"]))
 
 

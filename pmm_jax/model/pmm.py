@@ -1,7 +1,7 @@
 """PMM: trunk, part block and three progressive stages (paper, section 2.1 and Figure 2).
 
-The modules are applied as functions of two dictionaries, `params` and `stats`, whose first keys
-name the parts: trunk, part_block, stage1, stage2, stage3. Every training pass through a part
+The modules are applied as functions of two dictionaries, `params` and `batch_stats`, whose first
+keys name the parts: trunk, part_block, stage1, stage2, stage3. Every training pass through a part
 returns that part's new statistics, so that each moves exactly once a step.
 """
 
@@ -56,7 +56,7 @@ def create_network(
 
     def head(pooling: Pooling, size: int = model.embedding_size) -> StageHead:
         chosen = "gem" if model.pooling == "gem" else pooling
-        # The release writes the first one's reduction as a convolution, and draws it as such.
+        # The release writes the first one's reduction as a convolution, and samples it as such.
         init = kaiming_normal("fan_in" if pooling == "average" else "fan_out")
         return StageHead(num_ids, chosen, size, param_dtype, model.neck, init)
 
@@ -68,7 +68,7 @@ def create_network(
     if kind != "trunk":
         parts["stage1"] = head("average")
     if kind in ("pmm", "bdb"):
-        # The release leaves it as PyTorch draws it.
+        # The release leaves it as PyTorch samples it.
         parts["part_block"] = Bottleneck(
             planes,
             param_dtype=param_dtype,
@@ -84,13 +84,13 @@ def create_network(
     return Network(parts, EXPANSION * planes, jnp.dtype(model.compute_dtype))
 
 
-def embed(network: Network, params: Tree, stats: Tree, images: jax.Array) -> jax.Array:
+def embed(network: Network, params: Tree, batch_stats: Tree, images: jax.Array) -> jax.Array:
     """The descriptor of each image at test time: no mixing, the stages' embeddings side by side.
 
     Args:
         network: the modules.
         params: of the network, by module.
-        stats: running statistics, likewise.
+        batch_stats: running statistics, likewise.
         images: (N, H, W, 3), normalized.
 
     Returns:
@@ -98,7 +98,7 @@ def embed(network: Network, params: Tree, stats: Tree, images: jax.Array) -> jax
         3 * embedding_size for `bdb`, the trunk's channels for `trunk`.
     """
     return jnp.concatenate(
-        [head(x)[0] for head, x in inference_heads(network, params, stats, images)], axis=1
+        [head(x)[0] for head, x in inference_heads(network, params, batch_stats, images)], axis=1
     )
 
 
@@ -107,19 +107,19 @@ Head = Callable[[jax.Array], tuple[jax.Array, jax.Array | None]]
 
 
 def inference_heads(
-    network: Network, params: Tree, stats: Tree, images: jax.Array
+    network: Network, params: Tree, batch_stats: Tree, images: jax.Array
 ) -> list[tuple[Head, jax.Array]]:
     """Each head at test time and the map that it sees; a bare trunk's head is the map's mean.
 
     Args:
         network: the modules.
         params: of the network, by module.
-        stats: running statistics, likewise.
+        batch_stats: running statistics, likewise.
         images: (N, H, W, 3), normalized.
     """
 
     def run(name: str, x: jax.Array) -> Any:
-        variables = {"params": params[name], "batch_stats": stats[name]}
+        variables = {"params": params[name], "batch_stats": batch_stats[name]}
         return network.modules[name].apply(variables, x, False)
 
     def mean(x: jax.Array) -> tuple[jax.Array, None]:

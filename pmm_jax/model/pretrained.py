@@ -8,7 +8,7 @@ from pmm_jax.model.unwrapping import is_head, unwrap
 from pmm_jax.model.weights_file import HINT, read_weights
 
 
-def load_resnet50(source: str, params: Tree, stats: Tree) -> tuple[Tree, Tree]:
+def load_resnet50(source: str, params: Tree, batch_stats: Tree) -> tuple[Tree, Tree]:
     """The trunk's parameters and statistics with every value taken from torchvision's weights.
 
     A file is never unpickled beyond its tensors, and there is no fallback: either every value is
@@ -20,7 +20,7 @@ def load_resnet50(source: str, params: Tree, stats: Tree) -> tuple[Tree, Tree]:
             file may hold a ResNet-50 under torchvision's names, behind any prefix, or a whole model
             as `convert` writes it, of which the trunk is taken; what is left out is logged.
         params: the trunk's parameters as `init` made them; nested dicts, kernels (H, W, I, O).
-        stats: the trunk's BatchNorm statistics, likewise.
+        batch_stats: the trunk's BatchNorm statistics, likewise.
 
     Returns:
         New trees of the same shapes and types.
@@ -29,11 +29,11 @@ def load_resnet50(source: str, params: Tree, stats: Tree) -> tuple[Tree, Tree]:
         UserError: the weights can't be had or read, or don't fit this network name by name.
     """
     if source == "scratch":
-        return params, stats
+        return params, batch_stats
     label, tensors = read_weights(source)
     hint = _network_hint(params)
     state = unwrap(label, tensors, hint)
-    trees = {"trunk": params}, {"trunk": stats}
+    trees = {"trunk": params}, {"trunk": batch_stats}
     # What is behind the trunk of a whole model, of ours, the release or BDB, knows other people.
     is_unused = _is_behind_trunk if state.is_release else is_head
     filled, filled_stats = match_state_dict(label, state, "the trunk", *trees, hint, is_unused)

@@ -22,7 +22,7 @@ class SaliencyTrunk:
 
     trunk: nn.Module = struct.field(pytree_node=False)
     params: Tree
-    stats: Tree
+    batch_stats: Tree
 
     @classmethod
     def of(cls, network: Network, params: Tree, batch_stats: Tree) -> "SaliencyTrunk":
@@ -39,7 +39,7 @@ class SaliencyTrunk:
         Returns:
             (N, H / 16, W / 16) float32.
         """
-        variables = {"params": self.params, "batch_stats": self.stats}
+        variables = {"params": self.params, "batch_stats": self.batch_stats}
         feature_map = self.trunk.apply(variables, images.astype(dtype), False)
         assert isinstance(feature_map, jax.Array)  # no collection was asked for
         return jax.lax.stop_gradient(feature_map).astype(jnp.float32).mean(-1)
@@ -56,11 +56,11 @@ def load_saliency_trunk(name: str) -> SaliencyTrunk:
     """
     if name == "imagenet":
         network = create_network(ModelConfig(), "trunk", 0)
-        params, stats = init_params(network, seed=0)
-        trunk = load_resnet50(name, params["trunk"], stats["trunk"])
+        params, batch_stats = init_params(network, seed=0)
+        trunk = load_resnet50(name, params["trunk"], batch_stats["trunk"])
         return SaliencyTrunk(network.modules["trunk"], *trunk)
     hint = "set method.saliency_model to own, imagenet, or a file that holds a network"
     if not Path(name).is_file():
         raise UserError(f"method.saliency_model {name} is no file; {hint}")
     found = load_state_dict(name, read_file(Path(name), hint))
-    return SaliencyTrunk.of(found.network, found.params, found.stats)
+    return SaliencyTrunk.of(found.network, found.params, found.batch_stats)

@@ -46,7 +46,7 @@ class Loaded(NamedTuple):
     num_ids: int
     network: Network
     params: Tree
-    stats: Tree
+    batch_stats: Tree
 
 
 def load_state_dict(label: str, tensors: Mapping[str, np.ndarray]) -> Loaded:
@@ -70,13 +70,13 @@ def load_state_dict(label: str, tensors: Mapping[str, np.ndarray]) -> Loaded:
     if max(model.stage_sizes) > MOST_BLOCKS or min(model.embedding_size, num_ids) == 0:
         raise UserError(f"{label} describes a network of no possible size; {HINT}")
     network = create_network(model, kind, num_ids, stages=_stages(tensors))
-    params, stats = match_state_dict(
+    params, batch_stats = match_state_dict(
         label, state, f"the network it looks like ({kind})", *shapes(network), HINT
     )
-    return Loaded(kind, model, num_ids, network, params, stats)
+    return Loaded(kind, model, num_ids, network, params, batch_stats)
 
 
-def state_dict(params: Tree, stats: Tree) -> Tensors:
+def state_dict(params: Tree, batch_stats: Tree) -> Tensors:
     """A network's values under the release's names (BDB's for `bdb`), in PyTorch's order.
 
     Complete: `load_state_dict(strict=True)` takes it. BatchNorm's `num_batches_tracked`, which
@@ -86,7 +86,7 @@ def state_dict(params: Tree, stats: Tree) -> Tensors:
     naming = release_name if "stage1" in params else _torchvision
     values = {
         naming(path): to_torch(path, np.asarray(value))
-        for tree in jax.device_get((params, stats))
+        for tree in jax.device_get((params, batch_stats))
         for path, value in flatten_dict(tree).items()
     }
     for name in [name for name in values if name.endswith(".running_var")]:

@@ -19,7 +19,7 @@ class Throughput(NamedTuple):
 
     images_per_second: float
     data_wait: float
-    """Share of the time in which the host waited for batches; the device may have been busy."""
+    """Fraction of the time in which the host waited for batches; the device may have been busy."""
 
 
 class MetricAccumulator:
@@ -40,15 +40,15 @@ class MetricAccumulator:
         """The batches, with the time that each is waited for counted, from the first asked for."""
         self.restart()
         while True:
-            asked = time.monotonic()
+            requested = time.monotonic()
             batch = next(batches, None)
-            self._waited += time.monotonic() - asked
+            self._waited += time.monotonic() - requested
             if batch is None:
                 return
             yield batch
 
     def summary(self) -> str:
-        """Share of the time in all closed windows in which the host waited for batches."""
+        """Fraction of the time in all closed windows in which the host waited for batches."""
         waited = self._total_waited / max(self._total_seconds, 1e-9)
         return f"waited for data {waited:.1%} of the training time"
 
@@ -57,7 +57,7 @@ class MetricAccumulator:
         self._metrics.append(metrics)
 
     def close(self, number: int) -> tuple[dict[str, float], Throughput]:
-        """Means over the window, and its pace; waits for the device.
+        """Means over the window, and its throughput; waits for the device.
 
         Raises:
             UserError: the loss is not a finite number.
@@ -68,7 +68,9 @@ class MetricAccumulator:
         }
         means = {name: float(np.mean(values)) for name, values in steps.items()}
         seconds = time.monotonic() - self._started
-        pace = Throughput(len(steps["loss"]) * self._batch_size / seconds, self._waited / seconds)
+        throughput = Throughput(
+            len(steps["loss"]) * self._batch_size / seconds, self._waited / seconds
+        )
         self._total_seconds += seconds
         self._total_waited += self._waited
         if not math.isfinite(means["loss"]):
@@ -77,4 +79,4 @@ class MetricAccumulator:
                 "optim.warmup_epochs, in a new --workdir"
             )
         self.restart()
-        return means, pace
+        return means, throughput

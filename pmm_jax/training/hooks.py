@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from pmm_jax.config import Config
-from pmm_jax.display import Bar, Display
+from pmm_jax.display import Display, ProgressBar
 from pmm_jax.distributed.processes import any_process, is_first, own_shard
 from pmm_jax.errors import Interrupted
 from pmm_jax.evaluation import RankingMetrics
@@ -52,7 +52,7 @@ class LogHook:
     run: Run
     accumulator: MetricAccumulator
     writer: MetricWriter
-    bar: Bar
+    bar: ProgressBar
 
     def __call__(self, result: StepResult) -> None:
         """Count the steps, and log where it is time."""
@@ -110,10 +110,10 @@ class CheckpointHook:
 
 
 def evaluate(
-    embed_images: Embed, config: Config, params: Tree, stats: Tree, display: Display
+    embed_images: Embed, config: Config, params: Tree, batch_stats: Tree, display: Display
 ) -> RankingMetrics:
     """Rank the full gallery for every query."""
-    query, gallery = embed_query_gallery(embed_images, config, params, stats, display)
+    query, gallery = embed_query_gallery(embed_images, config, params, batch_stats, display)
     settings = config.evaluate
     return evaluate_ranking(query, gallery, settings, settings.query_block, own_shard())
 

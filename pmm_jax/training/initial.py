@@ -31,7 +31,7 @@ class Initial:
     source: str
     """Where they come from, as the user wrote it."""
     params: Tree
-    stats: Tree
+    batch_stats: Tree
     data: str | None = None
     """Fingerprint of the images it was trained on, where that is known."""
 
@@ -39,13 +39,13 @@ class Initial:
     def digest(self) -> str:
         """Short hash of all values: the run's config.json knows by it what the run started from."""
         digest = hashlib.sha256()
-        for path, value in jax.tree_util.tree_leaves_with_path((self.params, self.stats)):
+        for path, value in jax.tree_util.tree_leaves_with_path((self.params, self.batch_stats)):
             digest.update(jax.tree_util.keystr(path).encode())
             digest.update(np.ascontiguousarray(value).tobytes())
         return digest.hexdigest()[:16]
 
     def put_into(
-        self, params: Tree, stats: Tree, data: str | None, say: Callable[[str], None]
+        self, params: Tree, batch_stats: Tree, data: str | None, info: Callable[[str], None]
     ) -> tuple[Tree, Tree]:
         """Copies of a new network's trees with this model's values.
 
@@ -54,9 +54,9 @@ class Initial:
 
         Args:
             params: of the new network.
-            stats: likewise.
+            batch_stats: likewise.
             data: fingerprint of the images that it will be trained on.
-            say: told what stays new.
+            info: called with what stays new.
 
         Raises:
             UserError: it is another network; the first difference is named.
@@ -87,9 +87,9 @@ class Initial:
                     result[path] = jnp.array(given[path], value.dtype, copy=True)
             return unflatten_dict(result)
 
-        both = filled(params, self.params), filled(stats, self.stats)
+        both = filled(params, self.params), filled(batch_stats, self.batch_stats)
         kept = f"{', '.join(sorted(new))} anew, for other identities" if new else "all of it"
-        say(f"starting from {self.source}: {kept}")
+        info(f"starting from {self.source}: {kept}")
         return both
 
 
@@ -101,8 +101,8 @@ def read_initial(source: str) -> Initial:
     """
     path = Path(source)
     if path.is_dir():
-        _, _, params, stats = restore_run(path, "latest")
-        return Initial(source, params, stats, data_fingerprint(path))
+        _, _, params, batch_stats = restore_run(path, "latest")
+        return Initial(source, params, batch_stats, data_fingerprint(path))
     if not path.exists():
         raise UserError(
             f"--init-from {source}: no such file or folder; give the --workdir of a run, or a "
@@ -113,7 +113,7 @@ def read_initial(source: str) -> Initial:
         raise UserError(
             f"--init-from {source}: it holds a bare ResNet-50; give it as --model.weights {source}"
         )
-    return Initial(source, loaded.params, loaded.stats)
+    return Initial(source, loaded.params, loaded.batch_stats)
 
 
 def check_weights(config: Config, fresh: bool) -> None:
@@ -166,11 +166,11 @@ def create_train_state(
         UserError: weights that can't be read, or of another network.
     """
     config = task.config
-    params, stats = init_params(task.network, config.train.seed)
+    params, batch_stats = init_params(task.network, config.train.seed)
     if fresh and trained is not None:
-        params, stats = trained(params, stats)
+        params, batch_stats = trained(params, batch_stats)
     elif fresh and config.model.weights != "scratch":
-        params["trunk"], stats["trunk"] = load_resnet50(
-            config.model.weights, params["trunk"], stats["trunk"]
+        params["trunk"], batch_stats["trunk"] = load_resnet50(
+            config.model.weights, params["trunk"], batch_stats["trunk"]
         )
-    return TrainState.create(params, stats, task.tx, ema=config.optim.ema_decay > 0)
+    return TrainState.create(params, batch_stats, task.tx, ema=config.optim.ema_decay > 0)

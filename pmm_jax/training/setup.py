@@ -61,10 +61,10 @@ class Run:
         """Training identities."""
         return len(np.unique(self.split.identities))
 
-    def adapt_initial(self, params: Tree, stats: Tree) -> tuple[Tree, Tree]:
+    def adapt_initial(self, params: Tree, batch_stats: Tree) -> tuple[Tree, Tree]:
         """The initial model's values in trees of a new network."""
         assert self.initial is not None
-        return self.initial.put_into(params, stats, self.split.fingerprint, self.display.info)
+        return self.initial.put_into(params, batch_stats, self.split.fingerprint, self.display.info)
 
 
 @contextmanager

@@ -125,13 +125,13 @@ class Checkpoints:
             )
         return seal
 
-    def newest_sound(self, say: Callable[[str], None]) -> int:
+    def newest_sound(self, info: Callable[[str], None]) -> int:
         """The newest checkpoint whose files are all as they were written; 0 where there is none.
 
         Damaged ones are set aside under another name.
 
         Args:
-            say: told of each, and of what is gone back to.
+            info: called for each damaged checkpoint, with the one to restore instead.
 
         Raises:
             UserError: the folder can't be written.
@@ -154,7 +154,7 @@ class Checkpoints:
             going = "it is not needed"
             if step > sound:
                 going = f"going back to step {sound}" if sound else "there is none to go back to"
-            say(f"warning: checkpoint {path} is damaged ({fault}); kept as {aside.name}, {going}")
+            info(f"warning: checkpoint {path} is damaged ({fault}); kept as {aside.name}, {going}")
         return sound
 
     def save(self, step: int, state: Dataclass, log: str = "") -> None:
@@ -235,9 +235,9 @@ class Checkpoints:
         fault = self._fault(step)
         if fault:
             raise self._damaged(step, fault)
-        params, stats = _abstract(like)
+        params, batch_stats = _abstract(like)
         name = "ema_params" if averaged else "params"
-        target = {name: params, "batch_stats": stats}
+        target = {name: params, "batch_stats": batch_stats}
         args = ocp.args.PyTreeRestore(
             target,
             restore_args=ocp.checkpoint_utils.construct_restore_args(target),

@@ -33,7 +33,7 @@ def restore_run(
             assert_equal("checkpoints", str(step))
             try:
                 network = create_model(config, checkpoints.identities(step))
-                params, stats = checkpoints.restore_weights(
+                params, batch_stats = checkpoints.restore_weights(
                     step, init_params(network, seed=0), config.optim.ema_decay > 0
                 )
             except UserError:
@@ -41,7 +41,7 @@ def restore_run(
                     raise
                 continue  # its run is training, and has newer ones by now
             report(f"{checkpoint} checkpoint, step {step}")
-            return config, network, params, stats
+            return config, network, params, batch_stats
 
 
 def _choose(checkpoints: Checkpoints, workdir: Path, checkpoint: str) -> int:

@@ -146,12 +146,12 @@ def shared_fields(config: Config) -> str:
 
 
 @contextmanager
-def run_lock(workdir: Path, say: Callable[[str], None]) -> Iterator[Callable[[], None]]:
+def run_lock(workdir: Path, info: Callable[[str], None]) -> Iterator[Callable[[], None]]:
     """Let one process at a time train in a workdir, which is made if need be.
 
     Args:
         workdir: of the run.
-        say: told where the file system has no locks.
+        info: called where the file system has no locks.
 
     Yields:
         A function that raises a UserError where the workdir is no longer the one that was locked.
@@ -184,7 +184,7 @@ def run_lock(workdir: Path, say: Callable[[str], None]) -> Iterator[Callable[[],
                 "was renamed, the same command goes on with the new name"
             )
 
-    with file_lock(lock, busy, say):
+    with file_lock(lock, busy, info):
         for partial in workdir.glob("*.partial"):  # what a kill left behind
             partial.unlink(missing_ok=True)
         yield still_there

@@ -29,7 +29,7 @@ class MetricWriter:
         workdir: Path,
         resumed_step: int,
         text: str = "",
-        say: Callable[[str], None] = lambda line: None,
+        info: Callable[[str], None] = lambda line: None,
         writes: bool = True,
     ) -> None:
         """Go on after a step.
@@ -38,7 +38,7 @@ class MetricWriter:
             workdir: of the run.
             resumed_step: 0 at the start.
             text: the file as the step's checkpoint knows it.
-            say: told where the file was not as it should be.
+            info: called where the file had to be repaired.
             writes: off in all but one of the processes that share a run.
         """
         self.text = text
@@ -53,7 +53,7 @@ class MetricWriter:
             _append(workdir / BEFORE, found)
         elif not (found.startswith(expected) or expected.startswith(found)):
             _append(workdir / DAMAGED, found)
-            say(
+            info(
                 f"warning: {self._path} is not as it was written; restored from the checkpoint, "
                 f"and what was there kept in {DAMAGED}"
             )

@@ -64,16 +64,16 @@ def test_seeds_are_each_one(tiny: Config, tmp_path: Path) -> None:
 def test_a_stop_ends_the_comparison(
     tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = []
+    started = []
 
     def stop(config: Config, folder: Path) -> None:
-        asked.append(config.method.name)
+        started.append(config.method.name)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(module, "_run", stop)
     with pytest.raises(KeyboardInterrupt):
         ablate(read_grid(tiny, ["pmm", "none"]), (0,), tmp_path, Display())
-    assert asked == ["pmm"]
+    assert started == ["pmm"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

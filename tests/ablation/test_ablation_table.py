@@ -1,4 +1,4 @@
-"""Means, spreads and intervals of made-up runs."""
+"""Means, spreads and intervals of random runs."""
 
 import csv
 from pathlib import Path
@@ -14,7 +14,7 @@ from pmm_jax.config import Config
 QUERIES = 50
 
 
-def made_up() -> tuple[list[GridPoint], dict[str, dict[int, Result]]]:
+def random_runs() -> tuple[list[GridPoint], dict[str, dict[int, Result]]]:
     """PMM with three seeds; no mixing, 10 points better in mAP, with two; one head with none."""
     variants = read_grid(Config(), ["pmm", "none", "baseline", "bdb"])
     rng = np.random.default_rng(0)
@@ -34,7 +34,7 @@ def made_up() -> tuple[list[GridPoint], dict[str, dict[int, Result]]]:
 
 
 def test_rows_against_plain_means() -> None:
-    variants, results = made_up()
+    variants, results = random_runs()
     pmm, none, bdb = rows(variants, results)
     assert [row.seeds for row in (pmm, none, bdb)] == [3, 2, 1]
     means = [np.nanmean(result.average_precision) for result in results["pmm"].values()]
@@ -52,7 +52,7 @@ def test_rows_against_plain_means() -> None:
 
 
 def test_files(tmp_path: Path) -> None:
-    variants, results = made_up()
+    variants, results = random_runs()
     write_tables(variants, results, {"baseline, seed 0": "out of memory"}, tmp_path)
     write_figure(variants, results, tmp_path)
     text = (tmp_path / "ablation.md").read_text()
@@ -67,7 +67,7 @@ def test_files(tmp_path: Path) -> None:
 
 
 def test_no_run_is_no_table(tmp_path: Path) -> None:
-    variants, results = made_up()
+    variants, results = random_runs()
     nothing: dict[str, dict[int, Result]] = {words: {} for words in results}
     write_tables(variants, nothing, {}, tmp_path)
     write_figure(variants, nothing, tmp_path)

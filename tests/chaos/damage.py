@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.chaos.disks import rank
+from tests.chaos.disks import eval_command
 from tests.chaos.faults import Fault
 from tests.chaos.lab import (
     PROJECT,
@@ -125,7 +125,7 @@ def flip_in_metrics(trial: Trial) -> None:
 
 
 def flip_in_prepared(trial: Trial, pattern: str) -> None:
-    """`prepare` mends it; training and evaluation do, too, or refuse."""
+    """`prepare` repairs it; training and evaluation do, too, or refuse."""
     trial.copy_prepared()
     path = trial.random.choice(sorted(trial.prepared.rglob(pattern)))
     trial.about = flip(path, trial.random)
@@ -182,9 +182,9 @@ def flip_in_features(trial: Trial) -> None:
     (np.savez_compressed if trial.number % 2 else np.savez)(
         path, features=features, ids=ids, cameras=np.arange(60) % 3
     )
-    right = trial.run(rank(path)).out
+    right = trial.run(eval_command(path)).out
     trial.about = flip(path, trial.random)
-    outcome = trial.run(rank(path))
+    outcome = trial.run(eval_command(path))
     if outcome.code:
         trial.check_refused(outcome)
     elif outcome.out != right:

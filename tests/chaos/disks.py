@@ -104,7 +104,7 @@ def _features(path: Path, queries: int = 3000) -> Path:
     return path
 
 
-def rank(file: Path, *options: str | Path) -> list[str]:
+def eval_command(file: Path, *options: str | Path) -> list[str]:
     """eval.py --embeddings."""
     words = ("--embeddings", str(file), "--json", *map(str, options))
     return [sys.executable, str(PROJECT / "eval.py"), *words]
@@ -114,13 +114,13 @@ def full_per_query(trial: Trial) -> None:
     """The file of an earlier run stays as it was."""
     features, room = _features(trial.folder / "features.npz"), trial.folder / "disk"
     whole = trial.folder / "whole.csv"
-    trial.check_end(trial.run(rank(features, "--per-query", whole)), [0], lines=[0])
+    trial.check_end(trial.run(eval_command(features, "--per-query", whole)), [0], lines=[0])
     size = _share(trial, PAGE, max(whole.stat().st_size, 2 * PAGE)) // PAGE * PAGE
     trial.about = f"{size >> 10} KiB"
     with disk(room, f"size={size + PAGE}"):
         target = room / "queries.csv"
         target.write_text("before\n", encoding="utf-8")
-        outcome = trial.run(rank(features, "--per-query", target))
+        outcome = trial.run(eval_command(features, "--per-query", target))
         if outcome.code:
             trial.check_refused(outcome)
             if target.read_text(encoding="utf-8") != "before\n":
@@ -128,7 +128,7 @@ def full_per_query(trial: Trial) -> None:
         if len(os.listdir(room)) > 1:
             trial.wrong.append(f"left {os.listdir(room)}")
         remount(room, f"size={ROOM}")
-        trial.check_end(trial.run(rank(features, "--per-query", target)), [0], lines=[0])
+        trial.check_end(trial.run(eval_command(features, "--per-query", target)), [0], lines=[0])
         if target.read_bytes() != whole.read_bytes():
             trial.wrong.append("another file of the queries")
 

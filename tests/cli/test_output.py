@@ -20,7 +20,7 @@ main(program)
 """
 
 
-def run(project: Path, words: str, redirection: str) -> subprocess.CompletedProcess[str]:
+def run_shell(project: Path, words: str, redirection: str) -> subprocess.CompletedProcess[str]:
     Path("loud.py").write_text(LOUD)
     command = f"{sys.executable} loud.py {words} {redirection}; echo $? >code"
     return subprocess.run(
@@ -44,7 +44,7 @@ def run(project: Path, words: str, redirection: str) -> subprocess.CompletedProc
 def test_output_that_can_not_be_written(
     project: Path, words: str, redirection: str, code: int | None, error: str
 ) -> None:
-    done = run(project, words, redirection)
+    done = run_shell(project, words, redirection)
     assert done.stderr.count("\n") == (1 if error else 0), done.stderr
     assert done.stderr.startswith(error)
     if code is not None:  # of the pipe it is that of its last command

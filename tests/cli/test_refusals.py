@@ -142,7 +142,7 @@ def test_another_error_stays_one(
         start(project, "train.py")
 
 
-def test_made_up_people_where_no_folder_can_be(refused: Program) -> None:
+def test_synthetic_people_where_no_folder_can_be(refused: Program) -> None:
     Path("file").touch()
     assert "file/x" in refused("pmm_jax", "synthesize", "file/x")
     assert "synthesize needs a folder" in refused("pmm_jax", "synthesize", "")

@@ -29,7 +29,7 @@ RATE = 1e-4
 BDB_CONFIG = replace(CONFIG, method=MethodConfig(name="bdb"))
 
 
-def run(steps: int) -> tuple:
+def train_both(steps: int) -> tuple:
     """Both after some steps in float64, and the largest relative difference of a loss."""
     network = create_model(BDB_CONFIG, IDENTITIES, jnp.dtype("float64"))
     network = network._replace(compute_dtype=jnp.dtype("float64"))
@@ -45,12 +45,12 @@ def run(steps: int) -> tuple:
     for number, batch in enumerate(batches(steps)):
         labels = jnp.asarray(batch.labels)
         key = jax.random.fold_in(jax.random.key(0), number)
-        drawn = sample_batch(task, key, jnp.asarray(batch.images), labels)
-        drawn = replace(drawn, images=drawn.images.astype("float64"))
-        row = int(np.asarray(drawn.sample))
+        sampled = sample_batch(task, key, jnp.asarray(batch.images), labels)
+        sampled = replace(sampled, images=sampled.images.astype("float64"))
+        row = int(np.asarray(sampled.sample))
         rows.add(row)
-        state, metrics = take(state, drawn)
-        pixels = torch.from_numpy(np.array(drawn.images)).permute(0, 3, 1, 2).contiguous()
+        state, metrics = take(state, sampled)
+        pixels = torch.from_numpy(np.array(sampled.images)).permute(0, 3, 1, 2).contiguous()
         same = torch.from_numpy(batch.labels.astype(np.int64))
         losses, _ = train_step(model, optimizer, RATE, pixels, same, row)
         assert set(losses) < set(metrics)
@@ -62,14 +62,14 @@ def run(steps: int) -> tuple:
 @pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_fifty_steps_agree_in_float64() -> None:
-    _, _, _, largest, rows = run(50)
+    _, _, _, largest, rows = train_both(50)
     assert largest < 1e-6
     assert rows == {0, 1, 2, 3, 4}  # of a map of 6 rows, two are dropped
 
 
 @pytest.mark.usefixtures("x64")
 def test_weights_statistics_and_embeddings_agree_after_two_steps() -> None:
-    network, state, model, _, _ = run(2)
+    network, state, model, _, _ = train_both(2)
     ours, theirs = state_dict(state.params, state.batch_stats), model.state_dict()
     assert list(ours) == list(theirs)
     for name, value in theirs.items():
@@ -92,6 +92,6 @@ def test_a_checkpoint_goes_there_and_back_exactly() -> None:
     saved = {f"module.{name}": value.numpy() for name, value in model.state_dict().items()}
     loaded = load_state_dict("saved", saved)
     assert (loaded.kind, loaded.num_ids) == ("bdb", IDENTITIES)
-    back = state_dict(loaded.params, loaded.stats)
+    back = state_dict(loaded.params, loaded.batch_stats)
     for name, value in model.state_dict().items():
         np.testing.assert_array_equal(back[name], value.numpy())

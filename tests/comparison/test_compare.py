@@ -182,7 +182,7 @@ def test_the_verdict_names_what_differs(compared: tuple[Path, dict]) -> None:
 def test_several_seeds_count_the_variance_over_seeds(
     compared: tuple[Path, dict], tiny: Config, tmp_path: Path
 ) -> None:
-    """Three made-up pairs, in which PyTorch is better by 10, 0 and 20 points on every query."""
+    """Three stub pairs, in which PyTorch is better by 10, 0 and 20 points on every query."""
     better = {4: 0.1, 5: 0.0, 9: 0.2}
 
     def train(config: Config, workdir: Path, precision: str, display: Display) -> dict:

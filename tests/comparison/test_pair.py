@@ -136,7 +136,7 @@ def test_float32_gradients_are_as_near_to_float64_as_pytorchs() -> None:
     pair = Pair(CONFIG, IDENTITIES, 3, "float32")
     batch = next(batches(1))
     labels = jax.numpy.asarray(batch.labels)
-    drawn = pair.sample(0, batch.images, labels)
+    sampled = pair.sample(0, batch.images, labels)
 
     def ours(dtype: str) -> dict[str, np.ndarray]:
         params, stats = jax.tree.map(
@@ -146,7 +146,7 @@ def test_float32_gradients_are_as_near_to_float64_as_pytorchs() -> None:
         network = network._replace(compute_dtype=jax.numpy.dtype(dtype))
         task = TrainTask(network, CONFIG, optax.identity())
         state = TrainState.create(params, stats, task.tx)
-        rounded = replace(drawn, images=drawn.images.astype(dtype))
+        rounded = replace(sampled, images=sampled.images.astype(dtype))
         gradient, _, _, _ = compute_gradients(task, state, rounded)
         return state_dict(gradient, {})
 

@@ -28,19 +28,19 @@ WEIGHTS = ("backbone.0.weight", "softmax1.weight", "global_softmax.bias")
 STATISTICS = ("backbone.1.running_mean", "backbone.1.running_var")
 
 
-def draw(shape: tuple[int, ...], seed: int) -> np.ndarray:
+def random_array(shape: tuple[int, ...], seed: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape)
 
 
 def step(number: int) -> Step:
     """Made-up results of a step, none equal to another's; the last gradient is zero."""
     seed = 1000 * number
-    maps = {name: draw((4, 3, 2), seed + i) for i, name in enumerate(MAPS)}
+    maps = {name: random_array((4, 3, 2), seed + i) for i, name in enumerate(MAPS)}
     maps |= {name: maps[name] > 0 for name in ("mask2", "mask3")}
-    gradient = {name: draw((2, 3), seed + 100 + i) for i, name in enumerate(WEIGHTS)}
+    gradient = {name: random_array((2, 3), seed + 100 + i) for i, name in enumerate(WEIGHTS)}
     gradient[WEIGHTS[-1]] = np.zeros((2, 3))
-    state = {n: draw((2, 3), seed + 200 + i) for i, n in enumerate((*WEIGHTS, *STATISTICS))}
-    return Step(1 + np.abs(draw((len(LOSSES),), seed + 300)), gradient, state, maps)
+    state = {n: random_array((2, 3), seed + 200 + i) for i, n in enumerate((*WEIGHTS, *STATISTICS))}
+    return Step(1 + np.abs(random_array((len(LOSSES),), seed + 300)), gradient, state, maps)
 
 
 class MadeUp:
@@ -50,7 +50,7 @@ class MadeUp:
         self._taken, self._change = 0, change
 
     def embed(self) -> np.ndarray:
-        return draw((4, 6), 7 + self._taken)
+        return random_array((4, 6), 7 + self._taken)
 
     def step(self, number: int) -> Step:
         assert number == self._taken
@@ -59,8 +59,11 @@ class MadeUp:
 
 
 def golden_arrays() -> Arrays:
-    """What a golden file would hold of the made-up results."""
-    ref = {"eval_embedding": draw((4, 6), 7), "eval_embedding_after": draw((4, 6), 7 + STEPS)}
+    """What a golden file would hold of the random results."""
+    ref = {
+        "eval_embedding": random_array((4, 6), 7),
+        "eval_embedding_after": random_array((4, 6), 7 + STEPS),
+    }
     first = step(0)
     ref |= first.maps
     steps = {"grad": first.gradient} | {f"step{i}_state": step(i).state for i in range(STEPS)}

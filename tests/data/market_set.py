@@ -1,4 +1,4 @@
-"""A Market-1501 of seven made-up images, and how the tests prepare it."""
+"""A Market-1501 of seven synthetic images, and how the tests prepare it."""
 
 import zlib
 from pathlib import Path

@@ -14,11 +14,11 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 OFF = {"flip_probability": 0.0, "erase_probability": 0.0, "crop_padding": 0, "erase_size": 1}
 
 
-def draw() -> np.ndarray:
+def random_images() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (N, H, W, 3), dtype=np.uint8)
 
 
-def run(images: np.ndarray, seed: int = 0, **fields: Any) -> np.ndarray:
+def augmented(images: np.ndarray, seed: int = 0, **fields: Any) -> np.ndarray:
     data = DataConfig(image_size=(H, W), **{**OFF, **fields})
     return np.asarray(augment(jax.random.key(seed), jnp.asarray(images), data))
 
@@ -34,20 +34,20 @@ def assert_normalized(found: np.ndarray, images: np.ndarray) -> None:
     np.testing.assert_allclose(found, formula(images), rtol=1e-5, atol=1e-5)
 
 
-def within_chance(hits: float, share: float, count: int) -> bool:
-    """Four deviations: the draws are fixed, so this either holds for good or never."""
-    return abs(hits / count - share) < 4 * np.sqrt(share * (1 - share) / count)
+def within_chance(hits: float, fraction: float, count: int) -> bool:
+    """Four deviations: the samples are fixed, so this either holds for good or never."""
+    return abs(hits / count - fraction) < 4 * np.sqrt(fraction * (1 - fraction) / count)
 
 
 def test_normalize_against_its_formula() -> None:
-    images = draw()
+    images = random_images()
     found = np.asarray(normalize(jnp.asarray(images)))
     assert found.dtype == np.float32
     assert_normalized(found, images)
 
 
 def test_all_off_only_normalizes() -> None:
-    assert_normalized(run(draw()), draw())
+    assert_normalized(augmented(random_images()), random_images())
 
 
 def mirrored(images: np.ndarray, found: np.ndarray) -> np.ndarray:
@@ -61,9 +61,9 @@ def mirrored(images: np.ndarray, found: np.ndarray) -> np.ndarray:
 
 
 def test_flip_mirrors_exactly_and_as_often_as_it_should() -> None:
-    images = draw()
-    assert mirrored(images, run(images, flip_probability=1.0)).all()
-    flags = [mirrored(images, run(images, seed, flip_probability=0.3)) for seed in range(8)]
+    images = random_images()
+    assert mirrored(images, augmented(images, flip_probability=1.0)).all()
+    flags = [mirrored(images, augmented(images, seed, flip_probability=0.3)) for seed in range(8)]
     assert within_chance(np.sum(flags), 0.3, 8 * N)
 
 
@@ -82,11 +82,11 @@ def erased_square(found: np.ndarray, plain: np.ndarray) -> tuple[int, int, int, 
 
 
 def test_one_square_is_erased_anywhere_and_as_often_as_it_should() -> None:
-    images, size, seeds = draw(), 5, 8
+    images, size, seeds = random_images(), 5, 8
     plain = formula(images)
     squares = []
     for seed in range(seeds):
-        found = run(images, seed, erase_probability=0.5, erase_size=size)
+        found = augmented(images, seed, erase_probability=0.5, erase_size=size)
         squares += [erased_square(f, p) for f, p in zip(found, plain, strict=True)]
     placed = [square for square in squares if square]
     assert within_chance(len(placed), 0.5, seeds * N)
@@ -94,7 +94,7 @@ def test_one_square_is_erased_anywhere_and_as_often_as_it_should() -> None:
     corners = np.zeros((H - size + 1, W - size + 1))
     for top, left, _, _ in placed:
         corners[top, left] += 1
-    assert (corners > 0).all()  # 32 places, some 256 draws
+    assert (corners > 0).all()  # 32 places, some 256 samples
     expected = len(placed) / corners.size
     chi_square = ((corners - expected) ** 2 / expected).sum()
     freedom = corners.size - 1
@@ -102,17 +102,17 @@ def test_one_square_is_erased_anywhere_and_as_often_as_it_should() -> None:
 
 
 def test_a_square_of_the_images_own_size_fits() -> None:
-    found = run(draw(), erase_probability=1.0, erase_size=W)
+    found = augmented(random_images(), erase_probability=1.0, erase_size=W)
     assert ((found == 0).all(-1).sum((1, 2)) == W * W).all()
 
 
 def test_crop_is_a_window_of_the_zero_padded_image() -> None:
-    images, pad = draw(), 2
+    images, pad = random_images(), 2
     padded = np.zeros((N, H + 2 * pad, W + 2 * pad, 3), np.uint8)
     padded[:, pad:-pad, pad:-pad] = images
     corners = np.zeros((2 * pad + 1, 2 * pad + 1))
     for seed in range(4):
-        found = run(images, seed, crop_padding=pad)
+        found = augmented(images, seed, crop_padding=pad)
         for n in range(N):
             matches = [
                 (top, left)
@@ -127,14 +127,14 @@ def test_crop_is_a_window_of_the_zero_padded_image() -> None:
             ]
             assert len(matches) == 1
             corners[matches[0]] += 1
-    assert (corners > 0).all()  # 25 places, 256 draws: the whole border is used
+    assert (corners > 0).all()  # 25 places, 256 samples: the whole border is used
 
 
-def test_flip_and_erasing_are_drawn_apart() -> None:
-    images = draw()
+def test_flip_and_erasing_are_sampled_apart() -> None:
+    images = random_images()
     hits = 0
     for seed in range(8):
-        found = run(images, seed, flip_probability=0.5, erase_probability=0.5, erase_size=3)
+        found = augmented(images, seed, flip_probability=0.5, erase_probability=0.5, erase_size=3)
         erased = (found == 0).all(-1).any((1, 2))
         flipped = np.array(
             [
@@ -148,7 +148,7 @@ def test_flip_and_erasing_are_drawn_apart() -> None:
 
 def test_the_key_decides() -> None:
     fields = {"flip_probability": 0.5, "erase_probability": 0.5, "crop_padding": 2}
-    first, again, other = (run(draw(), seed, **fields) for seed in (1, 1, 2))
+    first, again, other = (augmented(random_images(), seed, **fields) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 
@@ -176,10 +176,10 @@ def naive_jitter(image: np.ndarray, factors: tuple[float, float, float]) -> np.n
 
 
 def test_jitter_against_a_naive_one() -> None:
-    key, strength, images = jax.random.key(3), 0.4, draw()[:5]
+    key, strength, images = jax.random.key(3), 0.4, random_images()[:5]
     found = np.asarray(jitter_colors(key, jnp.asarray(images), strength))
-    drawn = jax.random.uniform(key, (3, 5, 1, 1, 1), minval=0.6, maxval=1.4)
-    factors = np.asarray(drawn, np.float64).reshape(3, 5)
+    sampled = jax.random.uniform(key, (3, 5, 1, 1, 1), minval=0.6, maxval=1.4)
+    factors = np.asarray(sampled, np.float64).reshape(3, 5)
     for i in range(5):
         expected = naive_jitter(images[i], tuple(factors[:, i]))
         np.testing.assert_allclose(found[i], expected, rtol=1e-5, atol=1e-3)
@@ -188,19 +188,22 @@ def test_jitter_against_a_naive_one() -> None:
     assert found.max() <= 255
 
 
-def test_jitter_leaves_the_other_draws_alone() -> None:
+def test_jitter_leaves_the_other_samples_alone() -> None:
     fields: dict[str, Any] = {"flip_probability": 0.5, "erase_size": 4, "crop_padding": 2}
     fields["erase_probability"] = 0.5
-    plain, jittered = run(draw(), **fields), run(draw(), **fields, color_jitter=1e-6)
+    plain, jittered = (
+        augmented(random_images(), **fields),
+        augmented(random_images(), **fields, color_jitter=1e-6),
+    )
     np.testing.assert_allclose(plain, jittered, atol=1e-3)
-    assert np.abs(run(draw(), **fields, color_jitter=0.3) - plain).max() > 0.1
+    assert np.abs(augmented(random_images(), **fields, color_jitter=0.3) - plain).max() > 0.1
 
 
 def test_all_steps_against_a_naive_one() -> None:
-    """Padded, cropped, mirrored, jittered, normalized, erased: in this order, by these draws."""
+    """Padded, cropped, mirrored, jittered, normalized, erased: in this order, by these samples."""
     key, count, pad, size, strength = jax.random.key(5), 16, 2, 3, 0.3
-    images = draw()[:count]
-    found = run(
+    images = random_images()[:count]
+    found = augmented(
         images,
         seed=5,
         crop_padding=pad,

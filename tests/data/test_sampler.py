@@ -44,9 +44,9 @@ def test_the_seed_decides_who_is_in_a_batch_and_which_images_of_them() -> None:
         one = IdentitySampler(everybody, P, K, seed)
         return [np.sort(one.batch(step)).tolist() for step in range(20)]
 
-    for draws in (orders, images_of):
-        assert draws(0) == draws(0)
-        shared = sum(a == b for a, b in zip(draws(0), draws(1), strict=True))
+    for choices in (orders, images_of):
+        assert choices(0) == choices(0)
+        shared = sum(a == b for a, b in zip(choices(0), choices(1), strict=True))
         assert shared <= 1
 
 
@@ -64,7 +64,7 @@ def test_an_epoch_shows_everybody_at_most_once() -> None:
         assert len(people) == len(set(people)) == 9
         orders.add(tuple(people))
         missing |= set(range(10)) - set(people)
-    assert len(orders) == 40  # drawn anew every epoch
+    assert len(orders) == 40  # sampled anew every epoch
     assert missing == set(range(10))  # and so is who sits it out
 
 
@@ -81,10 +81,10 @@ def test_images_are_distinct_where_there_are_enough() -> None:
 
 
 def test_images_are_drawn_anew_every_step() -> None:
-    # Everybody has 20 images and is in every batch, side by side: which of the 20 is drawn?
+    # Everybody has 20 images and is in every batch, side by side: which of the 20 is sampled?
     one = IdentitySampler(np.repeat(np.arange(P), 20), P, K, seed=0)
-    draws = [tuple((one.batch(step) % 20).tolist()) for step in range(20)]
-    assert len(set(draws)) == 20
+    samples = [tuple((one.batch(step) % 20).tolist()) for step in range(20)]
+    assert len(set(samples)) == 20
 
 
 def test_people_with_fewer_images_repeat_them() -> None:

@@ -154,7 +154,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path, content: str | No
 
 def test_a_marker_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "synthetic.json")
-    with pytest.raises(UserError, match="holds no made-up set"):
+    with pytest.raises(UserError, match="holds no synthetic set"):
         synthesize(tmp_path, SMALL)
 
 

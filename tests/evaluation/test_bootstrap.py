@@ -7,7 +7,7 @@ from pmm_jax.evaluation.bootstrap import paired_bootstrap, runs_interval
 def test_equals_a_naive_loop() -> None:
     rng = np.random.default_rng(1)
     one, other = rng.random(50), rng.random(50)
-    interval = paired_bootstrap(one, other, seed=3, draws=20_000)
+    interval = paired_bootstrap(one, other, seed=3, n_resamples=20_000)
     draw = np.random.default_rng(9)
     means = []
     for _ in range(20_000):
@@ -20,7 +20,7 @@ def test_equals_a_naive_loop() -> None:
 
 def test_pairing_makes_a_constant_difference_certain() -> None:
     one = np.random.default_rng(0).random(30)
-    interval = paired_bootstrap(one + 0.01, one, seed=0, draws=500)
+    interval = paired_bootstrap(one + 0.01, one, seed=0, n_resamples=500)
     assert interval.low == pytest.approx(0.01)
     assert interval.high == pytest.approx(0.01)
     assert not interval.holds_zero
@@ -57,10 +57,10 @@ def test_the_interval_over_runs_holds_the_truth_as_often_as_it_says() -> None:
     rng = np.random.default_rng(0)
     held = 0
     for _ in range(1000):
-        query_luck = rng.normal(0, 1, 200)
-        run_luck = rng.normal(0, 0.05, (2, 4, 1))
+        query_effect = rng.normal(0, 1, 200)
+        run_effect = rng.normal(0, 0.05, (2, 4, 1))
         noise = rng.normal(0, 0.3, (2, 4, 200))
-        one, other = query_luck + run_luck + noise
+        one, other = query_effect + run_effect + noise
         interval = runs_interval(one + 0.1, other)
         held += interval.low <= 0.1 <= interval.high
     assert 0.94 <= held / 1000 <= 0.995
@@ -88,15 +88,15 @@ def test_the_interval_over_runs_is_its_formula(runs: int, student: float) -> Non
 def test_training_runs_alone_are_held_95_percent_of_the_time(runs: int) -> None:
     """All queries move together, so that nothing else varies and the interval is exact."""
     rng = np.random.default_rng(0)
-    draws, held = 4000, 0
-    for _ in range(draws):
+    trials, held = 4000, 0
+    for _ in range(trials):
         one, other = np.repeat(rng.normal(0, 1, (2, runs, 1)), 2, axis=2)
         interval = runs_interval(one, other)
         held += interval.low <= 0 <= interval.high
-    assert abs(held / draws - 0.95) < 4 * np.sqrt(0.95 * 0.05 / draws)
+    assert abs(held / trials - 0.95) < 4 * np.sqrt(0.95 * 0.05 / trials)
 
 
-def test_the_luck_of_queries_counts_where_all_runs_agree() -> None:
+def test_the_variance_over_queries_counts_where_all_runs_agree() -> None:
     one, other = np.random.default_rng(1).random((2, 400))
     runs = runs_interval(np.stack([one] * 3), np.stack([other] * 3))
     queries = paired_bootstrap(one, other, seed=0)

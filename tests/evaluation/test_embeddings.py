@@ -172,8 +172,8 @@ def test_one_overflowed_embedding_of_the_gallery_costs_nothing() -> None:
     longest = np.full((1, 16), np.finfo(np.float32).max)
     plain = Embeddings(gallery, ids, np.ones(40, int))
     more = Embeddings(np.vstack([gallery, longest]), np.append(ids, 0), np.ones(41, int))
-    asked = Embeddings(query, ids, np.zeros(40, int))
-    assert evaluate_embeddings(asked, more).mAP == evaluate_embeddings(asked, plain).mAP > 0.9
+    queries = Embeddings(query, ids, np.zeros(40, int))
+    assert evaluate_embeddings(queries, more).mAP == evaluate_embeddings(queries, plain).mAP > 0.9
 
 
 def test_an_embedding_too_long_for_float64_is_refused_by_row() -> None:

@@ -93,10 +93,10 @@ def test_without_cameras_their_numbers_count_for_nothing(cameras: np.ndarray) ->
 def test_single_shot_draws_identity_0_too_where_somebody_asks_for_it() -> None:
     query, gallery = people(0, 40, least=0), people(1, 90, least=0)
     found = evaluate_single_shot(query, gallery, 20, seed=0)
-    asked = query.identities == 0
-    assert asked.any()
-    # One match in each draw: its precision is one over its rank, and no rank exceeds the people.
-    assert np.nanmax(found.first_match[asked]) <= 9
+    counted = query.identities == 0
+    assert counted.any()
+    # One match in each repeat: its precision is one over its rank, and no rank exceeds the people.
+    assert np.nanmax(found.first_match[counted]) <= 9
     assert found.mINP == found.mAP
 
 
@@ -107,25 +107,25 @@ def test_single_shot_of_single_images_is_the_plain_ranking() -> None:
         np.arange(1, 9),
         np.ones(8, int),
     )
-    plain, drawn = (
+    plain, sampled = (
         evaluate_embeddings(query, gallery),
         evaluate_single_shot(query, gallery, 3, seed=0),
     )
-    np.testing.assert_allclose(drawn.cmc, plain.cmc)
-    assert drawn.mAP == pytest.approx(plain.mAP)
-    assert drawn.mAP_at_50 == pytest.approx(plain.mAP_at_50)
-    np.testing.assert_array_equal(drawn.first_match, plain.first_match)
+    np.testing.assert_allclose(sampled.cmc, plain.cmc)
+    assert sampled.mAP == pytest.approx(plain.mAP)
+    assert sampled.mAP_at_50 == pytest.approx(plain.mAP_at_50)
+    np.testing.assert_array_equal(sampled.first_match, plain.first_match)
 
 
 def test_single_shot_draws_one_image_of_each_identity_from_the_other_cameras() -> None:
     query, gallery = people(0, 40, cameras=3), people(1, 90, cameras=3, least=0)
-    draws = 150
-    found = evaluate_single_shot(query, gallery, draws, seed=1)
+    num_repeats = 150
+    found = evaluate_single_shot(query, gallery, num_repeats, seed=1)
     matrix = squares(query, gallery)
     rng = np.random.default_rng(2)
     for q in range(3):
         hits = []
-        for _ in range(draws):
+        for _ in range(num_repeats):
             others = np.flatnonzero(gallery.cameras != query.cameras[q])
             kept = [
                 rng.choice(others[gallery.identities[others] == i])
@@ -139,11 +139,11 @@ def test_single_shot_draws_one_image_of_each_identity_from_the_other_cameras() -
             evaluate_single_shot(
                 Embeddings(
                     query.features[[q]], query.identities[[q]], query.cameras[[q]]
-                ), gallery, draws, seed=3,
+                ), gallery, num_repeats, seed=3,
             ).rank1
         ]  # fmt: skip
-        # Two binomial shares of the draws.
-        assert abs(np.mean(hits) - ours[0]) < 5 * np.sqrt(2 * 0.25 / draws)
+        # Two binomial fractions of the repeats.
+        assert abs(np.mean(hits) - ours[0]) < 5 * np.sqrt(2 * 0.25 / num_repeats)
     assert found.evaluated == 40
     assert found.cmc[-1] == 1
 

@@ -75,8 +75,8 @@ def test_equals_the_full_matrices_where_float32_would_not(kind: str) -> None:
 
 
 def test_it_helps_and_the_metrics_are_those_of_the_full_matrices() -> None:
-    (query, *asked), (gallery, *found) = people(2, 60), people(3, 200)
-    labels = asked[0], found[0], asked[1], found[1]
+    (query, *query_labels), (gallery, *gallery_labels) = people(2, 60), people(3, 200)
+    labels = query_labels[0], gallery_labels[0], query_labels[1], gallery_labels[1]
     rows = np.stack([row.copy() for row in reranked_rows(query, gallery, 15, 4, 0.3)])
     ours = evaluate_distances(rows, *labels)
     full = evaluate_distances(naive(query, gallery, 15, 4, 0.3), *labels)

@@ -52,7 +52,7 @@ def plain(arrays: dict[str, np.ndarray]) -> tuple[float, float] | None:
     """Rank-1 and mAP by loops over queries and ranks; None where no query has a match."""
     hits, precisions = [], []
     has_cameras = "query_cameras" in arrays
-    for i, asked in enumerate(arrays["query_features"]):
+    for i, query in enumerate(arrays["query_features"]):
         identity = arrays["query_ids"][i]
         ranked = []
         for j, found in enumerate(arrays["gallery_features"]):
@@ -62,7 +62,7 @@ def plain(arrays: dict[str, np.ndarray]) -> tuple[float, float] | None:
                 continue
             if has_cameras and same and arrays["gallery_cameras"][j] == arrays["query_cameras"][i]:
                 continue
-            ranked.append((float(((asked.astype(float) - found) ** 2).sum()), j, bool(same)))
+            ranked.append((float(((query.astype(float) - found) ** 2).sum()), j, bool(same)))
         matches = [match for _, _, match in sorted(ranked)]
         if not any(matches):
             continue

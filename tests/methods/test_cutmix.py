@@ -24,9 +24,9 @@ def test_cutmix_against_loops() -> None:
             for j in range(left, right):
                 expected[n, i, j] = pictures[PARTNERS[n], i, j]
     box = jnp.asarray([top, bottom, left, right])
-    mixed, share = cutmix(jnp.asarray(pictures), box, jnp.asarray(PARTNERS))
+    mixed, lam = cutmix(jnp.asarray(pictures), box, jnp.asarray(PARTNERS))
     np.testing.assert_array_equal(mixed, expected)
-    assert float(share) == np.float32(1 - 16 * 7 / (H * W))
+    assert float(lam) == np.float32(1 - 16 * 7 / (H * W))
     assert (mixed[2] == pictures[2]).all()  # its own partner
 
 
@@ -35,19 +35,19 @@ def test_boxes_are_those_of_the_published_code() -> None:
     key = jax.random.key(0)
     keys = jax.random.split(key, 500)
     found = np.asarray(jax.jit(jax.vmap(lambda key: sample_box(key, (H, W))))(keys))
-    shares = []
+    areas = []
     for key, (top, bottom, left, right) in zip(keys, found, strict=True):
-        share_key, row_key, column_key = jax.random.split(key, 3)
-        ratio = np.sqrt(1 - np.float32(jax.random.uniform(share_key)))
+        lam_key, row_key, column_key = jax.random.split(key, 3)
+        ratio = np.sqrt(1 - np.float32(jax.random.uniform(lam_key)))
         row, column = (
             int(jax.random.randint(k, (), 0, size)) for k, size in ((row_key, H), (column_key, W))
         )
         height, width = int(H * ratio), int(W * ratio)
         assert (top, bottom) == (max(row - height // 2, 0), min(row + height // 2, H))
         assert (left, right) == (max(column - width // 2, 0), min(column + width // 2, W))
-        shares.append((bottom - top) * (right - left) / (H * W))
-    assert 0.2 < np.mean(shares) < 0.4  # half, less what the edges cut off
-    assert max(shares) > 0.8
+        areas.append((bottom - top) * (right - left) / (H * W))
+    assert 0.2 < np.mean(areas) < 0.4  # half, less what the edges cut off
+    assert max(areas) > 0.8
 
 
 def test_attentive_cutmix_against_loops() -> None:
@@ -65,11 +65,11 @@ def test_attentive_cutmix_against_loops() -> None:
             # A cell is 8 x 8 pixels.
             window = slice(8 * top, 8 * (top + 2)), slice(8 * left, 8 * (left + 1))
             expected[(n, *window)] = pictures[(partner, *window)]
-    mixed, share = attentive_cutmix(
+    mixed, lam = attentive_cutmix(
         jnp.asarray(pictures), jnp.asarray(cam), jnp.asarray(PARTNERS), block, top_k
     )
     np.testing.assert_array_equal(mixed, expected)
-    assert float(share) == 0.5
+    assert float(lam) == 0.5
 
 
 def test_cutmixs_labels_are_those_of_the_pixels() -> None:

@@ -12,7 +12,7 @@ def test_every_method_is_known_by_its_own_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "augments", "attentive", "mixes", "mixes_label"),
+    ("name", "level", "attentive", "mixes", "mixes_label"),
     [
         # The rows of the paper's Table 1.
         ("bdb", "feature", False, False, False),
@@ -27,11 +27,9 @@ def test_every_method_is_known_by_its_own_name() -> None:
         ("baseline", "nothing", False, False, False),
     ],
 )
-def test_properties(
-    name: str, augments: str, attentive: bool, mixes: bool, mixes_label: bool
-) -> None:
+def test_properties(name: str, level: str, attentive: bool, mixes: bool, mixes_label: bool) -> None:
     method = METHODS[name]
-    assert method.augments == augments
+    assert method.level == level
     assert (method.attentive, method.mixes, method.mixes_label) == (attentive, mixes, mixes_label)
 
 

@@ -15,7 +15,7 @@ NEGATIVES = np.array([2, 3, 1, 0]), np.array([3, 2, 0, 1])
 BLOCKS = [(top, left) for top in range(0, H, 3) for left in range(0, W, 2)]
 
 
-def drawn() -> tuple[np.ndarray, np.ndarray, RandomBlocksSample]:
+def random_case() -> tuple[np.ndarray, np.ndarray, RandomBlocksSample]:
     rng = np.random.default_rng(0)
     feature_map = rng.standard_normal((N, H, W, C)).astype(np.float32)
     cam = rng.random((N, H, W)).astype(np.float32)
@@ -71,7 +71,7 @@ def mix(
 @pytest.mark.parametrize("name", ["pmm", "cutout", "random_mix", "easy_mix", "none", "cutmix"])
 @pytest.mark.parametrize("stage", [2, 3])
 def test_a_stages_input_against_loops(name: str, stage: int) -> None:
-    base, cam, sample = drawn()
+    base, cam, sample = random_case()
     mixed, mask = mix(name, stage, jnp.asarray(base), cam, sample)
     expected = naive(name, stage, base, cam, sample)
     np.testing.assert_array_equal(mixed, expected)
@@ -82,7 +82,7 @@ def test_a_stages_input_against_loops(name: str, stage: int) -> None:
 @pytest.mark.parametrize("name", ["pmm", "cutout", "random_mix", "easy_mix"])
 def test_gradients_against_differences(name: str) -> None:
     """The input is linear in the map, so a difference of one step is the derivative."""
-    base, cam, sample = drawn()
+    base, cam, sample = random_case()
     weights = np.random.default_rng(1).standard_normal(base.shape).astype(np.float32)
 
     def loss(base: jax.Array) -> jax.Array:
@@ -99,7 +99,7 @@ def test_gradients_against_differences(name: str) -> None:
 
 
 def test_easy_mix_in_shards_is_easy_mix_of_each() -> None:
-    base, cam, sample = drawn()
+    base, cam, sample = random_case()
     negatives = jnp.asarray([1, 0, 3, 2])
     sample = RandomBlocksSample((negatives, negatives), sample.scores)
     one, other = (mix("easy_mix", 2, jnp.asarray(base), cam, sample, n)[0] for n in (1, 2))

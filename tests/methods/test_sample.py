@@ -1,4 +1,4 @@
-"""What a step draws for each method: every option counts, and every key."""
+"""What a step samples for each method: every option counts, and every key."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ LABELS = jnp.asarray([0, 0, 1, 1, 2, 2, 3, 3])
 H, W = 96, 64  # a map of 6 x 4 cells
 
 
-def drawn(
+def sampled(
     name: str, seed: int = 0, shards: int = 1, labels: jax.Array = LABELS, **fields: Any
 ) -> Any:
     method = MethodConfig(name=name, **{"top_k": 1, "block": (3, 2), **fields})
@@ -23,8 +23,8 @@ def drawn(
 
 
 def choices(name: str, seed: int) -> dict[str, np.ndarray]:
-    """What a method draws, by path."""
-    found, _ = jax.tree.flatten_with_path(drawn(name, seed))
+    """What a method samples, by path."""
+    found, _ = jax.tree.flatten_with_path(sampled(name, seed))
     return {jax.tree_util.keystr(path): np.asarray(array) for path, array in found}
 
 
@@ -69,26 +69,26 @@ def test_negatives_stay_on_their_device(name: str, shards: int) -> None:
     if shards == 4:  # two identities on each
         labels = labels.reshape(2, 2, 2).transpose(0, 2, 1).ravel()
     for seed in range(3):
-        found = drawn(name, seed, shards, jnp.asarray(labels))
+        found = sampled(name, seed, shards, jnp.asarray(labels))
         for negatives in map(np.asarray, found.negatives):
             assert (labels[negatives] != labels).all()
             assert (negatives // size == np.arange(len(labels)) // size).all()
 
 
-@pytest.mark.parametrize(("share", "rows"), [(0.2, 1), (0.33, 2), (0.5, 3), (1.0, 6)])
-def test_bdbs_rectangle_is_as_high_as_it_is_told(share: float, rows: int) -> None:
-    corners = {int(choices_of_corner(seed, share)) for seed in range(60)}
+@pytest.mark.parametrize(("drop_ratio", "rows"), [(0.2, 1), (0.33, 2), (0.5, 3), (1.0, 6)])
+def test_bdbs_rectangle_is_as_high_as_it_is_told(drop_ratio: float, rows: int) -> None:
+    corners = {int(choices_of_corner(seed, drop_ratio)) for seed in range(60)}
     assert corners == set(range(6 - rows + 1))  # of 6 rows, and wholly inside
 
 
-def choices_of_corner(seed: int, share: float) -> np.ndarray:
-    return np.asarray(drawn("bdb", seed, drop_ratio=share))
+def choices_of_corner(seed: int, drop_ratio: float) -> np.ndarray:
+    return np.asarray(sampled("bdb", seed, drop_ratio=drop_ratio))
 
 
 def test_methods_share_what_they_have_in_common() -> None:
-    pmm, random = drawn("pmm"), drawn("random_mix")
+    pmm, random = sampled("pmm"), sampled("random_mix")
     for one, other in zip(pmm.negatives, random.negatives, strict=True):
         np.testing.assert_array_equal(one, other)
     assert random.scores[0].shape == (8, 4)
-    np.testing.assert_array_equal(drawn("cutmix").partners, drawn("a_cutmix"))
-    assert sorted(np.asarray(drawn("a_cutmix"))) == list(range(8))
+    np.testing.assert_array_equal(sampled("cutmix").partners, sampled("a_cutmix"))
+    assert sorted(np.asarray(sampled("a_cutmix"))) == list(range(8))

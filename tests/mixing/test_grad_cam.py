@@ -11,7 +11,7 @@ N, H, W, C, IDS = 3, 4, 2, 5, 6
 LABELS = (4, 0, 4)
 
 
-def draw(*shape: int, seed: int = 0) -> np.ndarray:
+def random_array(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape)
 
 
@@ -29,7 +29,7 @@ def naive_cam(weights: np.ndarray, feature_map: np.ndarray) -> np.ndarray:
 
 @pytest.mark.usefixtures("x64")
 def test_average_pooling_and_a_linear_layer_have_a_closed_form() -> None:
-    feature_map, kernel = draw(N, H, W, C), draw(C, IDS, seed=1)
+    feature_map, kernel = random_array(N, H, W, C), random_array(C, IDS, seed=1)
     # d logit / d map is kernel / (H W) in every cell, and so is its mean.
     weights = np.stack([kernel[:, label] / (H * W) for label in LABELS])
     expected = naive_cam(weights, feature_map)
@@ -48,7 +48,7 @@ def head_numpy(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 
 @pytest.mark.usefixtures("x64")
 def test_a_head_with_batch_statistics_against_finite_differences() -> None:
-    feature_map, kernel = draw(N, H, W, C, seed=2), draw(C, IDS, seed=3)
+    feature_map, kernel = random_array(N, H, W, C, seed=2), random_array(C, IDS, seed=3)
 
     def score(x: np.ndarray) -> float:
         logits = head_numpy(x, kernel)
@@ -74,14 +74,14 @@ def test_a_head_with_batch_statistics_against_finite_differences() -> None:
 
 
 def test_no_gradient_flows_through_the_cam() -> None:
-    kernel = jnp.asarray(draw(C, IDS), jnp.float32)
+    kernel = jnp.asarray(random_array(C, IDS), jnp.float32)
 
     def loss(feature_map: jax.Array, kernel: jax.Array) -> jax.Array:
         return grad_cam(
             lambda x: jnp.square(x).mean((1, 2)) @ kernel, feature_map, jnp.array(LABELS)
         ).sum()
 
-    feature_map = jnp.asarray(draw(N, H, W, C, seed=1), jnp.float32)
+    feature_map = jnp.asarray(random_array(N, H, W, C, seed=1), jnp.float32)
     assert float(loss(feature_map, kernel)) > 0
     # Neither to the map nor to parameters that the head closes over.
     for gradient in jax.grad(loss, (0, 1))(feature_map, kernel):
@@ -97,7 +97,7 @@ def test_only_the_head_is_differentiated() -> None:
         raise AssertionError("the trunk's backward pass was entered")
 
     trunk.defvjp(lambda x: (jnp.sin(x), None), backward)
-    kernel = jnp.asarray(draw(C, IDS), jnp.float32)
+    kernel = jnp.asarray(random_array(C, IDS), jnp.float32)
     entered = []
 
     def head(x: jax.Array) -> jax.Array:
@@ -107,7 +107,7 @@ def test_only_the_head_is_differentiated() -> None:
     def loss(x: jax.Array) -> jax.Array:
         return grad_cam(head, trunk(x), jnp.array(LABELS)).sum()
 
-    x = jnp.asarray(draw(N, H, W, C, seed=1), jnp.float32)
+    x = jnp.asarray(random_array(N, H, W, C, seed=1), jnp.float32)
     with pytest.raises(AssertionError, match="backward pass was entered"):
         jax.grad(lambda x: trunk(x).sum())(x)
     jax.grad(loss)(x)
@@ -115,7 +115,7 @@ def test_only_the_head_is_differentiated() -> None:
 
 
 def test_bfloat16_maps_give_float32_cam() -> None:
-    feature_map = jnp.asarray(draw(N, H, W, C), jnp.bfloat16)
+    feature_map = jnp.asarray(random_array(N, H, W, C), jnp.bfloat16)
     cam = grad_cam(
         lambda x: x.mean((1, 2)) @ jnp.ones((C, IDS), x.dtype), feature_map, jnp.array(LABELS)
     )

@@ -1,4 +1,4 @@
-"""Hard-Mix against loops, and the draw of negatives."""
+"""Hard-Mix against loops, and the sampling of negatives."""
 
 import functools
 
@@ -12,14 +12,14 @@ from pmm_jax.mixing import hard_mix, nearest_negatives, sample_negatives
 N, H, W, C = 4, 3, 2, 5
 
 
-def draw_case() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def random_case() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     feature_map = rng.standard_normal((N, H, W, C)).astype(np.float32)
     return feature_map, np.array([2, 3, 0, 0]), rng.random((N, H, W)) < 0.5
 
 
 def test_mix_against_loops() -> None:
-    feature_map, negatives, mask = draw_case()
+    feature_map, negatives, mask = random_case()
     expected = np.empty_like(feature_map)
     for n in range(N):
         for i in range(H):
@@ -32,7 +32,7 @@ def test_mix_against_loops() -> None:
 
 
 def test_gradient_reaches_anchor_and_negative() -> None:
-    feature_map, negatives, mask = draw_case()
+    feature_map, negatives, mask = random_case()
     weights = np.random.default_rng(1).standard_normal(feature_map.shape).astype(np.float32)
     expected = np.zeros_like(feature_map)
     for n in range(N):
@@ -52,14 +52,14 @@ DRAWS = 4000
 
 
 @functools.cache
-def drawn() -> np.ndarray:
+def sampled_negatives() -> np.ndarray:
     keys = jax.random.split(jax.random.key(0), DRAWS)
-    draw = jax.jit(jax.vmap(sample_negatives, (0, None)))
-    return np.asarray(draw(keys, jnp.asarray(LABELS)))
+    sample = jax.jit(jax.vmap(sample_negatives, (0, None)))
+    return np.asarray(sample(keys, jnp.asarray(LABELS)))
 
 
 def test_negatives_are_of_another_identity_and_uniform() -> None:
-    negatives = drawn()
+    negatives = sampled_negatives()
     assert negatives.dtype == np.int32
     for anchor, label in enumerate(LABELS):
         others = [i for i, other in enumerate(LABELS) if other != label]
@@ -67,14 +67,14 @@ def test_negatives_are_of_another_identity_and_uniform() -> None:
         assert counts[others].sum() == DRAWS
         expected = DRAWS / len(others)
         chi_square = sum((counts[i] - expected) ** 2 / expected for i in others)
-        # Mean d, variance 2 d; the draws are fixed, so this either holds for good or never.
+        # Mean d, variance 2 d; the samples are fixed, so this either holds for good or never.
         freedom = len(others) - 1
         assert chi_square < freedom + 4 * np.sqrt(2 * freedom)
 
 
 def test_images_draw_apart_from_each_other() -> None:
-    negatives = drawn()
-    # Anchors 0 and 2 share an identity, so 5 partners: the same one in about a fifth of draws.
+    negatives = sampled_negatives()
+    # Anchors 0 and 2 share an identity, so 5 partners: the same one in about a fifth of samples.
     share = (negatives[:, 0] == negatives[:, 2]).mean()
     assert abs(share - 1 / 5) < 4 * np.sqrt(0.2 * 0.8 / DRAWS)
 
@@ -100,11 +100,11 @@ LAYOUTS = [
 @pytest.mark.parametrize(("labels", "shards"), LAYOUTS)
 def test_each_device_draws_among_its_own(labels: np.ndarray, shards: int) -> None:
     size = len(labels) // shards
-    draw = jax.jit(lambda key: sample_negatives(key, jnp.asarray(labels), shards))
-    drawn = np.asarray(jax.lax.map(draw, jax.random.split(jax.random.key(1), 300)))
+    sample = jax.jit(lambda key: sample_negatives(key, jnp.asarray(labels), shards))
+    sampled = np.asarray(jax.lax.map(sample, jax.random.split(jax.random.key(1), 300)))
     for anchor, label in enumerate(labels):
         mine = range(anchor // size * size, anchor // size * size + size)
-        assert set(drawn[:, anchor]) == {m for m in mine if labels[m] != label}
+        assert set(sampled[:, anchor]) == {m for m in mine if labels[m] != label}
 
 
 @pytest.mark.parametrize("shards", [1, 2, 4])

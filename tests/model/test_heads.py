@@ -13,19 +13,31 @@ N, H, W, C, EMBEDDING, IDS = 5, 3, 2, 6, 4, 7
 Pooling = Literal["average", "max"]
 
 
-def draw(*shape: int, seed: int = 0) -> np.ndarray:
+def random_array(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape)
 
 
 def variables() -> dict[str, Any]:
     return {
         "params": {
-            "reduction": {"kernel": draw(C, EMBEDDING, seed=1), "bias": draw(EMBEDDING, seed=2)},
-            "bn": {"scale": draw(EMBEDDING, seed=3), "bias": draw(EMBEDDING, seed=4)},
-            "classifier": {"kernel": draw(EMBEDDING, IDS, seed=5), "bias": draw(IDS, seed=6)},
+            "reduction": {
+                "kernel": random_array(C, EMBEDDING, seed=1),
+                "bias": random_array(EMBEDDING, seed=2),
+            },
+            "bn": {
+                "scale": random_array(EMBEDDING, seed=3),
+                "bias": random_array(EMBEDDING, seed=4),
+            },
+            "classifier": {
+                "kernel": random_array(EMBEDDING, IDS, seed=5),
+                "bias": random_array(IDS, seed=6),
+            },
         },
         "batch_stats": {
-            "bn": {"mean": draw(EMBEDDING, seed=7), "var": draw(EMBEDDING, seed=8) ** 2}
+            "bn": {
+                "mean": random_array(EMBEDDING, seed=7),
+                "var": random_array(EMBEDDING, seed=8) ** 2,
+            }
         },
     }
 
@@ -50,7 +62,7 @@ def naive_head(x: np.ndarray, pooling: Pooling, train: bool) -> tuple[np.ndarray
 @pytest.mark.parametrize("pooling", ["average", "max"])
 @pytest.mark.parametrize("train", [True, False])
 def test_against_its_formula(pooling: Pooling, train: bool) -> None:
-    x = draw(N, H, W, C)
+    x = random_array(N, H, W, C)
     head = StageHead(IDS, pooling, EMBEDDING, jnp.float64)
     (embedding, logits), _ = head.apply(variables(), x, train, mutable=["batch_stats"])
     expected = naive_head(x, pooling, train)
@@ -63,7 +75,7 @@ def test_against_its_formula(pooling: Pooling, train: bool) -> None:
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("power", [1.0, 3.0, 6.5])
 def test_generalized_mean_against_its_formula(power: float) -> None:
-    x = np.maximum(draw(N, H, W, C), 0)
+    x = np.maximum(random_array(N, H, W, C), 0)
     given = {"params": {"power": np.array([power])}}
     found: Any = GeneralizedMean(jnp.float64).apply(given, x)
     expected = np.zeros((N, C))
@@ -75,7 +87,9 @@ def test_generalized_mean_against_its_formula(power: float) -> None:
 
 
 def test_the_generalized_mean_learns_its_power() -> None:
-    x = jnp.asarray(np.maximum(draw(N, H, W, C), 0), jnp.float32)  # zeros too: no NaN from them
+    x = jnp.asarray(
+        np.maximum(random_array(N, H, W, C), 0), jnp.float32
+    )  # zeros too: no NaN from them
 
     def total(power: jax.Array, x: jax.Array) -> jax.Array:
         means: Any = GeneralizedMean().apply({"params": {"power": power}}, x)
@@ -89,7 +103,7 @@ def test_the_generalized_mean_learns_its_power() -> None:
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("train", [True, False])
 def test_bnneck_against_its_formula(train: bool) -> None:
-    x, given = draw(N, H, W, C), variables()
+    x, given = random_array(N, H, W, C), variables()
     for tree in given.values():
         tree["neck"] = tree.pop("bn")
     head = StageHead(IDS, "average", EMBEDDING, jnp.float64, "bnneck")
@@ -107,7 +121,7 @@ def test_bnneck_against_its_formula(train: bool) -> None:
 
 @pytest.mark.parametrize("pooling", ["average", "max"])
 def test_outputs_are_float32_from_a_bfloat16_map(pooling: Pooling) -> None:
-    x = jnp.asarray(draw(N, H, W, C), jnp.bfloat16)
+    x = jnp.asarray(random_array(N, H, W, C), jnp.bfloat16)
     head = StageHead(IDS, pooling, EMBEDDING)
     narrow = jax.tree.map(np.float32, variables())
     outputs: Any = head.apply(narrow, x, False)

@@ -11,19 +11,19 @@ from flax import linen as nn
 from pmm_jax.model.layers import BatchNorm, Conv, Linear
 
 
-def draw(*shape: int, seed: int = 0) -> np.ndarray:
+def random_array(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
 @pytest.mark.parametrize(("stride", "shape"), [(1, (2, 5, 4, 6)), (2, (2, 3, 2, 6))])
 def test_conv_shapes_and_names(stride: int, shape: tuple[int, ...]) -> None:
-    y, variables = Conv(6, 3, stride).init_with_output(jax.random.key(0), draw(2, 5, 4, 3))
+    y, variables = Conv(6, 3, stride).init_with_output(jax.random.key(0), random_array(2, 5, 4, 3))
     assert y.shape == shape
     assert jax.tree.map(jnp.shape, nn.unbox(variables)) == {"params": {"kernel": (3, 3, 3, 6)}}
 
 
 def test_linear_against_loops() -> None:
-    x, kernel, bias = draw(3, 4), draw(4, 2, seed=1), draw(2, seed=2)
+    x, kernel, bias = random_array(3, 4), random_array(4, 2, seed=1), random_array(2, seed=2)
     y: Any = Linear(2).apply({"params": {"kernel": kernel, "bias": bias}}, x)
     for n in range(3):
         for d in range(2):
@@ -33,8 +33,8 @@ def test_linear_against_loops() -> None:
 
 def variables() -> dict[str, dict[str, np.ndarray]]:
     return {
-        "params": {"scale": draw(3, seed=1), "bias": draw(3, seed=2)},
-        "batch_stats": {"mean": draw(3, seed=3), "var": 1 + draw(3, seed=4) ** 2},
+        "params": {"scale": random_array(3, seed=1), "bias": random_array(3, seed=2)},
+        "batch_stats": {"mean": random_array(3, seed=3), "var": 1 + random_array(3, seed=4) ** 2},
     }
 
 
@@ -42,7 +42,7 @@ def variables() -> dict[str, dict[str, np.ndarray]]:
 def test_training_normalizes_by_the_batch_and_keeps_the_unbiased_variance(
     shape: tuple[int, ...],
 ) -> None:
-    x, given = draw(*shape), variables()
+    x, given = random_array(*shape), variables()
     y, updates = BatchNorm().apply(given, jnp.asarray(x), True, mutable=["batch_stats"])
     flat = x.reshape(-1, 3).astype(np.float64)
     for c in range(3):
@@ -61,7 +61,7 @@ def test_training_normalizes_by_the_batch_and_keeps_the_unbiased_variance(
 
 
 def test_testing_normalizes_by_the_running_statistics_and_moves_nothing() -> None:
-    x, given = draw(2, 3, 2, 3), variables()
+    x, given = random_array(2, 3, 2, 3), variables()
     y, updates = BatchNorm().apply(given, jnp.asarray(x), False, mutable=["batch_stats"])
     stats, params = given["batch_stats"], given["params"]
     for n, i, j, c in np.ndindex(x.shape):
@@ -73,6 +73,6 @@ def test_testing_normalizes_by_the_running_statistics_and_moves_nothing() -> Non
 
 
 def test_initializing_does_not_move_the_statistics() -> None:
-    made = nn.unbox(BatchNorm().init(jax.random.key(0), 5 + draw(4, 3), True))
+    made = nn.unbox(BatchNorm().init(jax.random.key(0), 5 + random_array(4, 3), True))
     np.testing.assert_array_equal(made["batch_stats"]["mean"], np.zeros(3))
     np.testing.assert_array_equal(made["batch_stats"]["var"], np.ones(3))

@@ -25,7 +25,7 @@ def cpu_forms(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(operations, "on_cpu", lambda: True)
 
 
-def draw(*shape: int, seed: int = 0) -> np.ndarray:
+def random_array(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape)
 
 
@@ -34,7 +34,7 @@ def value_and_gradients(operation: Operation, *inputs: Any) -> list[np.ndarray]:
 
     def both(*inputs: jax.Array) -> tuple[jax.Array, ...]:
         value, pull = jax.vjp(operation, *inputs)
-        cotangent = jnp.asarray(draw(*value.shape, seed=9), value.dtype)
+        cotangent = jnp.asarray(random_array(*value.shape, seed=9), value.dtype)
         return value, *pull(cotangent)
 
     return [np.asarray(array) for array in jax.jit(both)(*inputs)]
@@ -98,7 +98,7 @@ def stock_conv(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
 @pytest.mark.parametrize(("size", "stride", "height", "width"), CONVOLUTIONS)
 @pytest.mark.parametrize("count", [2, pytest.param(3, marks=pytest.mark.slow), 8])
 def test_convolution(size: int, stride: int, height: int, width: int, count: int) -> None:
-    x, kernel = draw(count, height, width, 3), draw(size, size, 3, 5, seed=1)
+    x, kernel = random_array(count, height, width, 3), random_array(size, size, 3, 5, seed=1)
     assert_same(
         partial(operations.conv, stride=stride), partial(stock_conv, stride=stride), x, kernel
     )
@@ -108,7 +108,10 @@ def test_convolution(size: int, stride: int, height: int, width: int, count: int
     ("size", "stride", "channels"), [(1, 1, 64), (1, 2, 64), (3, 1, 64), (3, 2, 64), (7, 2, 3)]
 )
 def test_convolution_in_float32(size: int, stride: int, channels: int) -> None:
-    x, kernel = draw(8, 24, 8, channels), draw(size, size, channels, 64, seed=1) / size
+    x, kernel = (
+        random_array(8, 24, 8, channels),
+        random_array(size, size, channels, 64, seed=1) / size,
+    )
     assert_close_in_float32(
         partial(operations.conv, stride=stride), partial(stock_conv, stride=stride), x, kernel
     )
@@ -143,7 +146,7 @@ def test_both_forms_of_convolution_against_loops(
     monkeypatch: pytest.MonkeyPatch, on_cpu: bool, size: int, stride: int
 ) -> None:
     on_platform(monkeypatch, on_cpu)
-    x, kernel = draw(2, 6, 4, 2), draw(size, size, 2, 3, seed=1)
+    x, kernel = random_array(2, 6, 4, 2), random_array(size, size, 2, 3, seed=1)
     y = operations.conv(jnp.asarray(x), jnp.asarray(kernel), stride)
     np.testing.assert_allclose(y, naive_conv(x, kernel, stride), rtol=1e-10, atol=1e-12)
 
@@ -164,8 +167,8 @@ def our_batch_norm(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array
 
 
 def batch_norm_inputs(*shape: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    x = 2 * draw(*shape) + draw(*(1,) * (len(shape) - 1), shape[-1], seed=1)
-    return x, draw(shape[-1], seed=2), draw(shape[-1], seed=3)
+    x = 2 * random_array(*shape) + random_array(*(1,) * (len(shape) - 1), shape[-1], seed=1)
+    return x, random_array(shape[-1], seed=2), random_array(shape[-1], seed=3)
 
 
 @pytest.mark.usefixtures("x64")
@@ -189,7 +192,7 @@ def test_batch_norm_returns_mean_and_biased_variance(
     monkeypatch: pytest.MonkeyPatch, on_cpu: bool, shape: tuple[int, ...]
 ) -> None:
     on_platform(monkeypatch, on_cpu)
-    x = 3 * draw(*shape) + 1
+    x = 3 * random_array(*shape) + 1
     y, mean, variance = operations.batch_norm(jnp.asarray(x), jnp.ones(5), jnp.zeros(5), EPS)
     flat = x.reshape(-1, 5)
     count = len(flat)
@@ -216,8 +219,13 @@ def test_a_constant_channel_has_no_negative_variance(
 
 @pytest.mark.usefixtures("x64")
 def test_normalize_against_its_formula() -> None:
-    x, mean, scale, bias = draw(3, 2, 2, 4), draw(4, seed=1), draw(4, seed=2), draw(4, seed=3)
-    variance = draw(4, seed=4) ** 2
+    x, mean, scale, bias = (
+        random_array(3, 2, 2, 4),
+        random_array(4, seed=1),
+        random_array(4, seed=2),
+        random_array(4, seed=3),
+    )
+    variance = random_array(4, seed=4) ** 2
     y = jax.jit(stock.normalize)(x, mean, variance, scale, bias, EPS)
     for n, i, j, c in np.ndindex(x.shape):
         expected = (x[n, i, j, c] - mean[c]) / np.sqrt(variance[c] + EPS) * scale[c] + bias[c]
@@ -232,7 +240,7 @@ def stock_max_pool(x: jax.Array) -> jax.Array:
 @BOTH_FORMS
 def test_max_pool_in_float32(monkeypatch: pytest.MonkeyPatch, on_cpu: bool) -> None:
     on_platform(monkeypatch, on_cpu)
-    assert_close_in_float32(operations.max_pool, stock_max_pool, draw(8, 24, 8, 64))
+    assert_close_in_float32(operations.max_pool, stock_max_pool, random_array(8, 24, 8, 64))
 
 
 @pytest.mark.usefixtures("x64")
@@ -240,7 +248,7 @@ def test_max_pool_in_float32(monkeypatch: pytest.MonkeyPatch, on_cpu: bool) -> N
 @pytest.mark.parametrize("size", [(6, 4), (8, 2), (5, 4), (6, 3), (5, 3), (2, 2)])
 def test_max_pool(monkeypatch: pytest.MonkeyPatch, on_cpu: bool, size: tuple[int, int]) -> None:
     on_platform(monkeypatch, on_cpu)
-    x = draw(2, *size, 3) - 5  # all below 0: padding must not win
+    x = random_array(2, *size, 3) - 5  # all below 0: padding must not win
     assert_same(operations.max_pool, stock_max_pool, x)
     pooled = np.asarray(operations.max_pool(jnp.asarray(x)))
     for n, i, j, c in np.ndindex(pooled.shape):
@@ -260,7 +268,12 @@ def test_bfloat16_stays_bfloat16_and_close(
         y = operations.batch_norm(y, scale, bias, EPS)[0]
         return operations.max_pool(operations.conv(y, kernel.astype(y.dtype), 2))
 
-    wide = [draw(4, *size, 3), draw(3, 3, 3, 3, seed=1) / 5, np.ones(3), np.zeros(3)]
+    wide = [
+        random_array(4, *size, 3),
+        random_array(3, 3, 3, 3, seed=1) / 5,
+        np.ones(3),
+        np.zeros(3),
+    ]
     narrow = [jnp.asarray(wide[0], jnp.bfloat16), *(jnp.asarray(a, jnp.float32) for a in wide[1:])]
     exact = value_and_gradients(chain, *(np.float32(array) for array in wide))
     rough = value_and_gradients(chain, *narrow)

@@ -49,7 +49,9 @@ def test_round_trip_is_exact_and_finds_every_size(kind: Kind, width: float, pref
     assert loaded.kind == kind
     assert loaded.model.stage_sizes == model.stage_sizes
     assert loaded.num_ids == (1 if kind == "trunk" else 10)
-    jax.tree.map(np.testing.assert_array_equal, (loaded.params, loaded.stats), (params, stats))
+    jax.tree.map(
+        np.testing.assert_array_equal, (loaded.params, loaded.batch_stats), (params, stats)
+    )
 
 
 @pytest.mark.parametrize("kind", ["pmm", "baseline", "bdb"])
@@ -61,7 +63,9 @@ def test_heads_that_are_not_the_papers_keep_what_they_are(kind: Kind) -> None:
     assert "global_reduction.1.weight" not in state  # another reader would take it for the paper's
     loaded = load_state_dict("file", state)
     assert (loaded.model.pooling, loaded.model.neck) == ("gem", "bnneck")
-    jax.tree.map(np.testing.assert_array_equal, (loaded.params, loaded.stats), (params, stats))
+    jax.tree.map(
+        np.testing.assert_array_equal, (loaded.params, loaded.batch_stats), (params, stats)
+    )
 
 
 def test_names_and_their_order_are_the_releases() -> None:

@@ -27,7 +27,7 @@ def wrapped(prefix: str, state: Tensors) -> Tensors:
 def assert_read(state: Tensors, kind: Kind) -> None:
     loaded = load_state_dict("file.pth.tar", state)
     assert loaded.kind == kind
-    jax.tree.map(np.testing.assert_array_equal, (loaded.params, loaded.stats), weights(kind))
+    jax.tree.map(np.testing.assert_array_equal, (loaded.params, loaded.batch_stats), weights(kind))
 
 
 def assert_unwrapped(state: Tensors, prefix: str, expected: Tensors) -> None:

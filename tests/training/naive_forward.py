@@ -23,7 +23,7 @@ def images(seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (N, 96, 32, 3), dtype=np.uint8)
 
 
-def drawn_model(config: Config) -> tuple[Network, Tree, Tree]:
+def random_model(config: Config) -> tuple[Network, Tree, Tree]:
     """A float64 network, its statistics and biases away from their fresh values."""
     network = create_model(config, IDS, jnp.float64)._replace(compute_dtype=jnp.dtype("float64"))
     rng = np.random.default_rng(3)
@@ -41,7 +41,7 @@ def drawn_model(config: Config) -> tuple[Network, Tree, Tree]:
 def forward(config: Config, sample: Any = None) -> Forward:
     """A training pass in float64: its outputs, and the clean part map."""
     with jax.enable_x64(True):
-        network, params, stats = drawn_model(config)
+        network, params, stats = random_model(config)
         pixels = images() / 128.0 - 1
         if sample is None:
             sample = MixingSample((jnp.asarray(NEGATIVES[0]), jnp.asarray(NEGATIVES[1])))

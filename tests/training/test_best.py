@@ -1,4 +1,4 @@
-"""Which checkpoints a run keeps, by runs whose steps and evaluations are made up."""
+"""Which checkpoints a run keeps, by runs whose steps and evaluations are stubs."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,12 +17,14 @@ from pmm_jax.workdir.checkpoint import Checkpoints
 LOSSES = ("loss", "accuracy", "triplet1", "cross_entropy1")
 
 
-def made_up(mAP: float) -> RankingMetrics:
+def metrics_of(mAP: float) -> RankingMetrics:
     values = np.array([mAP])
     return RankingMetrics(np.full(50, mAP), mAP, mAP, 1, mAP, values, values, np.ones(1))
 
 
-def run(config: Config, workdir: Path, figures: list[float], patch: pytest.MonkeyPatch) -> None:
+def train_with(
+    config: Config, workdir: Path, figures: list[float], patch: pytest.MonkeyPatch
+) -> None:
     """A run of 2 steps an epoch, with an evaluation after each epoch."""
     left: Iterator[float] = iter(figures)
 
@@ -30,7 +32,7 @@ def run(config: Config, workdir: Path, figures: list[float], patch: pytest.Monke
         return replace(state, step=state.step + 1), {name: jnp.float32(1) for name in LOSSES}
 
     patch.setattr(compile_step, "compile_step", lambda *_: step)
-    patch.setattr(hooks, "evaluate", lambda *_, **__: made_up(next(left)))
+    patch.setattr(hooks, "evaluate", lambda *_, **__: metrics_of(next(left)))
     train = replace(config.train, evaluate_every=1, epochs=len(figures))
     loop.train(replace(config, train=train), workdir)
 
@@ -50,7 +52,7 @@ def test_the_best_by_map_and_the_latest_are_kept(
     figures: list[float],
     best: int,
 ) -> None:
-    run(tiny, tmp_path, figures, monkeypatch)
+    train_with(tiny, tmp_path, figures, monkeypatch)
     with Checkpoints(tmp_path, read_only=True) as checkpoints:
         assert (checkpoints.latest, checkpoints.best) == (2 * len(figures), best)
         assert checkpoints.identities(best) == 9  # its files are there

@@ -50,7 +50,7 @@ def end(process: subprocess.Popen) -> dict[str, Any]:
     return json.loads(printed[-1]) if printed else {}
 
 
-def run(devices: int, first: int = 0, last: int = 20, **options: Any) -> dict[str, Any]:
+def train_on(devices: int, first: int = 0, last: int = 20, **options: Any) -> dict[str, Any]:
     """The result of one process."""
     return end(begin(devices, first=first, last=last, **options))
 
@@ -75,7 +75,7 @@ def run_processes(processes: int, devices: int, **options: Any) -> dict[str, Any
 @pytest.fixture(scope="module")
 def alone() -> dict[str, Any]:
     """20 steps on one device."""
-    return run(1)
+    return train_on(1)
 
 
 def assert_same(found: dict[str, Any], expected: dict[str, Any], first: int = 0) -> None:
@@ -85,7 +85,7 @@ def assert_same(found: dict[str, Any], expected: dict[str, Any], first: int = 0)
 
 @pytest.mark.slow
 def test_four_devices_are_one(alone: dict[str, Any]) -> None:
-    found = run(4)
+    found = train_on(4)
     assert found["devices"] == 4
     assert_same(found, alone)
 
@@ -93,17 +93,17 @@ def test_four_devices_are_one(alone: dict[str, Any]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("devices", [2, 8])
 def test_two_and_eight_devices_are_one(alone: dict[str, Any], devices: int) -> None:
-    assert_same(run(devices), alone)
+    assert_same(train_on(devices), alone)
 
 
 @pytest.fixture(scope="module")
 def program() -> dict[str, Any]:
     """A step on eight devices with negatives of the own shard, and what it moves between them."""
-    return run(8, last=1, negatives="shard", program=True)
+    return train_on(8, last=1, negatives="shard", program=True)
 
 
 def test_negatives_of_the_own_shard_are_of_other_identities(program: dict[str, Any]) -> None:
-    """The step's loss is that of negatives which are drawn and checked here, on one device."""
+    """The step's loss is that of negatives which are sampled and checked here, on one device."""
     config, devices = config_of("shard", False), 8
     with jax.enable_x64(True):
         network = create_model(config, IDENTITIES, jnp.float64)
@@ -111,17 +111,17 @@ def test_negatives_of_the_own_shard_are_of_other_identities(program: dict[str, A
         images, labels = batch(config, 0)
         augmentation, *stages = jax.random.split(jax.random.fold_in(jax.random.key(0), 0), 3)
         negatives = [sample_negatives(key, jnp.asarray(labels), devices) for key in stages]
-        for drawn in map(np.asarray, negatives):
-            assert (labels[drawn] != labels).all()
-            assert (drawn // 4 == np.arange(32) // 4).all()
+        for sampled in map(np.asarray, negatives):
+            assert (labels[sampled] != labels).all()
+            assert (sampled // 4 == np.arange(32) // 4).all()
         pixels = augment(augmentation, jnp.asarray(images), config.data)
-        draws = MixingSample((negatives[0], negatives[1]))
+        sample = MixingSample((negatives[0], negatives[1]))
 
         @jax.jit
         def loss(params: Tree, stats: Tree) -> jax.Array:
             net = TrainPass(network, {"params": params, "batch_stats": stats})
-            drawn = TrainBatch(pixels, jnp.asarray(labels), draws)
-            outputs = PMM(config).forward(net, drawn)
+            sampled = TrainBatch(pixels, jnp.asarray(labels), sample)
+            outputs = PMM(config).forward(net, sampled)
             triplets, entropies = compute_losses(outputs, Target(jnp.asarray(labels)), 0.1)
             return sum(triplets[1:], triplets[0]) + sum(entropies[1:], entropies[0])
 
@@ -141,7 +141,7 @@ def test_no_feature_map_crosses_devices(program: dict[str, Any]) -> None:
 
 @pytest.mark.slow
 def test_negatives_of_the_whole_batch_do_cross() -> None:
-    assert maps(run(8, last=0, negatives="batch", program=True)["shapes"])
+    assert maps(train_on(8, last=0, negatives="batch", program=True)["shapes"])
 
 
 def test_what_crosses_is_gradients_statistics_and_embeddings(program: dict[str, Any]) -> None:
@@ -156,7 +156,7 @@ def test_what_crosses_is_gradients_statistics_and_embeddings(program: dict[str, 
 
 @pytest.mark.slow
 def test_moments_spread_over_devices_are_the_same_adam(alone: dict[str, Any]) -> None:
-    found = run(4, spread=True)
+    found = train_on(4, spread=True)
     assert found["moments_held"] < 0.3
     assert alone["moments_held"] == 1
     assert_same(found, alone)
@@ -164,7 +164,7 @@ def test_moments_spread_over_devices_are_the_same_adam(alone: dict[str, Any]) ->
 
 @pytest.mark.slow
 def test_negatives_of_the_own_shard_give_other_losses(alone: dict[str, Any]) -> None:
-    found = run(4, last=3, negatives="shard")
+    found = train_on(4, last=3, negatives="shard")
     assert not np.allclose(found["losses"], alone["losses"][:3], rtol=1e-9)
 
 
@@ -176,5 +176,5 @@ def test_two_processes_go_on_as_one_and_as_four_devices(
     assert (first["processes"], first["devices"]) == (2, 4)
     np.testing.assert_allclose(first["losses"], alone["losses"][:10], rtol=1e-9)
     for devices in (1, 4):
-        found = run(devices, first=10, restore=str(tmp_path))
+        found = train_on(devices, first=10, restore=str(tmp_path))
         assert_same(found, alone, first=10)

@@ -16,13 +16,13 @@ from tests.training.naive_forward import (
     NEGATIVES,
     Forward,
     N,
-    drawn_model,
     forward,
     images,
     naive_cam,
     naive_head,
     naive_mix,
     pool,
+    random_model,
 )
 
 
@@ -116,7 +116,7 @@ def test_statistics_move_once_by_the_unbiased_variance(released: Forward) -> Non
 
 def test_at_test_time_heads_see_clean_maps_and_running_statistics(tiny: Config) -> None:
     with jax.enable_x64(True):
-        network, params, stats = drawn_model(tiny)
+        network, params, stats = random_model(tiny)
         pixels = images() / 128.0 - 1
 
         def run(pixels: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -19,11 +19,11 @@ from pmm_jax.training.setup import training_data
 from pmm_jax.workdir.run_log import read_metrics
 
 
-def feed_of(config: Config) -> tuple[TrainLoader, RunSchedule]:
+def loader_of(config: Config) -> tuple[TrainLoader, RunSchedule]:
     prepare(config.data)
     split, sampler = training_data(config)
-    feed = TrainLoader(config, split, sampler, data_mesh(sampler.batch_size), Display(quiet=True))
-    return feed, RunSchedule(config.train, sampler.steps_per_epoch)
+    loader = TrainLoader(config, split, sampler, data_mesh(sampler.batch_size), Display(quiet=True))
+    return loader, RunSchedule(config.train, sampler.steps_per_epoch)
 
 
 def in_calls_of(tiny: Config, steps: int, cache_gib: float = 4.0) -> Config:
@@ -43,31 +43,29 @@ def images_and_labels(chunk: MultiStepBatch) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("cache_gib", [4.0, 0.0])
 def test_a_call_of_two_steps_has_their_batches(tiny: Config, cache_gib: float) -> None:
-    one, calendar = feed_of(in_calls_of(tiny, 1))
-    two, _ = feed_of(in_calls_of(tiny, 2, cache_gib))
+    one, schedule = loader_of(in_calls_of(tiny, 1))
+    two, _ = loader_of(in_calls_of(tiny, 2, cache_gib))
     assert not one.on_device
     assert two.on_device == (cache_gib > 0)
-    singles = [images_and_labels(chunk) for chunk in one.batches(calendar, 0)]
-    (together,) = two.batches(calendar, 0)
-    assert together.steps == range(1, 3)
-    for found, expected in zip(
-        images_and_labels(together), zip(*singles, strict=True), strict=True
-    ):
+    singles = [images_and_labels(chunk) for chunk in one.batches(schedule, 0)]
+    (stacked,) = two.batches(schedule, 0)
+    assert stacked.steps == range(1, 3)
+    for found, expected in zip(images_and_labels(stacked), zip(*singles, strict=True), strict=True):
         np.testing.assert_array_equal(found, np.concatenate(expected))
 
 
 @pytest.mark.parametrize("steps", [1, 2])
 @pytest.mark.parametrize("cache_gib", [4.0, 0.0])
 def test_the_examples_are_of_the_inputs_kind(tiny: Config, steps: int, cache_gib: float) -> None:
-    feed, calendar = feed_of(in_calls_of(tiny, steps, cache_gib))
-    inputs = next(feed.batches(calendar, 0)).inputs
-    for array, example in zip(inputs, feed.example(steps), strict=True):
+    loader, schedule = loader_of(in_calls_of(tiny, steps, cache_gib))
+    inputs = next(loader.batches(schedule, 0)).inputs
+    for array, example in zip(inputs, loader.example(steps), strict=True):
         assert (array.shape, array.dtype) == (example.shape, example.dtype)
         assert array.sharding.is_equivalent_to(example.sharding, array.ndim)
 
 
 @pytest.mark.parametrize(
-    ("backend", "wanted", "log_every", "cache_gib", "length", "resident"),
+    ("backend", "wanted", "log_every", "cache_gib", "length", "on_device"),
     [
         ("cpu", 0, 2, 4.0, 1, False),
         ("cpu", 2, 2, 4.0, 2, True),
@@ -86,21 +84,21 @@ def test_accelerators_get_several_steps_a_call_and_all_images(
     log_every: int,
     cache_gib: float,
     length: int,
-    resident: bool,
+    on_device: bool,
 ) -> None:
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
     config = in_calls_of(tiny, wanted, cache_gib)
     config = replace(config, train=replace(config.train, log_every=log_every))
     prepare(config.data)
     split, sampler = training_data(config)
-    feed = TrainLoader(config, split, sampler, data_mesh(sampler.batch_size), Display(quiet=True))
-    assert (feed.length, feed.on_device) == (length, resident)
+    loader = TrainLoader(config, split, sampler, data_mesh(sampler.batch_size), Display(quiet=True))
+    assert (loader.length, loader.on_device) == (length, on_device)
 
 
 def test_after_a_checkpoint_the_feed_goes_on(tiny: Config) -> None:
-    feed, calendar = feed_of(replace(tiny, train=replace(tiny.train, log_every=2)))
-    whole = [images_and_labels(chunk) for chunk in feed.batches(calendar, 0)]
-    rest = [images_and_labels(chunk) for chunk in feed.batches(calendar, 4)]
+    loader, schedule = loader_of(replace(tiny, train=replace(tiny.train, log_every=2)))
+    whole = [images_and_labels(chunk) for chunk in loader.batches(schedule, 0)]
+    rest = [images_and_labels(chunk) for chunk in loader.batches(schedule, 4)]
     assert len(whole) == 6
     for found, expected in zip(rest, whole[4:], strict=True):
         np.testing.assert_array_equal(found[0], expected[0])
@@ -134,9 +132,9 @@ def test_a_run_in_calls_of_two_steps_is_the_same_run(
     tiny: Config, tmp_path: Path, cache_gib: float
 ) -> None:
     alone, single = metrics_and_calls_of(in_calls_of(tiny, 1), tmp_path / "alone")
-    together, double = metrics_and_calls_of(in_calls_of(tiny, 2, cache_gib), tmp_path / "together")
+    stacked, double = metrics_and_calls_of(in_calls_of(tiny, 2, cache_gib), tmp_path / "together")
     assert (single, double) == ([1, 1], [2])
-    assert alone["step"] == together["step"] == 2
+    assert alone["step"] == stacked["step"] == 2
     # Two programs, which round differently.
-    assert together["loss"] == pytest.approx(alone["loss"], rel=1e-4)
-    assert together["cross_entropy3"] == pytest.approx(alone["cross_entropy3"], rel=1e-4)
+    assert stacked["loss"] == pytest.approx(alone["loss"], rel=1e-4)
+    assert stacked["cross_entropy3"] == pytest.approx(alone["cross_entropy3"], rel=1e-4)

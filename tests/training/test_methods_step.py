@@ -21,7 +21,7 @@ from pmm_jax.training.train_step import (
     compute_losses,
     sample_batch,
 )
-from tests.training.naive_forward import IDS, LABELS, N, drawn_model, forward, images
+from tests.training.naive_forward import IDS, LABELS, N, forward, images, random_model
 
 PARTNERS = np.array([2, 0, 1, 5, 3, 4, 7, 6])
 
@@ -54,9 +54,9 @@ def of(tiny: Config, name: str) -> Config:
 
 
 @pytest.mark.usefixtures("x64")
-def test_attentive_cutmix_looks_with_the_trunk_in_training_or_with_its_guide(tiny: Config) -> None:
+def test_attentive_cutmix_looks_with_the_trunk_in_training_or_another(tiny: Config) -> None:
     config = of(tiny, "a_cutmix")
-    network, params, stats = drawn_model(config)
+    network, params, stats = random_model(config)
     pixels = jnp.asarray(images() / 128.0 - 1)
     batch = TrainBatch(pixels, jnp.asarray(LABELS), jnp.asarray(PARTNERS))
 
@@ -77,7 +77,7 @@ def test_attentive_cutmix_looks_with_the_trunk_in_training_or_with_its_guide(tin
         window = slice(16 * row, 16 * (row + 2)), slice(16 * column, 16 * (column + 1))
         expected[window] = pixels[PARTNERS[n]][window]
         np.testing.assert_array_equal(mixed[n], expected)
-    upside_down = SaliencyTrunk(own.trunk, jax.tree.map(lambda x: -x, own.params), own.stats)
+    upside_down = SaliencyTrunk(own.trunk, jax.tree.map(lambda x: -x, own.params), own.batch_stats)
     assert (mix(upside_down)[0] != mixed).any()
 
 
@@ -86,7 +86,7 @@ def test_attentive_cutmix_looks_with_the_trunk_in_training_or_with_its_guide(tin
 def test_a_pass_of_each_method_moves_every_parameter(tiny: Config, name: str) -> None:
     with jax.enable_x64(True):
         config = of(tiny, name)
-        network, params, stats = drawn_model(config)
+        network, params, stats = random_model(config)
         labels = jnp.asarray(LABELS)
         task = TrainTask(network, config, optax.identity())
         state = TrainState.create(params, stats, task.tx)
@@ -108,7 +108,7 @@ def test_a_pass_of_each_method_moves_every_parameter(tiny: Config, name: str) ->
         assert (leaf != 0).any()
     for before, after in zip(jax.tree.leaves(stats), jax.tree.leaves(moved), strict=True):
         assert (before != after).any()
-    replaced = METHODS[name].augments == "feature"
+    replaced = METHODS[name].level == "feature"
     assert all((~mask).any() == replaced for mask in masks)
 
 

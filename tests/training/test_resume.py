@@ -266,7 +266,7 @@ def test_a_workdir_that_is_removed_ends_the_run(
 def test_a_run_starts_from_a_trained_model(whole: Path, tiny: Config, tmp_path: Path) -> None:
     config = replace(tiny, train=replace(tiny.train, epochs=1, evaluate_every=0))
     initial = read_initial(str(whole))
-    put = partial(initial.put_into, data=None, say=print)
+    put = partial(initial.put_into, data=None, info=print)
     state = create_train_state(create_task(config, 9, optax.constant_schedule(0.0)), trained=put)
     trained = final_state(tiny, whole)
     jax.tree.map(np.testing.assert_array_equal, state.params, trained.params)

@@ -35,7 +35,7 @@ def only_random(monkeypatch: pytest.MonkeyPatch) -> None:
     def train_step(
         task: TrainTask, state: TrainState, batch: TrainBatch, _: None
     ) -> tuple[TrainState, dict[str, Any]]:
-        return replace(state, step=state.step + 1), {"images": batch.images, "draws": batch.sample}
+        return replace(state, step=state.step + 1), {"images": batch.images, "sample": batch.sample}
 
     monkeypatch.setattr(compile_step, "train_step", train_step)
 
@@ -48,24 +48,24 @@ def random_parts(config: Config, steps: int = 2) -> list[tuple[np.ndarray, Mixin
     found = []
     for _ in range(steps):
         state, random = run(state, images(), LABELS)
-        found.append((np.asarray(random["images"]), jax.device_get(random["draws"])))
+        found.append((np.asarray(random["images"]), jax.device_get(random["sample"])))
     return found
 
 
 @pytest.mark.usefixtures("only_random")
 def test_augmentation_and_negatives_follow_from_the_seed_and_the_step(tiny: Config) -> None:
     one, again, other = (random_parts(seeded(tiny, seed)) for seed in (3, 3, 4))
-    for (pixels, draws), (same_pixels, same_draws) in zip(one, again, strict=True):
+    for (pixels, sample), (same_pixels, same_sample) in zip(one, again, strict=True):
         np.testing.assert_array_equal(pixels, same_pixels)
-        jax.tree.map(np.testing.assert_array_equal, draws, same_draws)
-    for (pixels, draws), (other_pixels, other_draws) in [
+        jax.tree.map(np.testing.assert_array_equal, sample, same_sample)
+    for (pixels, sample), (other_pixels, other_sample) in [
         *zip(one, other, strict=True),  # another seed
         (one[0], one[1]),  # another step
     ]:
         assert (pixels != other_pixels).any((1, 2, 3)).sum() > N / 2
-        assert draws.negatives is not None
-        assert other_draws.negatives is not None
-        for negatives, others in zip(draws.negatives, other_draws.negatives, strict=True):
+        assert sample.negatives is not None
+        assert other_sample.negatives is not None
+        for negatives, others in zip(sample.negatives, other_sample.negatives, strict=True):
             assert (negatives != others).any()
 
 

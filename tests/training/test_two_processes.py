@@ -17,7 +17,9 @@ from tests.training.programs import command
 pytestmark = pytest.mark.slow
 
 
-def together(commands: list[list[str]], devices: int, project: Path) -> list[tuple[int, str, str]]:
+def run_processes(
+    commands: list[list[str]], devices: int, project: Path
+) -> list[tuple[int, str, str]]:
     """Exit code, output and errors of processes that are told of each other."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -68,8 +70,11 @@ def test_two_processes_train_one_run(shared: Config, tmp_path: Path, project: Pa
     alone, both = tmp_path / "alone", tmp_path / "both"
     words = command("train.py", shared, tmp_path)
     subprocess.run([*words, "--workdir", str(alone)], cwd=project, check=True, capture_output=True)
-    for epochs in ("2", "3"):  # a run cut short has another config, so its claim is set aside
-        results = together(
+    for epochs in (
+        "2",
+        "3",
+    ):  # a run cut short has another config, so its registration is set aside
+        results = run_processes(
             [[*words, "--workdir", str(both), "--train.epochs", epochs]] * 2, 2, project
         )
         assert [code for code, _, _ in results] == [0, 0], results
@@ -85,7 +90,7 @@ def test_two_processes_train_one_run(shared: Config, tmp_path: Path, project: Pa
     assert_close(lines, [line for line in read_metrics(alone) if "loss" in line])
 
     evaluation = command("eval.py", shared, tmp_path)
-    (code, output, error), (other, silence, _) = together(
+    (code, output, error), (other, silence, _) = run_processes(
         [[*evaluation, "--workdir", str(both), "--json"]] * 2, 2, project
     )
     assert (code, other, silence) == (0, 0, ""), error
@@ -95,7 +100,7 @@ def test_two_processes_train_one_run(shared: Config, tmp_path: Path, project: Pa
 
 def test_other_configs_in_one_run_stop_all(shared: Config, tmp_path: Path, project: Path) -> None:
     words = [*command("train.py", shared, tmp_path), "--workdir", str(tmp_path / "run")]
-    results = together([words, [*words, "--optim.peak-lr", "0.5"]], 1, project)
+    results = run_processes([words, [*words, "--optim.peak-lr", "0.5"]], 1, project)
     for code, _, error in results:
         assert code == 2
         assert "the processes hold different configs" in error

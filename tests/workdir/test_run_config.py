@@ -43,7 +43,7 @@ def run_once(workdir: Path) -> None:
     (workdir / "metrics.jsonl").write_text('{"step": 1, "epoch": 1, "loss": 9.0}\n')
 
 
-def test_a_run_that_failed_before_its_first_line_claims_nothing(tmp_path: Path) -> None:
+def test_a_run_that_failed_before_its_first_line_registers_nothing(tmp_path: Path) -> None:
     register_run(tmp_path, CONFIG)
     register_run(tmp_path, replace(CONFIG, method=MethodConfig(top_k=6)))
     assert json.loads((tmp_path / "config.json").read_text())["method"]["top_k"] == 6

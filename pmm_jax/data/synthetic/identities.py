@@ -1,4 +1,4 @@
-"""Who a made-up person is: an outfit shared with others, and small clues of their own."""
+"""Who a synthetic person is: an outfit shared with others, and small clues of their own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write a made-up set as Market-1501 lays it out: folders, file names, and a marker file."""
+"""Write a synthetic set as Market-1501 lays it out: folders, file names, and a marker file."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def synthesize(
     progress: Callable[[int, int], None] | None = None,
     workers: int = 1,
 ) -> int:
-    """Draw a set of made-up people into a folder, in Market-1501's layout.
+    """Draw a set of synthetic people into a folder, in Market-1501's layout.
 
     The same finished set is not drawn again; an interrupted one is drawn from its start.
 
@@ -157,12 +157,12 @@ def _finished(root: Path, state: dict[str, Any]) -> bool:
         found = json.loads(read_regular(root / MARKER))
     except (OSError, ValueError, UserError):
         raise UserError(
-            f"{root} is not empty and holds no made-up set ({MARKER} is missing or unreadable);"
+            f"{root} is not empty and holds no synthetic set ({MARKER} is missing or unreadable);"
             " name an empty or new folder"
         ) from None
     if not isinstance(found, dict) or any(found.get(key) != state[key] for key in state):
         raise UserError(
-            f"{root} holds a made-up set of other settings (see its {MARKER});"
+            f"{root} holds a synthetic set of other settings (see its {MARKER});"
             " name another folder or delete this one"
         )
     return found.get("finished") is True

@@ -11,7 +11,7 @@ from pmm_jax.fields import check_fields, number
 
 @dataclass(frozen=True)
 class SyntheticSettings:
-    """Size and difficulty of a set of made-up people. The same settings give the same bytes."""
+    """Size and difficulty of a set of synthetic people. The same settings give the same bytes."""
 
     train_identities: int = number(260, 1, 10_000)
     """People in bounding_box_train; none of them is seen again in query or gallery."""
@@ -42,7 +42,7 @@ class SyntheticSettings:
     """How far cameras depart from a neutral one in color and light; 0 makes all neutral."""
 
     occlusion: float = number(0.35, 0, 1)
-    """Share of images in which a pole, a box or another person hides part of the body."""
+    """Fraction of images in which a pole, a box or another person hides part of the body."""
 
     distractors: int = number(150, 0, 100_000)
     """Images named 0000 in bounding_box_test: background and strangers, wrong for every query."""

@@ -1,4 +1,4 @@
-"""Wrong changes to what is read, drawn and made of images."""
+"""Wrong changes to what is read, sampled and made of images."""
 
 from tests.mutants.mutant import of
 
@@ -27,7 +27,7 @@ MUTANTS = [
         (
             "replace=len(members) < k",
             "replace=True",
-            "images drawn twice where there are enough",
+            "images sampled twice where there are enough",
         ),
         (
             "start = position * self.identities_per_batch",

@@ -173,8 +173,8 @@ MUTANTS = [
             "re-ranking's k2 ignored",
         ),
         (
-            "draws, seed = settings.single_shot, settings.seed",
-            "draws, seed = settings.single_shot, 0",
+            "num_repeats, seed = settings.single_shot, settings.seed",
+            "num_repeats, seed = settings.single_shot, 0",
             "single-shot's seed ignored",
         ),
         (
@@ -298,7 +298,7 @@ MUTANTS = [
         (
             "candidates = np.flatnonzero(gallery.cameras != camera)",
             "candidates = np.arange(len(gallery.cameras))",
-            "single-shot draws from the query's own camera",
+            "single-shot sampling from the query's own camera",
         ),
         (
             "rng = np.random.default_rng(seed)",

@@ -22,7 +22,7 @@ MUTANTS = [
         (
             "ranks = jax.random.uniform(key, (count, count))",
             "ranks = jax.random.uniform(jax.random.key(0), (count, count))",
-            "every step draws the same negatives",
+            "every step samples the same negatives",
         ),
         (
             "jnp.arange(count) // (count // num_shards)",
@@ -50,8 +50,8 @@ MUTANTS = [
             "with several devices all negatives are the first device's",
         ),
         (
-            "(chosen % size).reshape(num_shards, size)",
-            "jnp.minimum(chosen, size - 1).reshape(num_shards, size)",
+            "(selection % size).reshape(num_shards, size)",
+            "jnp.minimum(selection, size - 1).reshape(num_shards, size)",
             "with several devices the wrong images are mixed in",
         ),
         (
@@ -60,9 +60,9 @@ MUTANTS = [
             "gradients reach the wrong images",
         ),
         (
-            "return jax.vmap(lambda maps, chosen: maps[chosen])(maps, chosen)",
+            "return jax.vmap(lambda maps, selection: maps[selection])(maps, selection)",
             "return jax.lax.stop_gradient("
-            "jax.vmap(lambda maps, chosen: maps[chosen])(maps, chosen[:, ::-1]))",
+            "jax.vmap(lambda maps, selection: maps[selection])(maps, selection[:, ::-1]))",
             "the wrong images are mixed in",
         ),
     ),
@@ -220,8 +220,8 @@ MUTANTS = [
     ),
     *of("methods/cutmix.py", "methods/test_cutmix.py", "methods/test_sample.py")(
         (
-            "jnp.sqrt(1 - jax.random.uniform(share_key))",
-            "(1 - jax.random.uniform(share_key))",
+            "jnp.sqrt(1 - jax.random.uniform(lam_key))",
+            "(1 - jax.random.uniform(lam_key))",
             "CutMix's boxes too small",
         ),
         (

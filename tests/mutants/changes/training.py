@@ -343,8 +343,8 @@ MUTANTS = [
             "calls of several steps weigh as much as single ones",
         ),
         (
-            "        self.restart()\n        return means, pace",
-            "        return means, pace",
+            "        self.restart()\n        return means, throughput",
+            "        return means, throughput",
             "lines average over the whole run",
         ),
     ),
