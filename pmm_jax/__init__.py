@@ -41,7 +41,7 @@ _PLACES = {
     "load_torch": "pmm_jax.api",
     "train": "pmm_jax.training.loop",
 }
-"""Where each name is defined."""
+"""Module that defines each public name."""
 
 
 def __getattr__(name: str) -> Any:

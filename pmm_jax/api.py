@@ -1,4 +1,4 @@
-"""What `import pmm_jax` offers: a trained model that embeds images, and a run's figures."""
+"""Public API: load a model, embed images, explain matches, evaluate a run."""
 
 from collections.abc import Sequence
 from dataclasses import replace

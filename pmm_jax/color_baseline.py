@@ -1,4 +1,4 @@
-"""What color alone finds: the accuracy of a striped color histogram, the floor for any model."""
+"""Color baseline: the accuracy of a striped HSV histogram, a lower bound for any model."""
 
 from collections.abc import Callable
 from pathlib import Path

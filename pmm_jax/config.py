@@ -16,7 +16,7 @@ SEEDS = 2**31 - 1
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Which images, and how a batch is made of them."""
+    """Data set, batches and augmentation."""
 
     name: str = choice("market1501", DATASETS)
     """Data set (docs/data.md lists them); decides how files and names under root are read."""
@@ -101,7 +101,7 @@ class MethodConfig:
     block: tuple[int, int] = number((3, 2), 1, 128)
     """Height and width of a block in cells of the feature map."""
     negatives: Literal["shard", "batch"] = "shard"
-    """Where an image's negative comes from: the images on its own device, so that no feature map
+    """Source of an image's negative: the images on its own device, so that no feature map
     crosses devices (the whole batch where a device has one identity), or always the whole batch.
     The same on one device."""
     mining: Literal["random", "hardest"] = "random"
@@ -154,7 +154,7 @@ class TrainConfig:
     """Length of the run, and what is written when."""
 
     epochs: int = number(400, 1, 100_000)
-    """An epoch shows every identity once, with K images."""
+    """Number of epochs; an epoch shows every identity once, with K images."""
     seed: int = number(0, 0, SEEDS)
     """Seed of the initial weights, batches, augmentation and negatives."""
     log_every: int = number(10, 1, 1_000_000)
@@ -172,7 +172,7 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class RankConfig:
-    """How a gallery is ranked from embeddings."""
+    """Distance, protocol and re-ranking of a gallery, given embeddings."""
 
     distance: Literal["euclidean", "cosine"] = option("euclidean", scope="test")
     """Euclidean, which ranks as squared Euclidean does, or cosine."""
@@ -211,12 +211,12 @@ class RankConfig:
 
 @dataclass(frozen=True)
 class EvaluateConfig(RankConfig):
-    """How query and gallery are embedded and ranked."""
+    """Embedding and ranking of query and gallery."""
 
     batch_size: int = number(128, 1, 16_384, scope="execution")
     """Images embedded at once."""
     checkpoint: Literal["latest", "best"] = option("latest", scope="execution")
-    """Which checkpoint eval.py reads; best is by mAP, on the same query and gallery."""
+    """Checkpoint to evaluate; best is by mAP, on the same query and gallery."""
     flip_average: bool = option(False, scope="test")
     """Average each image's embedding with its mirror image's, for twice the embedding time."""
     query_block: int = number(512, 1, 32_768, scope="execution")

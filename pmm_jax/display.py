@@ -1,4 +1,4 @@
-"""What a run shows while it works: a progress bar, and lines above it.
+"""Progress bar of a run, and lines above it.
 
 A run doesn't need anybody who looks on: where its output is closed (`| head`, a lost terminal, a
 full disk behind a redirection), it goes on without.
@@ -33,7 +33,7 @@ class Display:
         self._last_line = -self.LINE_SECONDS
 
     def info(self, text: str) -> None:
-        """A line of its own, above the bar."""
+        """Print a line above the bar."""
         with self.unheard():
             self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
@@ -46,7 +46,7 @@ class Display:
             self.console.on_broken_pipe()
 
     def bar(self, what: str, total: int, done: int = 0) -> "ProgressBar":
-        """A context manager that shows how far `what` has come."""
+        """Context manager that shows the progress of `what`."""
         return ProgressBar(self, what, total, done)
 
     def line_is_due(self) -> bool:
@@ -59,7 +59,7 @@ class Display:
 
 
 class ProgressBar:
-    """One task of a Display."""
+    """Progress of one task of a Display."""
 
     def __init__(self, display: Display, what: str, total: int, done: int) -> None:
         self._display, self._what, self._total, self._done = display, what, total, done
@@ -86,14 +86,14 @@ class ProgressBar:
             self._progress.stop()
 
     def update(self, done: int, total: int) -> None:
-        """`done` of `total` are finished."""
+        """Set the progress to `done` of `total`."""
         self._total = total
         with self._display.unheard():
             self._progress.update(self._task, total=total)
         self.advance(done - self._done)
 
     def advance(self, count: int = 1, note: str | None = None) -> None:
-        """`count` more are done; `note` is shown until the next one."""
+        """Advance by `count`; `note` is shown until the next call."""
         self._done += count
         with self._display.unheard():
             self._progress.advance(self._task, count)

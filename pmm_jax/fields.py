@@ -1,4 +1,4 @@
-"""What a dataclass of options says about its fields, and the checks that follow from it.
+"""Metadata of option fields (range, choices, scope), and their checks.
 
 Range, scope and kind stand in the field's metadata, so that a field is described in one place.
 """
@@ -14,7 +14,7 @@ from pmm_jax.errors import UserError
 T = TypeVar("T")
 
 Scope = Literal["run", "test", "execution", "host"]
-"""What a field decides. `run`: what a run computes. `test`: how a trained model is tested.
+"""Scope of a field. `run`: what a run computes. `test`: how a trained model is tested.
 `execution`: how a run is carried out and watched. `host`: where one machine finds its images, and
 how it reads them."""
 
@@ -35,7 +35,7 @@ def choice(default: str, names: Collection[str]) -> str:
 
 
 def option(default: T, scope: Scope) -> T:
-    """Any other field that is no part of what a run computes."""
+    """Declare any other field that doesn't affect what a run computes."""
     return dataclasses.field(default=default, metadata={"scope": scope})
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from pmm_jax.errors import UserError
 
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS}
-"""What file systems without locks answer, some network ones among them."""
+"""Error numbers of file systems without locks, such as some network ones."""
 
 
 @contextmanager

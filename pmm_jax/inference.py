@@ -1,4 +1,4 @@
-"""The one road from images to embeddings and CAMs, whoever asks for them.
+"""Embeddings and CAMs of images, for training, evaluation and the API alike.
 
 Each is one jitted function that takes uint8 images; `map_batches` feeds it many of them.
 """

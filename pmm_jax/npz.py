@@ -27,7 +27,7 @@ LONGEST_HEADER = 10_000
 PIECE = 1 << 20
 """Bytes read at once."""
 METHODS = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
-"""What numpy.savez and numpy.savez_compressed write."""
+"""Compression methods of numpy.savez and numpy.savez_compressed."""
 
 
 def read_npz(path: Path, names: Sequence[str], what: str) -> dict[str, np.ndarray]:

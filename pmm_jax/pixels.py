@@ -1,4 +1,4 @@
-"""Any image that a user may hand over, as the uint8 array that a network takes."""
+"""Convert images of any form that the API accepts to uint8 arrays."""
 
 from collections.abc import Iterator, Sequence
 from os import PathLike

@@ -1,4 +1,4 @@
-"""Train and evaluate every variant with every seed, and say what came out."""
+"""Train and evaluate every variant with every seed, and write tables of the results."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""What is compared: methods, and settings of theirs, as words on the command line."""
+"""Parse --methods: the methods that an ablation compares, with settings of their own."""
 
 import re
 import shlex
@@ -18,18 +18,18 @@ class GridPoint:
     """One row of the table."""
 
     words: str
-    """As the command line has it, such as `pmm --method.top-k 2`."""
+    """Words of the command line, such as `pmm --method.top-k 2`."""
     config: Config
-    """With the seed of the config file."""
+    """Config of the row, with the config file's seed."""
 
     @property
     def title(self) -> str:
-        """The method's name, and what is set besides."""
+        """The method's title and its settings."""
         name, *settings = shlex.split(self.words)
         return " ".join([METHODS[name].title, *settings])
 
     def folder(self, seed: int) -> str:
-        """Of its run with that seed, below the comparison's own."""
+        """Folder of its run with that seed, relative to the comparison's."""
         return f"{re.sub(r'[^A-Za-z0-9_.]+', '-', self.words).strip('-')}-seed{seed}"
 
     def seeded(self, seed: int) -> Config:

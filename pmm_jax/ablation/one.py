@@ -10,11 +10,11 @@ from pmm_jax.cli.program import main
 from pmm_jax.config_check import parse_config
 
 RESULT = "result.npz"
-"""What a finished run leaves: `hits` and `average_precision` (Q,), `overlap`, `seconds`."""
+"""File that a finished run leaves: `hits` and `average_precision` (Q,), `overlap`, `seconds`."""
 
 
 def run_command(arguments: Sequence[str]) -> None:
-    """Train, evaluate, measure the overlap, leave the result."""
+    """Train, evaluate, measure the overlap and write the result."""
     text, folder = arguments
     config, workdir = parse_config(text), Path(folder)
     from pmm_jax.ablation.overlap import run_overlap

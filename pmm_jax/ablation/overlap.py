@@ -1,4 +1,4 @@
-"""Whether the stages look at different places: the claim of the paper's Figure 4 as a number."""
+"""Overlap of the stages' top-K blocks, which quantifies the paper's Figure 4."""
 
 import itertools
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def block_overlap(cams: list[np.ndarray], block: tuple[int, int], top_k: int) ->
 
 
 def by_chance(blocks: int, top_k: int) -> float:
-    """The IoU that two independent samples of K blocks have in the mean (hypergeometric)."""
+    """Expected IoU of two independent random sets of K blocks (hypergeometric)."""
     from scipy.stats import hypergeom
 
     common = np.arange(top_k + 1)

@@ -1,4 +1,4 @@
-"""What one run of a comparison came to."""
+"""Result of one run of a comparison."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,20 +10,20 @@ from pmm_jax.npz import read_npz
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """Arrays have an entry for each of Q queries, NaN where it has no match."""
+    """Per-query results of a run; NaN for a query without a match."""
 
     hits: np.ndarray
     """(Q,) whether the first image is a match: Rank-1 is their mean."""
     average_precision: np.ndarray
-    """(Q,)"""
+    """(Q,) average precision of each query."""
     overlap: float
-    """Of the stages' top-K blocks; NaN where there are no two stages."""
+    """Mean IoU of the stages' top-K blocks; NaN for a method with one stage."""
     seconds: float
-    """Of the run's last process, evaluation included: the whole run's where it never stopped."""
+    """Seconds of the run's last process, evaluation included; of the whole run if never stopped."""
 
 
 def read_result(path: Path) -> Result:
-    """The result that a run left.
+    """Read the result of a run.
 
     Raises:
         UserError: it can't be read.

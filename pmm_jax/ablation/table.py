@@ -15,7 +15,7 @@ from pmm_jax.config_check import feature_map_size
 from pmm_jax.evaluation.bootstrap import Interval, paired_bootstrap, runs_interval
 
 Results = Mapping[str, Mapping[int, Result]]
-"""By a variant's words, then by seed."""
+"""Results by the variant's words, then by seed."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,12 @@ class Figure:
     spread: float
     """Standard deviation over seeds; NaN for one seed."""
     difference: Interval | None
-    """From the first variant, over the seeds that both have; None of the first itself."""
+    """Difference from the first variant over common seeds; None for the first variant."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A variant's line."""
+    """Row of the table: one variant."""
 
     variant: GridPoint
     seeds: int
@@ -41,7 +41,7 @@ class Row:
     chance: float
     """Overlap of random blocks."""
     minutes: float
-    """Median over the runs."""
+    """Median training time over the runs."""
 
 
 def rows(variants: Sequence[GridPoint], results: Results) -> list[Row]:

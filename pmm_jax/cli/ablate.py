@@ -12,15 +12,15 @@ from pmm_jax.fields import number, path
 
 @dataclass(frozen=True)
 class AblateOptions(Config):
-    """What ablate takes besides the config's own fields."""
+    """Options of `pmm ablate` besides the config's fields."""
 
     workdir: str = path("runs/ablation")
-    """Folder of the comparison."""
+    """Output folder of the comparison."""
     methods: tuple[str, ...] = ("pmm", "cutout", "cutmix", "a_cutmix")
-    """What is compared; the first is what the others are compared with. Fields that differ come
-    behind a method's name, as in "pmm --method.top-k 2"."""
+    """Methods to compare; the first is the reference. Options of one method follow its name, as in
+    "pmm --method.top-k 2"."""
     seeds: tuple[int, ...] = number((0, 1), 0, SEEDS)
-    """A run of each method for each of these, in place of train.seed."""
+    """Seeds to train each method with, in place of train.seed."""
 
 
 def ablate_command(arguments: Sequence[str]) -> None:

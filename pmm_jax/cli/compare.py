@@ -13,16 +13,17 @@ from pmm_jax.fields import number, path
 
 @dataclass(frozen=True)
 class CompareOptions(Config):
-    """What compare takes besides the config's own fields."""
+    """Options of `pmm compare` besides the config's fields."""
 
     workdir: str = path("runs/compare")
-    """Folder of the comparison; with --against, a run of train."""
+    """Output folder of the comparison; with --against, the folder of a trained run."""
     against: str = path("")
     """PyTorch checkpoint of a trained PMM to compare the run in --workdir with."""
     precision: Literal["float32", "float64"] = "float32"
-    """Of both sides' training."""
+    """Floating-point type in which both sides are trained."""
     seeds: tuple[int, ...] = number((), 0, SEEDS)
-    """A pair for each of these in place of train.seed, to count the variance over seeds, too."""
+    """Seeds to train a pair with, in place of train.seed; intervals then include the variance over
+    seeds."""
 
 
 def compare_command(arguments: Sequence[str]) -> None:

@@ -78,7 +78,7 @@ def _hint(path: str, shipped: list[str]) -> str:
 
 
 def _defined(path: str, source: bytes) -> object:
-    """What a config file calls `config`."""
+    """Execute a config file and return its `config`."""
     names: dict[str, Any] = {"__name__": "<config>", "__file__": path}
     try:
         # What it prints must not come between the lines of `eval.py --json`.

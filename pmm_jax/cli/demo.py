@@ -14,16 +14,16 @@ from pmm_jax.fields import path
 
 @dataclass(frozen=True)
 class DemoOptions(Config):
-    """What demo takes besides the config's own fields."""
+    """Options of `pmm demo` besides the config's fields."""
 
     workdir: str = path("runs/demo")
-    """Folder of the run. The synthetic people are drawn into data.root."""
+    """Folder of the run; the synthetic images go to data.root."""
     people: SyntheticSettings = field(default_factory=SyntheticSettings)
-    """Which people are drawn."""
+    """Settings of the synthetic people."""
 
 
 def demo_command(arguments: Sequence[str]) -> None:
-    """Draw the people, train on them, say what color alone would find."""
+    """Draw synthetic people, train on them, print the color baseline's accuracy."""
     config, options = parse_run(
         ["--config", "demo", *arguments],
         DemoOptions,

@@ -1,4 +1,4 @@
-"""What eval takes, and which run with which config that means."""
+"""Options of `pmm eval`, and the run and config that they name."""
 
 import json
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ DATA_SET = ("name", "root", "train_fraction", "cameras", "allow_duplicates")
 
 @dataclass(frozen=True)
 class ShowOptions:
-    """What eval shows."""
+    """Options of `pmm eval` about its output."""
 
     roc: bool = False
     """Add true positive rates at false positive rates of 0.01, 0.1 and 1 %."""
@@ -28,32 +28,31 @@ class ShowOptions:
     camera_pairs: bool = False
     """Add Rank-1 and mAP of each pair of cameras."""
     per_query: str = path("")
-    """CSV file to write: each query's image, what it found first, average precision and mINP."""
+    """CSV file to write, with each query's image, first results, average precision and mINP."""
     json: bool = False
     """Print one JSON object instead of the table."""
 
 
 @dataclass(frozen=True)
 class RunOptions(Config, ShowOptions, DistributedConfig):
-    """What eval takes for a run, besides the config's own fields."""
+    """Options of `pmm eval` for a run, besides the config's fields."""
 
     workdir: str = path("runs/latest")
-    """Folder that train wrote; its config.json says how the model was trained."""
+    """Folder of the run; its config.json holds the config that the model was trained with."""
     cross_domain: bool = False
-    """Evaluate on another data set than the run was trained on: the one that --config and --data.*
-    name."""
+    """Evaluate on the data set that --config and --data.* name, other than the one trained on."""
 
 
 @dataclass(frozen=True)
 class FileOptions(RankConfig, ShowOptions):
-    """What eval takes for saved embeddings."""
+    """Options of `pmm eval` for saved embeddings."""
 
     embeddings: str = path("")
-    """npz file with query_features, query_ids, query_cameras and the same for gallery_; without
-    cameras where there are none; or features, ids (and cameras), where each image is a query
-    against all the others."""
+    """npz file with query_features, query_ids, query_cameras and gallery_features, gallery_ids,
+    gallery_cameras (cameras are optional); or with features, ids and cameras, to search each
+    image among all others."""
     query_block: int = number(512, 1, 32_768)
-    """Queries that are compared with a block of the gallery at once."""
+    """Queries compared at once with a block of the gallery; bounds memory."""
 
 
 def run_to_evaluate(arguments: Sequence[str]) -> tuple[Config, RunOptions, str]:

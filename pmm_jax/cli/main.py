@@ -1,4 +1,4 @@
-"""Which verb a command line asks for."""
+"""Dispatch a command line to its verb."""
 
 from collections.abc import Sequence
 from importlib import import_module
@@ -12,12 +12,12 @@ VERBS = {
     "demo": "Draw synthetic people, train on them and evaluate, in minutes on a CPU: demo",
     "prepare": "Check a data set and build its prepared form: prepare --config NAME",
     "synthesize": "Draw a re-ID set of synthetic people: synthesize DIR",
-    "convert": "Weights from or for PyTorch: convert RUN_OR_FILE FILE",
+    "convert": "Convert weights from or to PyTorch: convert RUN_OR_FILE FILE",
     "parity": "Compare model and step with numbers of the PyTorch release: parity FILE.npz",
     "compare": "Train ours and a PyTorch baseline side by side: compare --config NAME",
     "ablate": "Train methods side by side: ablate --config NAME --methods pmm cutout ...",
 }
-"""What each does. Verb `x` is the function `x_command` of `x.py`, beside this file."""
+"""Description of each verb. Verb `x` is the function `x_command` of `x.py`, beside this file."""
 
 
 def pmm(*verb: str) -> None:
@@ -26,7 +26,7 @@ def pmm(*verb: str) -> None:
 
 
 def run_verb(arguments: Sequence[str]) -> None:
-    """Pick the verb."""
+    """Run the verb that the first argument names."""
     if not arguments or arguments[0] in ("-h", "--help"):
         listing = "\n".join(f"  {verb:<12}{line}" for verb, line in VERBS.items())
         print(f"usage: pmm VERB ...\n\n{listing}\n\npmm VERB --help lists a verb's options.")

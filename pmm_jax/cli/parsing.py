@@ -1,4 +1,4 @@
-"""From a command line to a checked Config and the caller's own options."""
+"""Parse a command line into a checked Config and the command's own options."""
 
 import contextlib
 import io
@@ -98,14 +98,14 @@ def parse_options(
     config: Config,
     program: str | None = None,
 ) -> tuple[Config, R]:
-    """As `parse_run`, with a config as the default of every field."""
+    """Parse options as `parse_run` does, with the fields of a config as defaults."""
     default = options(**{group: getattr(config, group) for group in config_groups()})
     run = parse(default, arguments, description, program)
     return check(Config(**{group: getattr(run, group) for group in config_groups()})), run
 
 
 def wants_help(arguments: Sequence[str]) -> bool:
-    """Whether --help is asked for."""
+    """Whether the arguments hold --help."""
     return bool({"-h", "--help"} & set(arguments))
 
 

@@ -1,4 +1,4 @@
-"""What every entry point does around its work: set up its process, and say errors in one line.
+"""Set-up and error handling of every entry point.
 
 Nothing here is slow to import: an entry point calls `main` first, which answers signals from then
 on, and imports what it needs inside.

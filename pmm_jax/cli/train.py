@@ -12,15 +12,15 @@ from pmm_jax.launch import DistributedConfig
 
 @dataclass(frozen=True)
 class TrainOptions(Config, DistributedConfig):
-    """What train takes besides the config's own fields."""
+    """Options of `pmm train` besides the config's fields."""
 
     workdir: str = path("runs/latest")
-    """Folder of the run: config, metrics, checkpoints. The same one again goes on with it."""
+    """Folder of the run (config, metrics, checkpoints); an existing run is resumed."""
     profile: bool = False
     """Record a jax profiler trace of a few steps under WORKDIR/profile."""
     init_from: str = path("")
-    """Start from a whole trained model: the --workdir of another run, or a weights file.
-    Classifiers are new where the identities are others."""
+    """Initialize from a trained model: the --workdir of another run, or a weights file. Classifiers
+    are re-initialized if the identities differ."""
 
 
 def train_command(arguments: Sequence[str]) -> None:

@@ -101,7 +101,7 @@ def _train_both(
     sampler: IdentitySampler,
     display: Display,
 ) -> dict[str, Any]:
-    """From the last pair of checkpoints, or the start, to what `train_pair` returns."""
+    """Train from the last pair of checkpoints, or the start; returns as `train_pair` does."""
     per_epoch, num_ids = sampler.steps_per_epoch, len(np.unique(split.identities))
     total = config.train.epochs * per_epoch
     pair = Pair(config, num_ids, per_epoch, precision)
@@ -200,7 +200,7 @@ def compare_embeddings(
     ours: tuple[Embeddings, ...],
     baseline: tuple[Embeddings, ...],
 ) -> dict[str, Any]:
-    """Both sides' figures by config.evaluate, and their differences.
+    """Metrics of both sides as config.evaluate says, and their differences.
 
     Args:
         config: says how both are ranked.
@@ -238,7 +238,7 @@ def compare_embeddings(
 
 
 def interval_json(interval: Interval) -> dict[str, float]:
-    """As comparison.json has it."""
+    """Interval as an object of comparison.json."""
     return {"difference": interval.mean, "low": interval.low, "high": interval.high}
 
 

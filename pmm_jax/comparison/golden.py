@@ -33,7 +33,7 @@ NEEDED = (
 
 MOST_CLASSES = 10**6
 MOST_IDENTITIES = 64
-"""Of a batch: of so many, the images of the three steps take 0.9 GB."""
+"""Largest number of identities in a batch, whose images of three steps take 0.9 GB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,7 @@ class Golden:
     """A golden file and the inputs that it was made from."""
 
     arrays: dict[str, np.ndarray]
-    """As stored."""
+    """Arrays of the file, by name."""
     seed: int
     num_ids: int
     images: np.ndarray

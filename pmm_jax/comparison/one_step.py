@@ -98,7 +98,7 @@ def our_step(
 
 
 class Tuning(NamedTuple):
-    """What PyTorch's users turn on for speed; the release turns on nothing."""
+    """PyTorch options for speed; the release uses none."""
 
     device: str = "cpu"
     channels_last: bool = False

@@ -30,7 +30,7 @@ Precision = Literal["float32", "float64"]
 
 
 class Pair:
-    """Both sides. float64 needs jax's 64-bit types enabled."""
+    """Our model and the PyTorch baseline, trained in turn; float64 needs jax_enable_x64."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Where a paired run stands: both sides' states, and a line for each step."""
+"""Checkpoints of a paired run: both sides' states, and a line for each step."""
 
 import io
 import json
@@ -58,7 +58,7 @@ class PairCheckpoints:
         return done
 
     def save(self, step: int) -> None:
-        """Both sides; ours last, so that a checkpoint of ours always has its other half."""
+        """Save both sides; ours last, so that a checkpoint of ours always has its other half."""
         saved = {
             "model": self._pair.baseline.state_dict(),
             "optimizer": self._pair.optimizer.state_dict(),

@@ -1,4 +1,4 @@
-"""How far apart the two sides of a paired step are; knows neither framework."""
+"""Difference between the two sides of a paired step, independent of both frameworks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class PairedStep:
     """One step of both."""
 
     number: int
-    """From 1."""
+    """Number of the step, from 1."""
     ours: dict[str, float]
     """The sum `loss` and the six losses."""
     baseline: dict[str, float]
@@ -46,5 +46,5 @@ def other_masks(ours: Sequence[np.ndarray], baseline: Sequence[np.ndarray]) -> i
 
 
 def largest_early_difference(steps: Sequence[dict[str, Any]]) -> float:
-    """Of the first steps, as steps.jsonl has them."""
+    """Largest difference of the first steps, given as objects of steps.jsonl."""
     return max(step["difference"] for step in steps[:EARLY])

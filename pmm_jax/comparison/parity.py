@@ -21,7 +21,7 @@ from pmm_jax.training.state import TrainState
 from pmm_jax.training.train_step import TrainTask, compute_gradients
 
 LEARNING_RATE = 1e-4
-"""Of the golden files' three Adam steps."""
+"""Learning rate of the golden files' three Adam steps."""
 ZERO_GRADIENT = 1e-10
 """A norm below it is zero in exact arithmetic (a shift that BatchNorm removes)."""
 
@@ -34,7 +34,7 @@ MAPS = (
     *(f"{name}{stage}" for name in ("feat", "logits") for stage in (1, 2, 3)),
     *("mixed2_channel_mean", "mixed3_channel_mean", "part_map_channel_mean"),
 )
-"""Of the first step, by the golden file's names."""
+"""Arrays of the first step that are compared, by the golden file's names."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,12 @@ def print_parity(golden: Golden) -> bool:
 
 
 class Step(NamedTuple):
-    """What a step of ours came to; arrays are by the release's names, or the golden file's."""
+    """Results of one training step, by the release's names or the golden file's."""
 
     losses: np.ndarray
-    """(6,)"""
+    """(6,) losses of the three stages."""
     gradient: dict[str, np.ndarray]
-    """Before Adam."""
+    """Gradient of each weight, before Adam."""
     state: dict[str, np.ndarray]
     """Weights and running statistics, after Adam."""
     maps: dict[str, np.ndarray]
@@ -214,7 +214,7 @@ def _relative(name: str, ours: np.ndarray, ref: dict[str, np.ndarray]) -> Quanti
 
 
 def _ratio(difference: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Infinite or NaN, and so beyond every tolerance, where the golden file's value is 0."""
+    """Relative difference; infinite or NaN, and so never within tolerance, if expected is 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(difference) / scale
 

@@ -1,1 +1,1 @@
-"""From files on disk to batches of images."""
+"""Data sets, from files on disk to batches of images."""

@@ -1,4 +1,4 @@
-"""Image files of the user's: one way to read and to open them, whatever they claim to be."""
+"""Reading and decoding of the user's image files, whose format is checked by content."""
 
 import io
 import os
@@ -28,7 +28,7 @@ _FORMATS: tuple[tuple[bytes, Callable[[io.BytesIO], ImageFile.ImageFile]], ...] 
     (b"BM", BmpImageFile),
     (b"RIFF", WebPImageFile),
 )
-"""How a file of each format begins, and what opens it; records.IMAGE_SUFFIXES are their names."""
+"""First bytes of each format, and its decoder; records.IMAGE_SUFFIXES are their names."""
 
 _UNDECODABLE = "can't be decoded"
 _RESTORE = "restore it from where it came from, or take it out of the set"

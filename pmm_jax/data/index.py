@@ -16,7 +16,7 @@ from pmm_jax.errors import UserError
 from pmm_jax.files import open_regular, printable, read_regular, write_atomic
 
 INDEX = "index.json"
-"""Beside the records; written last, so its presence means done."""
+"""File name of the index; it is written last, so its presence means done."""
 
 _BLOCK = 2**20
 
@@ -46,7 +46,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class Index:
-    """What index.json holds."""
+    """Contents of index.json."""
 
     dataset: str
     root: str
@@ -75,7 +75,7 @@ def write_index(folder: Path, index: Index) -> None:
 
 
 def _seal(body: bytes) -> bytes:
-    """How a file begins that goes on with the body, its opening brace left out."""
+    """Head of a file that continues with the body, its opening brace left out."""
     return b'{"sha256": "%s", ' % hashlib.sha256(body).hexdigest().encode()
 
 

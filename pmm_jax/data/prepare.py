@@ -1,4 +1,4 @@
-"""From a data set on disk to array_record files with an index, which training reads."""
+"""Prepare a data set: array_record files with an index, which training reads."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -108,7 +108,7 @@ def prepare(
 def _find_index(
     dataset: Dataset, target: Path, stamp: str, info: Callable[[str], None] | None = None
 ) -> Index | None:
-    """As `find_index`, but None, too, where a file is damaged, which is reported."""
+    """Find the index as `find_index` does; None, with a report, if a file is damaged."""
     try:
         return find_index(target, stamp)
     except DamagedError as error:
@@ -173,7 +173,7 @@ def _check(
 
 
 def _published(dataset: Dataset) -> dict[str, SplitSize]:
-    """What each split should hold; nothing where that isn't known."""
+    """Published size of each split; empty where that isn't known."""
     if (dataset.base / SYNTHETIC).exists():
         return {}
     if dataset.config.cameras == "ignore":

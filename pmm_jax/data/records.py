@@ -1,4 +1,4 @@
-"""What a scan of a data set finds: one record an image, and the problems met on the way."""
+"""Records of a scan: one per image, and the problems found."""
 
 import re
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ EXAMPLES = 3
 NOT_AN_IMAGE = "not an image, skipped"
 OTHER_FORMAT = f"in a format that is not read ({', '.join(IMAGE_SUFFIXES)} are), skipped"
 UNKNOWN_CAMERA = -1
-"""What a scan has for a camera that isn't known; `prepare` then numbers such images apart."""
+"""Number of an unknown camera in a scan; `prepare` then numbers such images apart."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,13 @@ class Problem:
     path: str
     """File or list line, relative to the root."""
     reason: str
-    """What is wrong; problems of one kind share their wording."""
+    """Description of the problem, the same for all of one kind."""
     fatal: bool
     """Whether preparing must stop."""
     hint: str = ""
-    """What to do about problems of this kind."""
+    """Remedy for problems of this kind."""
     detail: str = ""
-    """What is wrong with this one file, where that differs within a kind."""
+    """Description of this one file's problem, where that differs within a kind."""
 
     def __str__(self) -> str:
         detail = f" ({self.detail})" if self.detail else ""
@@ -59,7 +59,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Scan:
-    """What a data set holds, before a single image is decoded."""
+    """Contents of a data set, before any image is decoded."""
 
     splits: dict[str, list[Record]]
     """Records of `train`, `query` and `gallery`, in the order in which they are stored."""
@@ -116,6 +116,6 @@ def summary_of(problems: list[Problem], everything: str = "") -> str:
 
 
 def left_out(problems: list[Problem]) -> str:
-    """What a refusal adds on files that the scan left out; empty where there are none."""
+    """Note on files that the scan left out, for an error message; empty where there are none."""
     skipped = [problem for problem in problems if not problem.fatal]
     return f" (left out: {summary_of(skipped)})" if skipped else ""

@@ -9,7 +9,7 @@ from pmm_jax.errors import UserError
 
 @dataclass(frozen=True)
 class IdentitySampler:
-    """Which training images make up batch `step`.
+    """Sampler of identity-balanced batches.
 
     An epoch shows every identity once, in a random order, with K of its images; the last partial
     batch is dropped, so that a few identities sit an epoch out. Images are sampled with

@@ -45,7 +45,7 @@ class SourceImages:
 
     @property
     def problems(self) -> list[Problem]:
-        """What is wrong with the images read so far, or unusual; each is named once."""
+        """Problems of the images read so far; each image is named once."""
         return list(self._problems.values())
 
     def read(self, split: str) -> Iterator[tuple[Record, bytes]]:

@@ -18,7 +18,7 @@ from pmm_jax.errors import UserError
 
 
 def prepared_folder(config: DataConfig) -> Path:
-    """Where this data set's prepared form lies, or will lie.
+    """Folder of this data set's prepared form, which may not exist yet.
 
     The name carries a hash of what decides the content, so that two roots, or two fractions of one
     root, never share a folder, and one root has one folder however its path is written.

@@ -34,7 +34,7 @@ class RecordsBuilder(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version("1.0.0")
 
     def __init__(self, images: SourceImages, **options: Any) -> None:
-        """As every builder, and `images` are those to be written."""
+        """Create the builder; `images` are those to be written."""
         self.name = images.dataset.name
         self._images = images
         super().__init__(**options)

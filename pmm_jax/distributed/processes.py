@@ -1,4 +1,4 @@
-"""Several processes that make one run: how they find each other, and what they agree on."""
+"""Processes of a multi-host run: initialization and collective operations."""
 
 import hashlib
 import os
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 def initialize_distributed(launch: DistributedConfig) -> None:
-    """Meet the other processes; has to come before anything else asks jax for its devices.
+    """Connect to the other processes; call it before anything initializes jax's devices.
 
     Nothing is guessed from the environment unless `distributed` asks for it: a run inside somebody
     else's Slurm allocation stays alone.
@@ -83,14 +83,14 @@ def is_first() -> bool:
 
 
 def any_process(flag: bool) -> bool:
-    """Whether the flag is set in any process; all have to ask."""
+    """Whether the flag is set in any process; every process has to call this."""
     if jax.process_count() == 1:
         return flag
     return bool(multihost_utils.process_allgather(np.array(flag)).any())
 
 
 def process_sum(counts: np.ndarray) -> np.ndarray:
-    """The sum of every process's array of one shape; all have to ask."""
+    """Sum of the processes' arrays of one shape; every process has to call this."""
     if jax.process_count() == 1:
         return counts
     return np.asarray(multihost_utils.process_allgather(counts)).sum(0)
@@ -98,14 +98,14 @@ def process_sum(counts: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class ProcessShard:
-    """What one of several processes does of a work that all share; by default, all of it."""
+    """Part of an evaluation that one of several processes computes; by default, all of it."""
 
     index: int = 0
-    """Of this process."""
+    """Index of this process."""
     count: int = 1
-    """Of processes."""
+    """Number of processes."""
     total: Callable[[np.ndarray], np.ndarray] = lambda counts: counts
-    """Sums an array over the processes; each has to call it."""
+    """Sum of an array over the processes; every process has to call it."""
 
 
 def own_shard() -> ProcessShard:
@@ -134,7 +134,7 @@ def run_or_abort_all(action: Callable[[], T]) -> T:
 
 
 def from_first(action: Callable[[], int]) -> int:
-    """What the first process finds, told to all of them.
+    """Compute a value in the first process and broadcast it.
 
     Raises:
         UserError: the action's own, or the first process had one.
@@ -145,7 +145,7 @@ def from_first(action: Callable[[], int]) -> int:
 
 @contextmanager
 def abort_all_on_error() -> Iterator[None]:
-    """Where several processes share a run, an error in one ends it at once, and so the others.
+    """Context manager: an error in one process of a run aborts all of them at once.
 
     They would wait for it in the next transfer, and it for them at its exit.
     """

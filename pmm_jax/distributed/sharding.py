@@ -33,17 +33,17 @@ def data_mesh(batch_size: int, devices: int | None = None) -> Mesh:
 
 
 def batch_sharding(mesh: Mesh, axis: int = 0) -> NamedSharding:
-    """One axis over the devices."""
+    """Sharding of a batch over the devices."""
     return NamedSharding(mesh, PartitionSpec(*(None,) * axis, AXIS))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """On every device."""
+    """Sharding that replicates an array on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def shard_pytree(tree: Any, sharding: Any) -> Any:
-    """A tree that every process holds whole, moved to where `sharding` says.
+    """Place a tree that every process holds whole as `sharding` says.
 
     Args:
         tree: of host or device arrays.

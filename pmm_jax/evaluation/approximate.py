@@ -19,7 +19,7 @@ from pmm_jax.evaluation.metrics import QueryMetrics, RankingMetrics, check_max_r
 NEVER = 1 << 40
 """Images ahead of a match that the index didn't find: its precision rounds to 0."""
 SEED = 1234
-"""Of the index's clustering, so that one gallery gives one index."""
+"""Seed of the index's clustering, so that one gallery gives one index."""
 ADDED = 1 << 16
 """Gallery images added to an index at once, which bounds the memory of their copy."""
 TRIED = 1 << 16

@@ -1,4 +1,4 @@
-"""How well queries of each camera find people in each other (Zheng et al., ICCV 2015, fig. 8)."""
+"""Metrics of each pair of query and gallery cameras (Zheng et al., ICCV 2015, fig. 8)."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,12 @@ from pmm_jax.evaluation.embeddings import Embeddings, evaluate_embeddings
 
 @dataclass(frozen=True, eq=False)
 class CameraPairs:
-    """Figures of each pair; NaN where no query has a match."""
+    """Metrics of each pair of cameras; NaN where no query has a match."""
 
     query_cameras: np.ndarray
-    """(A,) ascending."""
+    """(A,) cameras of the queries, ascending."""
     gallery_cameras: np.ndarray
-    """(B,) ascending."""
+    """(B,) cameras of the gallery, ascending."""
     queries: np.ndarray
     """(A, B) int64: queries of the one camera with a match in the other."""
     rank1: np.ndarray

@@ -1,4 +1,4 @@
-"""What the arrays of an evaluation must look like; every refusal names the array, with a hint."""
+"""Checks of the arrays of an evaluation; every message names the array and has a hint."""
 
 import numpy as np
 import numpy.typing as npt

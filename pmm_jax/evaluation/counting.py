@@ -37,7 +37,7 @@ class Part(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """What a block says about the matches of its queries."""
+    """Counts of a block of the gallery for the matches of its queries."""
 
     before: jax.Array
     """(devices, M, Q) int32: images of each device's part of the block, of other identities, that

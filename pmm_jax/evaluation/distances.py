@@ -16,7 +16,7 @@ from pmm_jax.errors import UserError
 FLOAT32_EXPONENT = 60
 """Squares of embeddings longer than 2^60, or all shorter than 2^-60, come near float32's limits."""
 FLOAT64_EXPONENTS = -400, 500
-"""Likewise float64's."""
+"""Exponents beyond which squares come near float64's limits."""
 LATTICE_BITS = 25
 """Integers of at most so many bits have distances below 2^53, which float64 adds exactly."""
 SAMPLE = 255
@@ -176,7 +176,7 @@ class Distances:
 
 
 def comparable(query: np.ndarray, gallery: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same embeddings as float32 where it holds them, and as float64 where it doesn't.
+    """Convert embeddings to float32 where it represents them exactly, else to float64.
 
     Where all are so short that float64 would lose their squares, a power of two of them.
 
@@ -216,6 +216,6 @@ def _exponent(features: np.ndarray) -> int:
 
 
 def _spread(features: np.ndarray, count: int) -> np.ndarray:
-    """At most so many rows, spread over all."""
+    """Select at most so many rows, spread over all."""
     count = min(count, len(features))
     return features[np.linspace(0, len(features) - 1, count).astype(int)]

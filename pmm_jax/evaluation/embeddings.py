@@ -24,14 +24,14 @@ class Embeddings:
     identities: np.ndarray
     """(N,) integers; in a gallery -1 is junk and 0 a distractor."""
     cameras: np.ndarray
-    """(N,) integers."""
+    """(N,) integer camera numbers."""
     paths: np.ndarray | None = None
     """(N,) strings, where the images are known by name: one path is one image, in query and gallery
     alike."""
     identity_names: Mapping[int, str] = field(default_factory=dict)
     """Names of identities that the user knows by more than a number."""
     camera_names: Mapping[int, str] = field(default_factory=dict)
-    """Names of cameras, likewise."""
+    """Names of cameras that the user knows by more than a number."""
 
     def identity_name(self, image: int) -> str:
         """The identity of an image as the user knows it."""
@@ -131,7 +131,7 @@ def validated_stream(
 
 
 def validated(name: str, images: Embeddings) -> Embeddings:
-    """The same with float32 or float64 features and int64 labels.
+    """Check embeddings; the copy has float32 or float64 features and int64 labels.
 
     Args:
         name: of the set, for messages.
@@ -145,7 +145,7 @@ def validated(name: str, images: Embeddings) -> Embeddings:
 
 
 def labeled(name: str, images: Embeddings) -> Embeddings:
-    """The same with int64 labels.
+    """Check labels; the copy has int64 labels.
 
     Args:
         name: of the set, for messages.

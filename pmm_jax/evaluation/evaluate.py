@@ -1,4 +1,4 @@
-"""The one road from embeddings to numbers: an evaluation as its settings say."""
+"""Evaluate embeddings by any protocol: the entry point of all evaluations."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -34,7 +34,7 @@ def check_protocol(  # noqa: PLR0913
     gallery_paths: Sequence[str] | None = None,
     length: int | None = None,
 ) -> None:
-    """Refuse, before any image is embedded, whatever ranking these images would refuse.
+    """Check, before any image is embedded, that these labels can be ranked by the settings.
 
     Args:
         query_ids: (Q,) integers.
@@ -60,7 +60,7 @@ def check_protocol(  # noqa: PLR0913
 def preprocess_embeddings(
     query: Embeddings, gallery: Embeddings, settings: RankConfig
 ) -> tuple[Embeddings, Embeddings]:
-    """Query and gallery as they are compared: pooled, of unit length, expanded.
+    """Pool, normalize and expand query and gallery as the settings say.
 
     Raises:
         UserError: embeddings or settings that don't allow it.
@@ -91,7 +91,7 @@ def evaluate_ranking(
     query_block: int = 512,
     shard: ProcessShard | None = None,
 ) -> RankingMetrics:
-    """Rank a gallery for every query as the settings say: the one road from embeddings to numbers.
+    """Rank a gallery for every query by the given settings.
 
     Args:
         query: Q images.
@@ -116,7 +116,7 @@ def evaluate_preprocessed(  # noqa: PLR0913
     shard: ProcessShard | None = None,
     first_images: bool = False,
 ) -> RankingMetrics:
-    """Rank what `preprocess_embeddings` gave, as the settings say.
+    """Rank embeddings from `preprocess_embeddings` by the given settings.
 
     Args:
         query: Q images.
@@ -168,7 +168,7 @@ def _labels_alone(
 def _selected(
     query: Embeddings, gallery: Embeddings, settings: RankConfig
 ) -> tuple[Embeddings, Embeddings]:
-    """Which images are compared: what the labels decide, and pooling by them."""
+    """Select and pool the images to compare, by their labels."""
     check_ranking(settings)
     is_one = query is gallery
     query = labeled("query", query)

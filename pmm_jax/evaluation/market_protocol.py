@@ -1,4 +1,4 @@
-"""Which gallery images count as a query's matches, and which are left out of its ranking."""
+"""Market-1501's protocol: a query's matches, and the gallery images it ignores."""
 
 import numpy as np
 import numpy.typing as npt
@@ -99,5 +99,5 @@ class Protocol:
 
 
 def _found(ordered: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where each value starts and ends in a sorted array."""
+    """Start and end of each value in a sorted array."""
     return np.searchsorted(ordered, values, "left"), np.searchsorted(ordered, values, "right")

@@ -12,7 +12,7 @@ from pmm_jax.evaluation.market_protocol import Protocol
 from pmm_jax.evaluation.row import Row, RowCounter, nearest, others_ahead
 
 COUNTED_MATCHES = 32
-"""Up to so many matches, one pass over the row for each is faster than one sort of the row
+"""Most matches for which a pass over the row for each is faster than one sort of the row
 (measured on rows of 16,000; either way gives the same ranks)."""
 CUTOFF = 50
 """Ranks that mAP@50 counts, whatever the length of the CMC: the PyTorch release keeps so many."""
@@ -20,11 +20,11 @@ CUTOFF = 50
 
 @dataclass(frozen=True, eq=False)
 class RankingMetrics:
-    """How well a gallery was ranked. All values are fractions between 0 and 1."""
+    """Metrics of a ranked gallery; all values are fractions between 0 and 1."""
 
     cmc: np.ndarray
-    """(max_rank,) float64: share of the evaluated queries with a match among their first 1, 2, ...
-    gallery images."""
+    """(max_rank,) float64: fraction of the evaluated queries with a match among their first 1, 2,
+    ... gallery images."""
     mAP: float
     """Mean average precision: per query, the mean over its matches of the precision at each."""
     mINP: float
@@ -146,7 +146,7 @@ class QueryMetrics:
         self._values = np.zeros((protocol.queries, 6))
 
     def add(self, queries: np.ndarray, ahead: np.ndarray) -> None:
-        """Queries whose images are ranked.
+        """Add queries whose images are ranked.
 
         Args:
             queries: (B,) indices, each with a match.
@@ -166,11 +166,11 @@ class QueryMetrics:
         self._values[queries, 3] = np.add.reduceat(early, starts) / counts
 
     def add_one(self, query: int, ahead: np.ndarray) -> None:
-        """One query; `ahead` in any order."""
+        """Add one query; `ahead` in any order."""
         self.add(np.array([query]), np.sort(ahead))
 
     def add_row(self, query: int, row: Row) -> None:
-        """One query with many matches, from its distances."""
+        """Add one query with many matches, from its distances."""
         matches, others = self._protocol.matches(query), self._protocol.others(query)
         self.add_one(query, others_ahead(row, matches, others))
 
@@ -183,7 +183,7 @@ class QueryMetrics:
                 self._values[query, column] = 1 + nearest(row, images)
 
     def add_found(self, query: int, images: np.ndarray) -> None:
-        """The same, from the images that an index found, nearest first and without junk."""
+        """Add a query from the images that an index found, nearest first and without junk."""
         matches, others = self._protocol.matches(query), self._protocol.others(query)
         for column, known in enumerate((matches, others), start=4):
             seen = images[np.isin(images, known)]
@@ -191,7 +191,7 @@ class QueryMetrics:
                 self._values[query, column] = 1 + seen[0]
 
     def all_reduce(self, total: Callable[[np.ndarray], np.ndarray]) -> None:
-        """Put together what several processes know, of different queries.
+        """Combine the metrics of different queries from several processes.
 
         Args:
             total: sums an array of integers over the processes; each has to call it.

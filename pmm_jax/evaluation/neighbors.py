@@ -119,7 +119,7 @@ _distances = jax.jit(squared_distances)
 
 
 def _precision(features: np.ndarray) -> AbstractContextManager[None]:
-    """Within it, jax computes in the embeddings' own type."""
+    """Context manager: jax computes in the embeddings' own type."""
     return jax.enable_x64(features.dtype == np.float64)
 
 

@@ -17,7 +17,7 @@ NOBODY = np.iinfo(np.int64).min
 
 
 def without_cameras(query: Embeddings, gallery: Embeddings) -> tuple[Embeddings, Embeddings]:
-    """The same with unknown cameras, so that no match is removed but the query image itself.
+    """Copy with unknown cameras, so that no match is removed but the query image itself.
 
     Whatever the cameras were, each image gets one of its own. A query image is in the gallery, too,
     where the two are one object, or where both have paths and it has the same path there.

@@ -1,4 +1,4 @@
-"""What comes before each match in one query's row of distances, by counting or one sort."""
+"""Count the images ahead of each match in one row of distances, directly or by one sort."""
 
 from collections.abc import Callable
 from typing import Literal, NamedTuple
@@ -23,7 +23,7 @@ class Row(NamedTuple):
 
 
 def others_ahead(row: Row, matches: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """How many of the others come before each match, ties in gallery order.
+    """Number of other images ahead of each match, ties in gallery order.
 
     Sorts the others once, whatever the number of matches.
 

@@ -1,4 +1,4 @@
-"""What lies before each match, with blocks of the gallery streaming past blocks of queries."""
+"""Rank a gallery block by block, without the full matrix of distances."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from pmm_jax.evaluation.metrics import QueryMetrics
 from pmm_jax.evaluation.row import Row
 
 FEW_MATCHES = 100
-"""Up to so many matches, comparing every image with each is faster than a product in float64 and a
+"""Most matches for which comparing every image with each is faster than a product in float64 and a
 sort of the row; either way gives the same ranks."""
 GALLERY_BLOCK = 2048
 """Gallery images that one device compares with a block of queries at once."""
@@ -55,7 +55,7 @@ class _Batch:
     ahead: np.ndarray
     """(Q, M) int64, counted so far."""
     lock: threading.Lock = field(default_factory=threading.Lock)
-    """Of all that changes: distances become exact where it matters, and counts grow."""
+    """Lock of the distances, which become exact where it matters, and of the counts."""
 
 
 class Stream:
@@ -83,7 +83,7 @@ class Stream:
         shard: ProcessShard | None = None,
         first_images: bool = False,
     ) -> QueryMetrics:
-        """The figures of every query.
+        """Metrics of every query.
 
         Args:
             progress: called with (gallery images compared, all of them) after each block.

@@ -1,4 +1,4 @@
-"""All that eval.py can tell of one evaluation, as text, JSON and CSV."""
+"""Summary of an evaluation as text, JSON and CSV."""
 
 import csv
 from dataclasses import dataclass, replace
@@ -31,7 +31,7 @@ QUERY_COLUMNS = (
     "average_precision",
     "inverse_negative_penalty",
 )
-"""Of the table of queries."""
+"""Columns of the per-query table."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,18 +39,18 @@ class Summary:
     """Metrics, and what was requested besides."""
 
     query: Embeddings
-    """As the user gave it, or pooled."""
+    """Query set as given, or pooled."""
     gallery: Embeddings
-    """As the user gave it, without junk; images without a path are named by their row in it."""
+    """Gallery as given, without junk; images without a path are named by their row."""
     metrics: RankingMetrics
     roc: dict[float, float] | None
     """True positive rate at each false positive rate."""
     intervals: dict[str, Interval] | None
-    """By the names that the figures have in JSON."""
+    """Bootstrap intervals, by the metrics' names in JSON."""
     camera_pairs: CameraPairs | None
 
     def text(self) -> str:
-        """Tables for people."""
+        """Summary as text tables."""
         blocks = [metrics_table(self.metrics)]
         if self.intervals is not None:
             lines = ["95 % bootstrap intervals over the queries:"]
@@ -66,7 +66,7 @@ class Summary:
         return "\n\n".join(blocks)
 
     def as_json(self) -> dict[str, object]:
-        """For one JSON object, of fractions."""
+        """Summary as a JSON object, of fractions."""
         result: dict[str, object] = dict(metrics_json(self.metrics))
         if self.intervals is not None:
             result["intervals"] = {n: [i.low, i.high] for n, i in self.intervals.items()}
@@ -104,7 +104,7 @@ class Summary:
 
 
 class _Lines(NamedTuple):
-    """What csv writes to."""
+    """File object that csv writes to."""
 
     lines: list[str]
 
@@ -135,7 +135,7 @@ def summarize(  # noqa: PLR0913
     per_query: bool = False,
     shard: ProcessShard | None = None,
 ) -> Summary:
-    """Evaluate as the settings say, and add what is requested.
+    """Evaluate by the given settings, and add the requested extras.
 
     Args:
         query: Q images.

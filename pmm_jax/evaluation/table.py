@@ -3,7 +3,7 @@
 from pmm_jax.evaluation.metrics import RankingMetrics
 
 HEADINGS = {"rank1": "Rank-1", "rank5": "Rank-5", "rank10": "Rank-10"}
-"""Where a column's heading is another word than the key in JSON."""
+"""Headings of columns, where they differ from the JSON key."""
 
 
 def metrics_json(metrics: RankingMetrics) -> dict[str, float]:

@@ -38,7 +38,7 @@ class BDB(Method):
         return jax.random.randint(jax.random.fold_in(keys[0], 1), (), 0, most + 1)
 
     def forward(self, net: TrainPass, batch: TrainBatch) -> StageOutputs:
-        """Both branches."""
+        """Forward pass of both branches."""
         feature_map = net.feature_map(batch.images)
         first = net("stage1", feature_map)
         part_map = net("part_block", feature_map)

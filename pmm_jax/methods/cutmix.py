@@ -77,7 +77,7 @@ class AttentiveCutMix(NoMixing):
 
 
 def _partners(keys: jax.Array, labels: jax.Array) -> jax.Array:
-    """The same for both methods, so that one seed pairs the same images."""
+    """Random partners, the same for both methods with one seed."""
     key = jax.random.fold_in(jax.random.fold_in(keys[0], 1), 0)
     return jax.random.permutation(key, labels.shape[0])
 

@@ -1,4 +1,4 @@
-"""What a training method is: the base class of all, and what passes between it and the step."""
+"""Base class of training methods, and the data that the step passes to them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class TrainBatch:
     labels: jax.Array
     """(N,) int, 0 to identities - 1."""
     sample: Any = ()
-    """What the method's `sample` returned."""
+    """Random choices that the method's `sample` returned."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class MixedTarget(Target):
 
 @struct.dataclass
 class StageOutputs:
-    """What the stages made of a batch of N images.
+    """Outputs of the stages for a batch of N images.
 
     Tuples have an entry for each stage, or for each stage after the first. BDB's second branch
     counts as a stage.
@@ -92,7 +92,7 @@ class StageOutputs:
 
 
 class Method:
-    """A method: what it samples, what it does to images and to feature maps, its row of Table 1.
+    """Training method: random choices, mixing of images and feature maps, row of Table 1.
 
     Constant in a compiled step: whatever changes from step to step is in the batch.
 
@@ -102,13 +102,13 @@ class Method:
     """
 
     name: ClassVar[str]
-    """As method.name has it."""
+    """Name of the method in method.name."""
     title: ClassVar[str]
-    """As the paper writes it."""
+    """Name of the method in the paper."""
     network: ClassVar[Kind]
     """The network that it trains."""
     level: ClassVar[Literal["feature", "image", "nothing"]] = "nothing"
-    """Where it replaces something: in feature maps, or in images."""
+    """Level at which values are replaced: feature maps or images."""
     attentive: ClassVar[bool] = False
     """Whether a CAM or saliency map decides what is replaced."""
     mixes: ClassVar[bool] = False

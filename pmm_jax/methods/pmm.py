@@ -29,10 +29,10 @@ from pmm_jax.model.pmm import Kind, TrainPass
 
 
 class StageInput(NamedTuple):
-    """What stage II or III would be fed, and what its mixing goes by."""
+    """Input of stage II or III before mixing, and what the mixing uses."""
 
     number: int
-    """2 or 3."""
+    """Number of the stage, 2 or 3."""
     base: jax.Array
     """(N, h, w, C), the map whose blocks are replaced."""
     cam: jax.Array
@@ -40,7 +40,7 @@ class StageInput(NamedTuple):
     embeddings: jax.Array
     """(N, D), of the stage before."""
     batch: TrainBatch
-    """With labels, and what `sample` returned."""
+    """Batch with its labels and random choices."""
 
 
 class NoMixing(Baseline):
@@ -80,7 +80,7 @@ class NoMixing(Baseline):
         )
 
     def mix_features(self, stage: StageInput) -> tuple[jax.Array, jax.Array]:
-        """What the stage is fed instead.
+        """Return the mixed feature map that the stage is fed.
 
         Returns:
             (N, h, w, C); and (N, h, w) bool, the mask: False where it isn't the base's own.

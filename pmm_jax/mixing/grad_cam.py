@@ -9,7 +9,7 @@ import jax.numpy as jnp
 def grad_cam(
     head: Callable[[jax.Array], jax.Array], feature_map: jax.Array, labels: jax.Array
 ) -> jax.Array:
-    """Where a head finds the evidence for each image's true identity.
+    """Grad-CAM of a head for each image's true identity.
 
     The score is the sum over the batch of the true-class logits. Only the head is differentiated:
     the map's channel weights are d score / d map, averaged over space, and the trunk below has no

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 
 def sample_negatives(key: jax.Array, labels: jax.Array, num_shards: int = 1) -> jax.Array:
-    """For each image, one image of another identity, uniformly over the batch or its shard.
+    """Sample an image of another identity for each, uniformly over the batch or its shard.
 
     The release counts on batches ordered in groups of four; labels need no order.
 
@@ -26,7 +26,7 @@ def sample_negatives(key: jax.Array, labels: jax.Array, num_shards: int = 1) -> 
 
 
 def nearest_negatives(embeddings: jax.Array, labels: jax.Array, num_shards: int = 1) -> jax.Array:
-    """For each image, the nearest one of another identity in the batch or its shard.
+    """Find the nearest image of another identity for each, in the batch or its shard.
 
     Args:
         embeddings: (N, D); no gradient goes through the choice.

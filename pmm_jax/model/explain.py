@@ -1,4 +1,4 @@
-"""Where the heads of a trained network look: for an identity, or for a match with another image.
+"""Grad-CAM of a trained network's heads, for an identity or for a match of two images.
 
 All at test time: nothing is mixed, and BatchNorm uses its running statistics.
 """
@@ -52,7 +52,7 @@ def _logits(head: Head, x: jax.Array) -> jax.Array:
 def match_cams(
     network: Network, params: Tree, batch_stats: Tree, images: jax.Array, others: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Where each head finds what makes an image like another one.
+    """Grad-CAM of each head for the similarity of two images.
 
     The score is the inner product of a head's two embeddings, each time differentiated with respect
     to one image's map, the other held fixed. It is what a squared distance holds besides the two

@@ -93,7 +93,7 @@ def match_state_dict(  # noqa: PLR0913
 
 
 def _fault(name: str, values: np.ndarray) -> str:
-    """What is wrong with the values of a tensor; empty if nothing is."""
+    """Fault of a tensor's values; empty if there is none."""
     if values.dtype.kind != "f":
         return f"{values.dtype} in place of floating point"
     with np.errstate(over="ignore"):

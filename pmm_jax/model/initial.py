@@ -42,7 +42,7 @@ def shapes(network: Network) -> tuple[Tree, Tree]:
 
 
 def _declared(network: Network) -> tuple[Tree, Tree]:
-    """As `shapes`, each in its `Declared`."""
+    """Shapes of all variables, each in its `Declared`."""
     params, batch_stats = {}, {}
     image = jax.ShapeDtypeStruct((2, 64, 64, 3), network.compute_dtype)
     feature_map = jax.ShapeDtypeStruct((2, 4, 4, network.channels), network.compute_dtype)

@@ -32,7 +32,7 @@ class Declared(struct.PyTreeNode, nn.meta.AxisMetadata[Any]):
         return self.value
 
     def replace_boxed(self, val: Any) -> "Declared":
-        """The same distribution beside another value."""
+        """Copy with another value and the same distribution."""
         return self.replace(value=val)
 
     def add_axis(self, index: int, params: dict[Any, Any]) -> "Declared":
@@ -45,7 +45,7 @@ class Declared(struct.PyTreeNode, nn.meta.AxisMetadata[Any]):
 
 
 Initializer = Callable[[Any, Shape, Any], Any]
-"""What `nn.Module.param` takes: key (not looked at), shape and dtype to a `Declared`."""
+"""Initializer for `nn.Module.param`: key (unused), shape and dtype to a `Declared`."""
 
 
 def declare(sample: Sample, value: float = 0.0) -> Initializer:
@@ -59,7 +59,7 @@ def declare(sample: Sample, value: float = 0.0) -> Initializer:
 
 @cache
 def constant(value: float) -> Initializer:
-    """The same number everywhere."""
+    """Constant initializer."""
     return declare(lambda rng, shape: np.full(shape, value), value)
 
 

@@ -17,7 +17,7 @@ class Conv(nn.Module):
     stride: int = 1
     param_dtype: jnp.dtype = jnp.float32
     kernel_init: Initializer = kaiming_normal("fan_out")
-    """As torchvision's ResNet from scratch."""
+    """Initializer of the kernel; torchvision's for ResNet from scratch."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:

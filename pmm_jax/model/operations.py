@@ -10,7 +10,7 @@ from pmm_jax.runtime import on_cpu
 
 
 def compiler_options() -> dict[str, str | bool]:
-    """What a training step is compiled with; accelerators have schedulers of their own."""
+    """Compiler options of a training step; none on accelerators."""
     return cpu.COMPILER_OPTIONS if on_cpu() else {}
 
 

@@ -22,9 +22,9 @@ from pmm_jax.model.resnet import EXPANSION, LAYER_WIDTHS, Bottleneck, ResNet, sc
 Tree = dict[str, Any]
 
 Kind = Literal["pmm", "baseline", "bdb", "trunk"]
-"""Of a network. `pmm` has three heads; `baseline` is the trunk with stage I; `bdb` has BDB's second
-branch in place of stages II and III; `trunk` has no head, and the spatial mean of its map is the
-embedding."""
+"""Kind of a network. `pmm` has three heads; `baseline` is the trunk with stage I; `bdb` has BDB's
+second branch in place of stages II and III; `trunk` has no head, and the spatial mean of its map is
+the embedding."""
 
 
 class Network(NamedTuple):
@@ -32,9 +32,9 @@ class Network(NamedTuple):
 
     modules: dict[str, nn.Module]
     channels: int
-    """Of the feature map that leaves the trunk."""
+    """Channels of the trunk's feature map."""
     compute_dtype: jnp.dtype
-    """Of the activations."""
+    """Type of the activations."""
 
     @property
     def part_heads(self) -> list[str]:

@@ -61,7 +61,7 @@ class ResNet(nn.Module):
     remat: bool = False
     param_dtype: jnp.dtype = jnp.float32
     zero_init_last: bool = False
-    """See Bottleneck."""
+    """Zero-initialize the last BatchNorm scale of each block."""
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:

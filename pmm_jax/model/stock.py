@@ -39,7 +39,7 @@ def batch_moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
 def batch_norm(
     x: jax.Array, scale: jax.Array, bias: jax.Array, eps: float
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """As `operations.batch_norm`, with JAX's own gradient."""
+    """Batch normalization as `operations.batch_norm`, with JAX's own gradient."""
     mean, variance = batch_moments(x)
     return normalize(x, mean, variance, scale, bias, eps), mean, variance
 

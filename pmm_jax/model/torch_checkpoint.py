@@ -34,7 +34,7 @@ HINT = (
 
 
 MOST_BLOCKS = 100
-"""Of a layer; ResNet-152's third has 36. More would take hours to build, and then not fit."""
+"""Most blocks of a layer; ResNet-152's third has 36, and more would take hours to build."""
 
 
 class Loaded(NamedTuple):
@@ -42,7 +42,7 @@ class Loaded(NamedTuple):
 
     kind: Kind
     model: ModelConfig
-    """Its sizes, as found in the file."""
+    """Sizes of the network, as found in the file."""
     num_ids: int
     network: Network
     params: Tree
@@ -107,7 +107,7 @@ def _kind(tensors: Tensors) -> Kind:
 
 
 def _stages(tensors: Tensors) -> int:
-    """Of a `pmm`: a network of two stages has nothing of the third."""
+    """Number of stages of a `pmm`; a network of two has no weights of the third."""
     return 3 if any(name.startswith(("reduction2.", "softmax2.")) for name in tensors) else 2
 
 

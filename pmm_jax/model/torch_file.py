@@ -25,7 +25,7 @@ STATES = (
     *("state_dict_ema", "model_ema", "ema_state_dict", "ema", "teacher"),
     *("state_dict", "model_state_dict", "model", "net", "network", "module", "student"),
 )
-"""What training checkpoints call their model, the first to be preferred: averages, as timm does."""
+"""Keys of the model in training checkpoints, by preference: averages first, as in timm."""
 
 DEEPEST = 3
 """Dictionaries around a state; a pickle may hold itself."""

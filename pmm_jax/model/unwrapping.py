@@ -46,7 +46,7 @@ _NETWORKS = {
     r"(^|\.)(conv_stem|_conv_stem)\.": "EfficientNet",
     r"([Mm]ixed_\d|branch\d?\.)": "an Inception network",
 }
-"""What names tell about networks that aren't read, most telling first."""
+"""Names that identify networks that aren't supported, most specific first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,20 +54,20 @@ class StateDict:
     """The one network of a file."""
 
     tensors: dict[str, np.ndarray]
-    """By torchvision's names or the release's, without batch counters."""
+    """Tensors by torchvision's names or the release's, without batch counters."""
     prefix: str
-    """What leads to the network in the file, such as `module.backbone.`."""
+    """Prefix of the network's names in the file, such as `module.backbone.`."""
     is_release: bool
     """Whether the names are the release's; else they are torchvision's."""
     beside: tuple[str, ...]
-    """What else the file holds, by its full names."""
+    """Other tensors of the file, by their full names."""
 
     def name_of(self, path: Path) -> str:
         """PyTorch's name for an array of ours; `path` begins with the part."""
         return release_name(path) if self.is_release else torchvision_name(path[1:])
 
     def surplus(self, expected: Iterable[str]) -> list[tuple[str, str]]:
-        """What is not expected: full names, and the module of each behind the network's wrapper.
+        """Unexpected tensors: full names, and the module of each behind the network's wrapper.
 
         A module is named as the file names it: that of `module.heads.bottleneck.0.weight` beside
         the network `module.backbone.` is `module.heads`.
@@ -134,7 +134,7 @@ def unwrap(label: str, tensors: Mapping[str, np.ndarray], hint: str) -> StateDic
 
 
 def guess(names: Iterable[str]) -> str:
-    """Which other network the names seem to be of; empty if none is known."""
+    """Guess another network from the names; empty if none is known."""
     text = list(names)
     for pattern, network in _NETWORKS.items():
         if any(re.search(pattern, name) for name in text):

@@ -22,7 +22,7 @@ REVISION = "aa6c2d36d56bc0209040c02b5a7b7d7bf11d57b8"
 FILE = "model.safetensors"
 
 ENDINGS = (".safetensors", ".pth", ".pt", ".pth.tar")
-"""Of files that are written; one that is read is known by its content."""
+"""File name endings that are written; a file that is read is known by its content."""
 HINT = "give --model.weights FILE or --model.weights scratch"
 LARGEST = 4 * 2**30
 """Bytes of a file that is read: a ResNet-152 in float64 with Adam's moments has a third of it."""
@@ -42,13 +42,13 @@ _FORMS: tuple[tuple[bytes, str], ...] = (
 """Beginnings of what users take for weights, and what to do."""
 
 CHECKSUM = "pmm_jax.sha256"
-"""In the metadata of safetensors files that we write: that format has no checksum of its own."""
+"""Metadata key of our checksum in safetensors files, a format that has none of its own."""
 _TORCH_MAGIC = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 """The number that torch pickled ahead of everything else before it wrote zip archives (1.6)."""
 
 
 def read_weights(source: str) -> tuple[str, dict[str, np.ndarray]]:
-    """What to call the weights that model.weights names in a message, and all of their tensors."""
+    """Read the weights that model.weights names: their name for messages, and all tensors."""
     if source == "imagenet":
         return f"{REPOSITORY} ({FILE})", read_file(_download(), HINT)
     if not source.endswith(ENDINGS) and not Path(source).exists():

@@ -28,7 +28,7 @@ __all__ = [
 
 
 def set_up_process() -> None:
-    """What every command does first: malloc, compile cache, signals, streams and log filters.
+    """Set up the process of a command: malloc, compile cache, signals, streams, log filters.
 
     It has to come before jax is imported, and imports nothing slow itself.
     """
@@ -42,7 +42,7 @@ def set_up_process() -> None:
 
 
 def set_up_training() -> None:
-    """What the commands that train do, too, once their options are read: this imports jax."""
+    """Set up a process that trains, once its options are read; imports jax."""
     disable_async_dispatch()
     import_tensorboard_without_torch()
 

@@ -1,4 +1,4 @@
-"""What libraries say of a failure that a command says in one line, and warn of in vain."""
+"""Filters of library messages that only repeat an error, or warn in vain."""
 
 import errno
 import logging
@@ -8,7 +8,7 @@ import warnings
 _IN_VAIN = ("Failed to run", "raised an exception", "requested but enable_write=false")
 """The traceback of a write that fails behind the training; that it notes no times of its own."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""What the system says of a full disk."""
+"""Messages of the system about a full disk."""
 _FAILURES = ("orbax", "No space left", "RESOURCE_EXHAUSTED", "Disk quota", "File too large")
 
 

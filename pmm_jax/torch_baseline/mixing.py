@@ -20,7 +20,7 @@ def head_cam(logits: Tensor, feature_map: Tensor, labels: Tensor) -> Tensor:
 
 
 def released_cam(logits: Tensor, feature_map: Tensor, labels: Tensor) -> Tensor:
-    """The same numbers as the release gets them: a backward through the whole trunk.
+    """Grad-CAM as the release computes it: a backward through the whole trunk.
 
     It leaves gradients in every parameter, which must be zeroed before the loss's own backward.
     """

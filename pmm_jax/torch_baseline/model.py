@@ -46,7 +46,7 @@ def layer(channels: int, planes: int, blocks: int, stride: int) -> nn.Sequential
 
 
 class StageOutputs(NamedTuple):
-    """What the stages put out in training."""
+    """Outputs of the stages in training."""
 
     embeddings: list[Tensor]
     logits: list[Tensor]
@@ -62,9 +62,9 @@ class Trunk(NamedTuple):
     res_part: nn.Sequential
     """layer4, with stride 1."""
     channels: int
-    """Of the map that leaves it."""
+    """Channels of the trunk's feature map."""
     planes: int
-    """Of layer4."""
+    """Planes of layer4."""
 
 
 def trunk(model: ModelConfig) -> Trunk:
@@ -85,12 +85,12 @@ def trunk(model: ModelConfig) -> Trunk:
 
 
 def global_reduction(channels: int, size: int) -> nn.Sequential:
-    """Stage I's, a convolution of the pooled map."""
+    """Reduction of stage I, a convolution of the pooled map."""
     return nn.Sequential(nn.Conv2d(channels, size, 1), nn.BatchNorm2d(size), nn.ReLU())
 
 
 def reduction(channels: int, size: int) -> nn.Sequential:
-    """Any other head's."""
+    """Reduction of every other head."""
     return nn.Sequential(nn.Linear(channels, size), nn.BatchNorm1d(size), nn.ReLU())
 
 

@@ -1,1 +1,1 @@
-"""Training: losses, optimizer, one step, checkpoints, and the loop that tells the story."""
+"""Training: losses, optimizer, step, hooks and loop."""

@@ -1,4 +1,4 @@
-"""The averages of one training line, and how long the run waited for its data."""
+"""Means of the training metrics between two lines of the log, and throughput."""
 
 import math
 import time
@@ -15,15 +15,15 @@ T = TypeVar("T")
 
 
 class Throughput(NamedTuple):
-    """How fast the steps of a window went."""
+    """Throughput since the last line of the log."""
 
     images_per_second: float
     data_wait: float
-    """Fraction of the time in which the host waited for batches; the device may have been busy."""
+    """Fraction of time the host waited for batches; the device may have been busy."""
 
 
 class MetricAccumulator:
-    """The metrics since the last training line; they stay on the device until it is written."""
+    """Accumulates metrics until the next line of the log; they stay on the device until then."""
 
     def __init__(self, batch_size: int) -> None:
         self._batch_size = batch_size
@@ -31,13 +31,13 @@ class MetricAccumulator:
         self.restart()
 
     def restart(self) -> None:
-        """Begin anew, the clock too."""
+        """Clear the metrics and restart the clock."""
         self._metrics: list[Metrics] = []
         self._waited = 0.0
         self._started = time.monotonic()
 
     def timed(self, batches: Iterator[T]) -> Iterator[T]:
-        """The batches, with the time that each is waited for counted, from the first asked for."""
+        """Yield the batches, and measure the time spent waiting for each."""
         self.restart()
         while True:
             requested = time.monotonic()
@@ -48,16 +48,16 @@ class MetricAccumulator:
             yield batch
 
     def summary(self) -> str:
-        """Fraction of the time in all closed windows in which the host waited for batches."""
+        """Fraction of the training time that the host waited for batches, as text."""
         waited = self._total_waited / max(self._total_seconds, 1e-9)
         return f"waited for data {waited:.1%} of the training time"
 
     def add(self, metrics: Metrics) -> None:
-        """The metrics of one step, or of several, stacked."""
+        """Add the metrics of one step, or of several, stacked."""
         self._metrics.append(metrics)
 
     def close(self, number: int) -> tuple[dict[str, float], Throughput]:
-        """Means over the window, and its throughput; waits for the device.
+        """Return the means and the throughput since the last call; waits for the device.
 
         Raises:
             UserError: the loss is not a finite number.

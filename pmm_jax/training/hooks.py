@@ -1,4 +1,4 @@
-"""What happens around the steps of a run: profile, log, save, evaluate.
+"""Hooks of the training loop: profile, log, save, evaluate.
 
 The loop calls each hook after every call of the compiled step, in the order of its list; a hook
 knows from the `RunSchedule` whether its turn has come.
@@ -32,22 +32,22 @@ from pmm_jax.workdir.run_log import MetricWriter, finite
 
 
 class StepResult(NamedTuple):
-    """What one call of the compiled step came to."""
+    """Result of one call of the compiled step."""
 
     steps: range
-    """Their numbers, from 1."""
+    """Numbers of the steps, from 1."""
     state: TrainState
     metrics: Metrics
 
     @property
     def number(self) -> int:
-        """Of the last one."""
+        """Number of the last step."""
         return self.steps[-1]
 
 
 @dataclass(frozen=True)
 class LogHook:
-    """Every log_every steps: a line of metrics.jsonl, TensorBoard's events, a note at the bar."""
+    """Writes metrics.jsonl and TensorBoard events every log_every steps."""
 
     run: Run
     accumulator: MetricAccumulator
@@ -88,7 +88,7 @@ class MemoryHook:
 
 @dataclass(frozen=True)
 class CheckpointHook:
-    """Every checkpoint_every epochs, and once a signal came: the state."""
+    """Saves the state every checkpoint_every epochs, and when a signal came."""
 
     run: Run
     writer: MetricWriter
@@ -119,7 +119,7 @@ def evaluate(
 
 
 class EvalHook:
-    """Every evaluate_every epochs: query and gallery, embedded and ranked."""
+    """Evaluates query and gallery every evaluate_every epochs."""
 
     def __init__(
         self, run: Run, writer: MetricWriter, embed_images: Embed, accumulator: MetricAccumulator
@@ -130,7 +130,7 @@ class EvalHook:
 
     @property
     def metrics(self) -> RankingMetrics:
-        """Of the last evaluation."""
+        """Metrics of the last evaluation."""
         assert self._last is not None  # the last epoch is always evaluated
         return self._last
 
@@ -170,7 +170,7 @@ class EvalHook:
 
 
 class Hooks(NamedTuple):
-    """All that happens around the steps."""
+    """Hooks of a run."""
 
     profiler: ProfilerHook
     evaluation: EvalHook
@@ -183,7 +183,7 @@ class Hooks(NamedTuple):
 def open_hooks(
     run: Run, resumed: Resumed, network: Network, mesh: Mesh, profile: bool
 ) -> Iterator[Hooks]:
-    """The hooks of a run; at the end its log is closed.
+    """Open the hooks of a run, and close its log at the end.
 
     Args:
         run: set up.

@@ -1,4 +1,4 @@
-"""What a run starts from: random or ImageNet's weights, or a trained model (--init-from MODEL)."""
+"""Initial weights of a run: random, ImageNet, or a trained model (--init-from MODEL)."""
 
 import hashlib
 from collections.abc import Callable
@@ -29,7 +29,7 @@ class Initial:
     """The weights of a trained model."""
 
     source: str
-    """Where they come from, as the user wrote it."""
+    """Source of the weights, as the user wrote it."""
     params: Tree
     batch_stats: Tree
     data: str | None = None
@@ -117,7 +117,7 @@ def read_initial(source: str) -> Initial:
 
 
 def check_weights(config: Config, fresh: bool) -> None:
-    """Find out before the data is prepared which weights can't be had.
+    """Check before the data is prepared that the weights can be loaded.
 
     Args:
         config: names an initial trunk and a saliency model.
@@ -146,7 +146,7 @@ def check_weights(config: Config, fresh: bool) -> None:
 
 
 def has_saliency_trunk(config: Config) -> bool:
-    """Whether `a_cutmix` looks with another trunk than the one in training."""
+    """Whether `a_cutmix` uses another saliency trunk than the one in training."""
     return get_method(config).uses_saliency and config.method.saliency_model != "own"
 
 

@@ -1,4 +1,4 @@
-"""What a run feeds its steps: chunks of one step or several, from the host or on the device.
+"""Training input: batches of one step or several, from the host or cached on the device.
 
 On an accelerator several steps go out in one call, and a training split that fits stays on the
 device, so that the host sends positions instead of images. On a CPU neither pays: a convolution
@@ -31,13 +31,13 @@ from pmm_jax.training.schedule import RunSchedule
 
 
 class MultiStepBatch(NamedTuple):
-    """The inputs of one call."""
+    """Inputs of one call of the compiled step: the batches of one or several steps."""
 
     steps: range
-    """Of its steps, from 1."""
+    """Numbers of the steps, from 1."""
     inputs: tuple[jax.Array, ...]
-    """What the step takes after the state: images, or positions in the resident split, then
-    labels, then the resident split. Those of several steps are stacked."""
+    """Arguments of the compiled step after the state: images and labels; or, with the split cached
+    on the device, positions, labels and the split. Those of several steps are stacked."""
 
 
 class TrainLoader:
@@ -73,7 +73,7 @@ class TrainLoader:
         return labels, labels, pixels
 
     def batches(self, schedule: RunSchedule, done: int) -> Iterator[MultiStepBatch]:
-        """All that is to come after `done` steps; a resident split is decoded here."""
+        """Yield all batches after `done` steps; decodes the split if it is cached on the device."""
         if done == schedule.steps:
             return iter(())
         return self._multi_step(
@@ -94,7 +94,7 @@ class TrainLoader:
             number = numbers.stop
 
     def _host_batches(self, steps: range) -> tuple[Iterator[Batch], tuple[jax.Array, ...]]:
-        """Host batches of images, or of positions with the resident split beside them."""
+        """Host batches of images, or of positions if the split is cached on the device."""
         data, sampler = self._config.data, self._sampler
         rows = local_rows(self._mesh, sampler.batch_size)
         if not self.on_device:

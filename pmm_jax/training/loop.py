@@ -1,4 +1,4 @@
-"""The story of a run: set-up, data, model, state, steps, and what happens around them."""
+"""Training loop: set-up, data, model, state, steps and hooks."""
 
 from pathlib import Path
 

@@ -55,5 +55,5 @@ def make_optimizer(optim: OptimConfig, schedule: optax.Schedule) -> optax.Gradie
 
 
 def _kernels(params: optax.Params) -> optax.Params:
-    """Which parameters are kernels: not biases, nor BatchNorm's scales."""
+    """Mask of the kernels: False for biases and BatchNorm's scales."""
     return jax.tree.map(lambda x: x.ndim > 1, params)

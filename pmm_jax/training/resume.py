@@ -1,4 +1,4 @@
-"""Where a run begins: at its last sound checkpoint, or at new weights."""
+"""Resume a run from its last sound checkpoint, or create its initial state."""
 
 from typing import NamedTuple
 
@@ -14,14 +14,14 @@ from pmm_jax.workdir.run_log import BEFORE, log_line, read_metrics
 
 
 class Resumed(NamedTuple):
-    """Where a run goes on."""
+    """Position at which a run continues."""
 
     step: int = 0
-    """Steps taken; 0 at the start."""
+    """Number of steps taken; 0 at the start."""
     log: str = ""
-    """metrics.jsonl as it stood then."""
+    """Contents of metrics.jsonl at that step."""
     is_evaluated: bool = True
-    """Whether nothing is owed of that step's evaluation."""
+    """Whether the evaluation due at that step is done."""
 
 
 def restore_or_create(run: Run, task: TrainTask, mesh: Mesh) -> tuple[TrainState, Resumed]:

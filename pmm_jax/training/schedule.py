@@ -1,4 +1,4 @@
-"""What happens after which step."""
+"""Schedule of a run: which steps log, evaluate and save."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from pmm_jax.config import TrainConfig
 
 @dataclass(frozen=True)
 class RunSchedule:
-    """Answers about a step by its number, 1 for the first of the run."""
+    """Schedule of a run; steps are numbered from 1."""
 
     train: TrainConfig
     steps_per_epoch: int
@@ -26,7 +26,7 @@ class RunSchedule:
         return number % self.steps_per_epoch == 0
 
     def should_log(self, number: int) -> bool:
-        """True every log_every steps of an epoch and at its end, so that no window spans two."""
+        """True every log_every steps of an epoch and at its end, so that no mean spans two."""
         within = (number - 1) % self.steps_per_epoch + 1
         return within % self.train.log_every == 0 or self.ends_epoch(number)
 

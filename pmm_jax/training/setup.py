@@ -1,4 +1,4 @@
-"""What a run checks, prepares and locks before its story begins."""
+"""Checks, preparation and locks before a run begins."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager

@@ -72,7 +72,7 @@ class TrainState:
 
 
 def state_sharding(mesh: Mesh, state: TrainState, spread: bool) -> TrainState:
-    """Where each array of the state lies, as a tree of its shape.
+    """Sharding of each array of the state, as a tree of its structure.
 
     Args:
         mesh: the devices.

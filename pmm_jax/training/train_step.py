@@ -25,7 +25,7 @@ Metrics = dict[str, jax.Array]
 
 @dataclass(frozen=True)
 class TrainTask:
-    """What a step depends on besides state and batch: constants of its program."""
+    """Constants of a compiled step: network, config and optimizer."""
 
     network: Network
     config: Config
@@ -35,7 +35,7 @@ class TrainTask:
 
     @cached_property
     def method(self) -> Method:
-        """What is mixed, of what."""
+        """Method that the config names."""
         return get_method(self.config)(self.config, self.num_shards)
 
 

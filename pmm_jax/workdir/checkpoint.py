@@ -39,7 +39,7 @@ _SETTLING, _AWAY = 5.0, 0.2
 _GLOB = "[]*?\\"
 _NO_ROOM = ("No space left", "RESOURCE_EXHAUSTED", "Disk quota exceeded", "File too large")
 _READING = (OSError, ValueError, KeyError, TypeError, RuntimeError)
-"""What orbax and tensorstore raise where a file is not what it was."""
+"""Errors of orbax and tensorstore for a damaged file."""
 
 
 class Dataclass(Protocol):
@@ -288,7 +288,7 @@ class Checkpoints:
                     path.unlink()
 
     def _fault(self, step: int, files: bool = True) -> str | None:
-        """What is wrong with a checkpoint, None where nothing is."""
+        """Fault of a checkpoint, None where there is none."""
         seal = read_seal(self._workdir, step)
         if seal is None:
             return f"{seal_path(self._workdir, step).name} is not as it was written"

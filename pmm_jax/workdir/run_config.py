@@ -140,7 +140,7 @@ def data_fingerprint(workdir: Path) -> str | None:
 
 
 def shared_fields(config: Config) -> str:
-    """What all processes of a run must agree on, as text: they compile one program together."""
+    """Config fields that all processes of a run must agree on, as text."""
     fields = _flat(dataclasses.asdict(config))
     return json.dumps({name: value for name, value in fields.items() if name not in _OF_A_HOST})
 

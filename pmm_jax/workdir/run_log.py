@@ -1,4 +1,4 @@
-"""What a run writes about itself: metrics.jsonl and TensorBoard events."""
+"""Logs of a run: metrics.jsonl and TensorBoard events."""
 
 import json
 import math
@@ -13,7 +13,7 @@ METRICS = "metrics.jsonl"
 BEFORE = "metrics-before.jsonl"
 DAMAGED = "metrics-damaged.jsonl"
 FLUSH_SECONDS = 10.0
-"""How far TensorBoard may be behind: a flush waits for the disk."""
+"""Seconds between two flushes of TensorBoard events, each of which waits for the disk."""
 
 
 class MetricWriter:
@@ -32,7 +32,7 @@ class MetricWriter:
         info: Callable[[str], None] = lambda line: None,
         writes: bool = True,
     ) -> None:
-        """Go on after a step.
+        """Open the log after a step.
 
         Args:
             workdir: of the run.
@@ -71,12 +71,12 @@ class MetricWriter:
             self.write_events(step, {k: v for k, v in values.items() if v is not None}, group)
 
     def write_events(self, step: int, values: dict[str, float], group: str) -> None:
-        """TensorBoard alone."""
+        """Write TensorBoard events alone."""
         if self._writes:
             self._events.write(step, {f"{group}/{name}": value for name, value in values.items()})
 
     def close(self) -> None:
-        """Flush everything."""
+        """Flush and close the log."""
         if self._writes:
             self._events.close()
 

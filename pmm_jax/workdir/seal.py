@@ -14,7 +14,7 @@ CHECKPOINTS = "checkpoints"
 
 @dataclass(frozen=True)
 class Seal:
-    """What a checkpoint is known by, and what the run was at that moment besides its weights."""
+    """Seal of a checkpoint: checksums of its files, and the run's config and log at that step."""
 
     files: dict[str, str]
     """SHA-256 of each file, by its path in the checkpoint's folder."""
@@ -55,7 +55,7 @@ def read_seal(workdir: Path, step: int) -> Seal | None:
 
 
 def seal_path(workdir: Path, step: int) -> Path:
-    """Where the seal of a checkpoint lies."""
+    """Path of a checkpoint's seal."""
     return workdir / CHECKPOINTS / f"{step}.json"
 
 

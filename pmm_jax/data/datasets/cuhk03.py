@@ -37,7 +37,7 @@ _HINT = "unpack cuhk03_release.zip again, and get the protocol file that belongs
 
 
 class _CUHK03(MarketStyle):
-    """Either form; a subclass says which boxes."""
+    """CUHK03 as images or as cuhk-03.mat; a subclass says which boxes."""
 
     where = (
         "get CUHK03-NP (folders detected and labeled) from "
@@ -50,7 +50,7 @@ class _CUHK03(MarketStyle):
     example = "0001_c1_1.png"
 
     def list_images(self) -> Scan:
-        """As `Dataset.list_images`."""
+        """List images as `Dataset.list_images`."""
         if (self.root / self.inside).is_dir():
             return super().list_images()
         if self._images() is None:
@@ -67,7 +67,7 @@ class _CUHK03(MarketStyle):
         return Scan(read_protocol_mat(protocol))
 
     def reader(self) -> Callable[[str], bytes]:
-        """As `Dataset.reader`, whichever form lies under the root."""
+        """Return a reader as `Dataset.reader`, of the form that lies under the root."""
         images = self._images()
         if (self.root / self.inside).is_dir() or images is None:
             return super().reader()

@@ -1,4 +1,4 @@
-"""What every data set has, and what a scan does for all of them."""
+"""Base class of data sets, and the scan that is common to all."""
 
 import abc
 from collections.abc import Callable, Mapping
@@ -29,9 +29,9 @@ class Dataset(abc.ABC):
     """A data set on disk; a subclass says how its root is read."""
 
     name: ClassVar[str]
-    """Its data.name in a config."""
+    """Name of the data set in data.name."""
     where: ClassVar[str]
-    """How to get it and where to put it, for the message that its root is missing."""
+    """Download and folder of the data set, for the message that its root is missing."""
     published: ClassVar[Mapping[str, SplitSize]] = {}
     """Size of each split as published, by the set's own paper; empty where that isn't known."""
     accepts_file: ClassVar[bool] = False
@@ -68,7 +68,7 @@ class Dataset(abc.ABC):
         return lambda path: read_image(base / path)
 
     def variant(self) -> tuple[str, ...]:
-        """What else in the config decides its records, for the name of the prepared form."""
+        """Other config values that decide the records; part of the prepared form's name."""
         return ()
 
     @property

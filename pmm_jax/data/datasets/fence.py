@@ -1,4 +1,4 @@
-"""Keeps the images of a data set inside its folder, whatever its lists and links say."""
+"""Check that the images of a data set lie inside its folder, whatever lists and links say."""
 
 import functools
 import os
@@ -44,7 +44,7 @@ def fenced(root: Path, records: list[Record]) -> tuple[list[Record], list[Proble
 
 
 def _way_in(root: Path, paths: list[str]) -> str:
-    """What to do about images outside the root, none of which needs to be copied."""
+    """Hint for images outside the root, none of which needs to be copied."""
     real = os.path.realpath(root)
     targets = (os.path.realpath(os.path.join(real, path)) for path in paths)
     common = os.path.commonpath([real, *targets])

@@ -21,7 +21,7 @@ JUNK_OUTSIDE_GALLERY = "identity -1 outside the gallery, skipped"
 TOO_LONG = "identity or camera is beyond 64 bits"
 TOO_LONG_HINT = "shorten it, or use data.name folder, where identities and cameras are any words"
 _LOOSE = re.compile(r"[^_]+_c\d+(s\d+)?_")
-"""What the names of most sets have in common."""
+"""Common part of the file names of most sets."""
 
 
 class MarketStyle(Dataset):
@@ -35,7 +35,7 @@ class MarketStyle(Dataset):
     """Folder under the root that holds the three folders; empty for the root itself."""
 
     def list_images(self) -> Scan:
-        """As `Dataset.list_images`."""
+        """List images as `Dataset.list_images`."""
         top = self.root / self.inside
         missing = [name for name in FOLDERS.values() if not (top / name).is_dir()]
         if missing:

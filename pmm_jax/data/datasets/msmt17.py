@@ -36,7 +36,7 @@ class MSMT17(Dataset):
     numbers_train_apart = True
 
     def list_images(self) -> Scan:
-        """As `Dataset.list_images`."""
+        """List images as `Dataset.list_images`."""
         train, test = self._folders()
         lists = {
             "train": ((train, "list_train.txt"), (train, "list_val.txt")),

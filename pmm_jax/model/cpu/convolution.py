@@ -150,7 +150,7 @@ def _moved_left(x: jax.Array, columns: int) -> jax.Array:
 
 
 def _rows_of_strided_taps(x: jax.Array, grad: jax.Array, k: int, stride: int) -> list[jax.Array]:
-    """The same for any stride, (k * C, D) for each row: x is laid side by side for every row."""
+    """Weight gradient for any stride, (k * C, D) for each row of taps, of stacked columns of x."""
     _, h, w, out = grad.shape
     pad, c = (k - 1) // 2, x.shape[3]
     padded = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))

@@ -13,7 +13,7 @@ from pmm_jax.model.stock import per_channel
 def batch_norm(
     x: jax.Array, scale: jax.Array, bias: jax.Array, eps: float
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """As `operations.batch_norm`."""
+    """Batch normalization as `operations.batch_norm`."""
     return stock.batch_norm(x, scale, bias, eps)
 
 

@@ -7,7 +7,7 @@ from pmm_jax.model import stock
 
 
 def max_pool(x: jax.Array) -> jax.Array:
-    """As `operations.max_pool`; a map of odd height or width gets the stock operation.
+    """Max pooling as `operations.max_pool`; odd heights or widths get the stock operation.
 
     Rows, then columns. Where two cells tie, both share the gradient; after a ReLU a tie is nearly
     always between zeros, which pass no gradient on.

@@ -109,7 +109,7 @@ MUTANTS = [
         ),
         (
             "starts[shard.index :: shard.count]",
-            "starts[:: share.count]",
+            "starts[:: shard.count]",
             "several processes count the same queries",
             "evaluation/test_evaluation_devices.py",
         ),

@@ -43,11 +43,11 @@ class Folder(Dataset):
     accepts_file = True
 
     def variant(self) -> tuple[str, ...]:
-        """Where no split is named, the fraction decides them."""
+        """The training fraction, which decides the splits if none is named."""
         return (repr(float(self.config.train_fraction)),)
 
     def list_images(self) -> Scan:
-        """As `Dataset.list_images`."""
+        """List images as `Dataset.list_images`."""
         source, base = self.root, self.base
         problems: list[Problem] = []
         entries = read_table(source, problems) if base != source else _of_folder(base, problems)

@@ -1,4 +1,4 @@
-"""Which folder holds which split."""
+"""Split of each folder."""
 
 from pathlib import Path
 
