@@ -22,7 +22,11 @@ def feature_map_size(image_size: tuple[int, int]) -> tuple[int, int]:
 
 
 def check(config: Config) -> Config:
-    """The config itself, or a UserError that names the first field that can't work, with a hint."""
+    """Check a config across its fields and return it.
+
+    Raises:
+        UserError: a field that can't work, with a hint.
+    """
     check_fields(config)
     height, width = config.data.image_size
     METHODS[config.method.name].check(config)
@@ -42,7 +46,7 @@ def check(config: Config) -> Config:
 
 
 def check_ranking(settings: RankConfig) -> None:
-    """Check that what ranks a gallery can work together.
+    """Check that the settings of a ranking are compatible.
 
     Raises:
         UserError: a number out of range, or settings that exclude each other.

@@ -39,7 +39,7 @@ class Display:
 
     @contextlib.contextmanager
     def unheard(self) -> Iterator[None]:
-        """Go on in silence where the output can't be written."""
+        """Continue without output once it can't be written."""
         try:
             yield
         except (OSError, ValueError):  # a ValueError where the file was closed

@@ -207,7 +207,7 @@ def embed_run(
     Args:
         config: the run's own, with the evaluation's data and settings.
         workdir: of the run.
-        display: told what is done.
+        display: shows progress.
         cross_domain: allow other images than those that the run was trained on.
 
     Raises:

@@ -19,7 +19,7 @@ from pmm_jax.files import open_regular, printable
 
 ENDING = ".npy"
 DEFLATE = 1032
-"""Deflate makes no more of a byte than so many."""
+"""Largest compression ratio of Deflate."""
 LENGTHS = {(1, 0): 2, (2, 0): 4}
 """Bytes of a header's length, by npy version."""
 LONGEST_HEADER = 10_000

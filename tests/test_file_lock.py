@@ -19,7 +19,7 @@ def answer(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr(file_lock.fcntl, "flock", flock)
 
 
-def test_a_file_system_without_locks_is_told_of(
+def test_a_file_system_without_locks_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer(monkeypatch, errno.ENOLCK)
@@ -31,7 +31,7 @@ def test_a_file_system_without_locks_is_told_of(
     assert said[1:] == ["inside"]
 
 
-def test_the_lock_is_asked_for_on_a_file_open_for_writing(
+def test_the_lock_is_taken_on_a_file_open_for_writing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Over NFS an exclusive lock needs that; elsewhere nothing would show its absence."""

@@ -207,7 +207,7 @@ PLATFORM = re.compile(
 )
 
 
-def test_the_platform_is_asked_in_runtime_alone() -> None:
+def test_the_platform_is_queried_in_runtime_alone() -> None:
     """All others ask `runtime.on_cpu`, and what a CPU gets instead lies in `model/cpu/`."""
     asking = {
         path.relative_to(PACKAGE).as_posix()

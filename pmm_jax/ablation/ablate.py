@@ -26,7 +26,7 @@ STOPPED = 130
 def ablate(
     variants: Sequence[GridPoint], seeds: Sequence[int], workdir: Path, display: Display
 ) -> bool:
-    """All runs, a process each, and the tables in `workdir`, rewritten after each run.
+    """Train all runs, a process each, and rewrite the tables in `workdir` after each.
 
     The runs of one seed start from the same weights, where they have the same parts, and see the
     same batches. A run that fails is left out of the table and named; the others go on. Finished

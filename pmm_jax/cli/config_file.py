@@ -112,6 +112,6 @@ def config_groups() -> dict[str, type]:
 
 
 def nearest(name: str, names: Sequence[str]) -> str:
-    """The end of a message about a misspelt name."""
+    """Suggestion for a misspelt name, which ends a message."""
     near = difflib.get_close_matches(name, names, 1, cutoff=0.4)
     return f"; did you mean {near[0]}?" if near else "; --help lists them all"

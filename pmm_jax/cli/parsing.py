@@ -51,7 +51,7 @@ def parse(default: T, arguments: Sequence[str], description: str, program: str |
 
 
 def check_names(kind: type, arguments: Sequence[str], others: Sequence[str] = ()) -> None:
-    """Refuse options that a dataclass has no field for, before anything else is said of them.
+    """Refuse options that are no field of the dataclass.
 
     Args:
         kind: the dataclass.

@@ -33,7 +33,7 @@ class PairCheckpoints:
         self._ours.__exit__(kind, *rest)
 
     def restore(self) -> int:
-        """Put both sides where they were; the steps already taken.
+        """Restore both sides; returns the steps already taken.
 
         Raises:
             UserError: the baseline's half of the checkpoint can't be read.

@@ -9,15 +9,15 @@ import numpy as np
 LOSSES = ("loss", *(f"{loss}{i}" for loss in ("triplet", "cross_entropy") for i in (1, 2, 3)))
 
 TINY = 1e-12
-"""Losses below it count as this."""
+"""Smallest loss that a difference is divided by."""
 
 EARLY = 50
-"""First steps whose largest difference is named."""
+"""Number of first steps whose largest difference is reported."""
 
 
 @dataclass(frozen=True)
 class PairedStep:
-    """One step of both."""
+    """Training step of both sides."""
 
     number: int
     """Number of the step, from 1."""
@@ -31,7 +31,7 @@ class PairedStep:
 
     @property
     def difference(self) -> float:
-        """The largest relative difference of a loss; NaN where a loss is none."""
+        """Largest relative difference of a loss; NaN where a loss is NaN."""
         ours, baseline = (np.array([s[k] for k in LOSSES]) for s in (self.ours, self.baseline))
         # A triplet loss may vanish in float32 once all identities are far apart.
         return float((np.abs(ours - baseline) / np.maximum(np.abs(baseline), TINY)).max())

@@ -53,7 +53,7 @@ class Quantity:
 
 
 def print_parity(golden: Golden) -> bool:
-    """Print the comparison as it comes; whether every quantity agrees."""
+    """Print the comparison; returns whether every quantity agrees."""
     print(f"seed {golden.seed}, {golden.num_ids} identities, batch {len(golden.labels)}, float64")
     print(f"{'quantity':<44}{'difference':>12}{'tolerance':>12}")
     found = []
@@ -98,13 +98,13 @@ class Ours:
         self._step = jax.jit(self._take_step)
 
     def embed(self) -> np.ndarray:
-        """The first step's images in test mode, with the weights of now: (N, 1536)."""
+        """Test-mode embeddings of the first step's images with the current weights, (N, 1536)."""
         return np.asarray(
             self._embed(self._state.params, self._state.batch_stats, self._golden.images[0])
         )
 
     def step(self, number: int) -> Step:
-        """Take the step, counted from 0."""
+        """Take one training step, counted from 0."""
         arrays = self._golden.arrays
         negatives = arrays[f"step{number}_partner2"], arrays[f"step{number}_partner3"]
         self._state, losses, gradient, maps = self._step(
@@ -131,7 +131,7 @@ class Ours:
 
 
 def compare(ours: Ours, ref: dict[str, np.ndarray]) -> Iterator[Quantity]:
-    """Every quantity of a golden file against ours, as soon as it is known.
+    """Compare every quantity of a golden file with ours, one at a time.
 
     Args:
         ours: before its first step.

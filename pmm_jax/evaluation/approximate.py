@@ -23,7 +23,7 @@ SEED = 1234
 ADDED = 1 << 16
 """Gallery images added to an index at once, which bounds the memory of their copy."""
 TRIED = 1 << 16
-"""A larger gallery has images enough for any index, as far as a quick check can tell."""
+"""Gallery size above which any index is assumed to have enough images."""
 
 
 def find(query: np.ndarray, gallery: np.ndarray, k: int, index: str, nprobe: int) -> np.ndarray:

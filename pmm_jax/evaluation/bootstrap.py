@@ -18,7 +18,7 @@ class Interval(NamedTuple):
 
     @property
     def holds_zero(self) -> bool:
-        """Whether the two may well be equal."""
+        """Whether the interval contains 0."""
         return self.low <= 0 <= self.high
 
 

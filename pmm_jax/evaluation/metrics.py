@@ -140,7 +140,7 @@ class QueryMetrics:
     """Metrics of each query, as queries become known in any order."""
 
     def __init__(self, protocol: Protocol, first_images: bool = False) -> None:
-        """No query is known yet; `first_images` says whether the first images will be."""
+        """Create without queries; `first_images` says whether to collect the first images."""
         self._protocol, self._has_first_images = protocol, first_images
         # The last two are 1 + the first images, so that a sum over processes keeps them.
         self._values = np.zeros((protocol.queries, 6))

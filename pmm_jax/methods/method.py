@@ -114,7 +114,7 @@ class Method:
     mixes: ClassVar[bool] = False
     """Whether another image's values come in place of the replaced ones."""
     mixes_label: ClassVar[bool] = False
-    """Whether the identity loss wants both identities, by area."""
+    """Whether the identity loss uses both identities, weighted by area."""
     uses_saliency: ClassVar[bool] = False
     """Whether `mix_images` calls its `saliency`."""
 

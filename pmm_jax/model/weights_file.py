@@ -39,7 +39,7 @@ _FORMS: tuple[tuple[bytes, str], ...] = (
     (b"\x89HDF", "an HDF5 file; give a PyTorch or safetensors file"),
     (b"\x1f\x8b", "compressed by gzip; unpack it"),
 )
-"""Beginnings of what users take for weights, and what to do."""
+"""First bytes of files that are mistaken for weights, and a hint for each."""
 
 CHECKSUM = "pmm_jax.sha256"
 """Metadata key of our checksum in safetensors files, a format that has none of its own."""

@@ -44,6 +44,6 @@ def filter_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
 
 
 def silence_exit() -> None:
-    """Have nothing more said: what libraries say while they are torn down is about one failure."""
+    """Silence the process at exit, where libraries only repeat a failure."""
     warnings.simplefilter("ignore")
     sys.unraisablehook = lambda _: None

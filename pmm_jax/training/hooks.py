@@ -55,7 +55,7 @@ class LogHook:
     bar: ProgressBar
 
     def __call__(self, result: StepResult) -> None:
-        """Count the steps, and log where it is time."""
+        """Accumulate the metrics, and log if due."""
         self.accumulator.add(result.metrics)
         is_due = self.run.schedule.should_log(result.number)
         note = self._log(result.number) if is_due else None
@@ -82,7 +82,7 @@ class MemoryHook:
     """Steps taken before this process began."""
 
     def __call__(self, result: StepResult) -> None:
-        """Trim where it is time."""
+        """Trim the heap if due."""
         trim_settling_heap(result.number - self.done)
 
 
@@ -94,7 +94,7 @@ class CheckpointHook:
     writer: MetricWriter
 
     def __call__(self, result: StepResult) -> None:
-        """Save where it is time.
+        """Save if due.
 
         Raises:
             Interrupted: a signal came; the state was saved.
@@ -135,13 +135,13 @@ class EvalHook:
         return self._last
 
     def __call__(self, result: StepResult) -> None:
-        """Evaluate where it is time."""
+        """Evaluate if due."""
         if self._run.schedule.should_eval(result.number):
             self._evaluate_saved(result.number, result.state)
             self._accumulator.restart()
 
     def catch_up(self, state: TrainState, resumed: Resumed) -> None:
-        """Evaluate the step that a run goes on from: a kill came between, or it is the last."""
+        """Evaluate the step that a run resumes from, if its evaluation is missing."""
         schedule = self._run.schedule
         if resumed.step == schedule.steps:
             self._run.display.info("the run is finished; evaluating its last checkpoint")

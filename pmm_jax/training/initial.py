@@ -37,7 +37,7 @@ class Initial:
 
     @property
     def digest(self) -> str:
-        """Short hash of all values: the run's config.json knows by it what the run started from."""
+        """Short hash of all values, by which config.json identifies the initial weights."""
         digest = hashlib.sha256()
         for path, value in jax.tree_util.tree_leaves_with_path((self.params, self.batch_stats)):
             digest.update(jax.tree_util.keystr(path).encode())

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a lost terminal, which a run answers by saving first."""
+"""Handling of Ctrl-C, SIGTERM and a lost terminal: a run saves its state first."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ from pmm_jax.runtime.signals import SIGNALS
 
 @contextlib.contextmanager
 def stop_on_signal() -> Iterator[Callable[[], bool]]:
-    """The signals let the run save first; the function yielded says if one came.
+    """Defer signals, so that a run saves first; yields a function that says if one came.
 
     None is heard where Python lets no handler be set, outside of the main thread.
     """

@@ -20,19 +20,19 @@ class ProfilerHook:
             folder: where the trace goes.
             steps: numbers of those still to come.
             count: how many are recorded; 0 for none.
-            info: told once the trace is written.
+            info: called once the trace is written.
         """
         self._folder, self._info = folder, info
         chosen = steps[WARM_UP : WARM_UP + count]
         self._steps = chosen if len(chosen) == count else steps[-count:]
 
     def before(self, steps: range) -> None:
-        """Call ahead of the steps of one call."""
+        """Start the trace if due; called before the compiled step."""
         if self._steps and self._steps[0] in steps:
             jax.profiler.start_trace(str(self._folder))
 
     def __call__(self, result: Any) -> None:
-        """Call after them, with their StepResult."""
+        """Stop the trace if due; called after the compiled step."""
         if self._steps and self._steps[-1] in result.steps:
             jax.block_until_ready(result.state)
             jax.profiler.stop_trace()

@@ -33,7 +33,7 @@ from pmm_jax.workdir.seal import sealed_steps
 
 @dataclass(frozen=True)
 class Run:
-    """A run that may begin: its data is prepared, and its workdir is its own."""
+    """Run that is ready to begin: its data is prepared and its workdir locked."""
 
     config: Config
     workdir: Path

@@ -14,7 +14,7 @@ from pmm_jax.model.pmm import Tree
 
 @struct.dataclass
 class TrainState:
-    """A run at one moment; batches and random numbers follow from `step` and the seed.
+    """State of a run; batches and random numbers follow from `step` and the seed.
 
     Field names are those of Flax's TrainState.
     """

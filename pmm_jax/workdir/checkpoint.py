@@ -31,7 +31,7 @@ from pmm_jax.workdir.run_config import CONFIG
 from pmm_jax.workdir.seal import CHECKPOINTS, Seal, read_seal, seal_path, sealed_steps
 
 KEPT = 2
-"""Newest checkpoints that stay: one to go back to where the last is damaged."""
+"""Number of newest checkpoints to keep; the second serves where the last is damaged."""
 DAMAGED = ".damaged"
 PARTIAL = ".orbax-checkpoint-tmp"
 _SETTLING, _AWAY = 5.0, 0.2

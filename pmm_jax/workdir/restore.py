@@ -21,7 +21,7 @@ def restore_run(
     Args:
         workdir: of the run.
         checkpoint: `latest` or `best`.
-        report: told which step it is.
+        report: called with a line that names the step.
 
     Raises:
         UserError: there is no such run or checkpoint.

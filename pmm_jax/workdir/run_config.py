@@ -1,4 +1,4 @@
-"""A workdir belongs to one run: config.json says which, and a lock that one process does it."""
+"""Identity of the run in a workdir (config.json), and a lock against a second process."""
 
 import dataclasses
 import itertools

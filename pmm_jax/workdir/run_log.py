@@ -122,7 +122,7 @@ class _Events:
 
 
 def finite(values: Mapping[str, float | None]) -> dict[str, float | None]:
-    """The values, with None (null) for what JSON has no word for."""
+    """Replace NaN and infinity, which JSON lacks, by None (null)."""
     return {
         name: value if value is not None and math.isfinite(value) else None
         for name, value in values.items()

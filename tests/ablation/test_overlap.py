@@ -29,7 +29,7 @@ def test_overlap_against_sets() -> None:
 
 
 @pytest.mark.parametrize(("blocks", "top_k"), [(8, 1), (6, 2), (32, 3)])
-def test_chance_against_draws(blocks: int, top_k: int) -> None:
+def test_expected_iou_against_samples(blocks: int, top_k: int) -> None:
     rng = np.random.default_rng(0)
     shares = []
     for _ in range(5000):

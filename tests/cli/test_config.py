@@ -95,7 +95,7 @@ def test_a_wrong_value_in_a_file(refused: Program, body: str, word: str) -> None
     assert word in refused("train.py", "--config", config_file(body))
 
 
-def test_a_config_is_asked_for(refused: Program) -> None:
+def test_a_config_is_required(refused: Program) -> None:
     assert "--config FILE is missing" in refused("train.py")
     assert "x holds no run" in refused("eval.py", "--workdir", "x")
     assert "--config FILE is missing" in refused("pmm_jax", "prepare")

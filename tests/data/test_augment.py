@@ -130,7 +130,7 @@ def test_crop_is_a_window_of_the_zero_padded_image() -> None:
     assert (corners > 0).all()  # 25 places, 256 samples: the whole border is used
 
 
-def test_flip_and_erasing_are_sampled_apart() -> None:
+def test_flip_and_erasing_are_sampled_independently() -> None:
     images = random_images()
     hits = 0
     for seed in range(8):

@@ -36,7 +36,7 @@ def test_vehicle_id_has_one_image_of_each_vehicle_in_the_gallery(tmp_path: Path)
     assert notes(found) == {"train_test_split/test_list_1600.txt": OTHER_TEST}
 
 
-def test_the_gallery_of_vehicle_id_is_drawn_not_the_first_image(tmp_path: Path) -> None:
+def test_the_gallery_of_vehicle_id_is_sampled_not_the_first_image(tmp_path: Path) -> None:
     (vehicle_id(tmp_path, 40) / "train_test_split/test_list_800.txt").write_text(
         "".join(f"{i:07d} {i // 4}\n" for i in range(40, 160))
     )

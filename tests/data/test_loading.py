@@ -49,7 +49,7 @@ def expected(positions: Iterator[int] | range | np.ndarray) -> np.ndarray:
     return np.array([np.full((*SIZE, 3), color) for color in colors], np.uint8)
 
 
-def test_an_image_of_a_small_split_is_decoded_when_first_asked_for() -> None:
+def test_an_image_of_a_small_split_is_decoded_when_first_read() -> None:
     files = split(20)
     read = image_reader(files, DATA)
     assert reads(files) == []

@@ -107,7 +107,7 @@ def test_unchanged_source_is_not_built_again(
     assert "source unchanged" in lines_of(market)[0]
 
 
-def test_asked_for_it_tells_again_what_a_prepared_set_holds(market: DataConfig) -> None:
+def test_on_request_it_reports_again_what_a_prepared_set_holds(market: DataConfig) -> None:
     (Path(market.root) / "query" / "Thumbs.db").touch()
     first = lines_of(market)
     again = lines_of(market)

@@ -80,7 +80,7 @@ def test_images_are_distinct_where_there_are_enough() -> None:
     assert seen == set(range(sum(COUNTS)))  # every image has its turn
 
 
-def test_images_are_drawn_anew_every_step() -> None:
+def test_images_are_sampled_anew_every_step() -> None:
     # Everybody has 20 images and is in every batch, side by side: which of the 20 is sampled?
     one = IdentitySampler(np.repeat(np.arange(P), 20), P, K, seed=0)
     samples = [tuple((one.batch(step) % 20).tolist()) for step in range(20)]

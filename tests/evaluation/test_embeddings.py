@@ -210,7 +210,7 @@ def test_few_pairs_are_left_open(reduction: bool, monkeypatch: pytest.MonkeyPatc
     assert settled["pairs"] < 0.01 * difference.size
 
 
-def test_identical_whatever_the_chunk_even_among_duplicates() -> None:
+def test_identical_whatever_the_query_block_even_among_duplicates() -> None:
     query, gallery = people(0, 61), people(1, 150)
     twice = Embeddings(
         np.concatenate([gallery.features] * 2),
@@ -304,7 +304,7 @@ def test_features_that_are_not_finite_are_refused_by_row(value: float) -> None:
         evaluate_embeddings(query, people(1, 30))
 
 
-def test_chunk_zero_is_refused() -> None:
+def test_query_block_zero_is_refused() -> None:
     with pytest.raises(UserError, match="query_block is 0"):
         evaluate_embeddings(people(0, 20), people(1, 30), query_block=0)
 

@@ -90,7 +90,7 @@ def test_without_cameras_their_numbers_count_for_nothing(cameras: np.ndarray) ->
     np.testing.assert_array_equal(found.average_precision, expected.average_precision)
 
 
-def test_single_shot_draws_identity_0_too_where_somebody_asks_for_it() -> None:
+def test_single_shot_samples_identity_0_if_it_is_a_query() -> None:
     query, gallery = people(0, 40, least=0), people(1, 90, least=0)
     found = evaluate_single_shot(query, gallery, 20, seed=0)
     counted = query.identities == 0
@@ -117,7 +117,7 @@ def test_single_shot_of_single_images_is_the_plain_ranking() -> None:
     np.testing.assert_array_equal(sampled.first_match, plain.first_match)
 
 
-def test_single_shot_draws_one_image_of_each_identity_from_the_other_cameras() -> None:
+def test_single_shot_samples_one_image_of_each_identity_from_the_other_cameras() -> None:
     query, gallery = people(0, 40, cameras=3), people(1, 90, cameras=3, least=0)
     num_repeats = 150
     found = evaluate_single_shot(query, gallery, num_repeats, seed=1)

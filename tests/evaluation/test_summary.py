@@ -288,7 +288,7 @@ def test_the_extras_are_in_text_and_json() -> None:
     assert f"{100 * table.rank1[0, 1]:.1f} / {100 * table.mAP[0, 1]:.1f}" in text
 
 
-def test_without_extras_only_the_ranking_is_told() -> None:
+def test_without_extras_only_the_metrics_are_shown() -> None:
     summary = summarize(QUERY, GALLERY, PLAIN)
     assert set(summary.as_json()) == {"rank1", "rank5", "rank10", "mAP", "mINP", "mAP@50"}
     assert "interval" not in summary.text()

@@ -56,7 +56,7 @@ def test_every_choice_follows_its_key(name: str, makes: set[str]) -> None:
 
 
 @pytest.mark.parametrize("name", ["pmm", "random_mix"])
-def test_the_stages_draw_apart(name: str) -> None:
+def test_the_stages_sample_independently(name: str) -> None:
     found = choices(name, 0)
     for field in {path.partition("[")[0] for path in found}:
         assert (found[f"{field}[0]"] != found[f"{field}[1]"]).any()
@@ -76,7 +76,7 @@ def test_negatives_stay_on_their_device(name: str, shards: int) -> None:
 
 
 @pytest.mark.parametrize(("drop_ratio", "rows"), [(0.2, 1), (0.33, 2), (0.5, 3), (1.0, 6)])
-def test_bdbs_rectangle_is_as_high_as_it_is_told(drop_ratio: float, rows: int) -> None:
+def test_bdbs_rectangle_has_the_drop_ratios_height(drop_ratio: float, rows: int) -> None:
     corners = {int(choices_of_corner(seed, drop_ratio)) for seed in range(60)}
     assert corners == set(range(6 - rows + 1))  # of 6 rows, and wholly inside
 

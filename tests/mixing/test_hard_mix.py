@@ -72,7 +72,7 @@ def test_negatives_are_of_another_identity_and_uniform() -> None:
         assert chi_square < freedom + 4 * np.sqrt(2 * freedom)
 
 
-def test_images_draw_apart_from_each_other() -> None:
+def test_images_sample_independently() -> None:
     negatives = sampled_negatives()
     # Anchors 0 and 2 share an identity, so 5 partners: the same one in about a fifth of samples.
     share = (negatives[:, 0] == negatives[:, 2]).mean()
@@ -98,7 +98,7 @@ LAYOUTS = [
 
 
 @pytest.mark.parametrize(("labels", "shards"), LAYOUTS)
-def test_each_device_draws_among_its_own(labels: np.ndarray, shards: int) -> None:
+def test_each_device_samples_among_its_own(labels: np.ndarray, shards: int) -> None:
     size = len(labels) // shards
     sample = jax.jit(lambda key: sample_negatives(key, jnp.asarray(labels), shards))
     sampled = np.asarray(jax.lax.map(sample, jax.random.split(jax.random.key(1), 300)))

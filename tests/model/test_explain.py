@@ -100,7 +100,7 @@ def test_a_bare_trunk_explains_a_match_and_no_identity() -> None:
         stage_cams(*model, one)
 
 
-def test_unasked_the_identity_is_the_one_the_heads_agree_on() -> None:
+def test_by_default_the_identity_is_the_one_the_heads_agree_on() -> None:
     model, batch = made("pmm"), images(5)
     logits = np.sum([np.asarray(head(x)[1]) for head, x in inference_heads(*model, batch)], axis=0)
     labels = jnp.asarray(logits.argmax(1))

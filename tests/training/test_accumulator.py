@@ -28,7 +28,7 @@ def test_waiting_for_batches_is_counted() -> None:
     )
 
 
-def test_what_happens_between_windows_is_not_counted() -> None:
+def test_what_happens_between_lines_is_not_counted() -> None:
     accumulator = MetricAccumulator(batch_size=1)
     batches = accumulator.timed(slow(0.01))
     next(batches)
@@ -40,7 +40,7 @@ def test_what_happens_between_windows_is_not_counted() -> None:
     assert accumulator.summary() == "waited for data 0.0% of the training time"
 
 
-def test_what_comes_before_the_first_batch_is_asked_for_is_not_counted() -> None:
+def test_what_comes_before_the_first_batch_is_not_counted() -> None:
     accumulator = MetricAccumulator(batch_size=1)
     time.sleep(0.3)  # decoding a split, evaluating a checkpoint
     for _ in accumulator.timed(slow(0.01)):

@@ -116,7 +116,7 @@ def test_each_evaluation_of_a_run_tests_the_average(whole: Watched) -> None:
             jax.tree.map(np.testing.assert_array_equal, params, state.eval_params)
 
 
-def test_a_run_keeps_the_average_that_its_config_asks_for(whole: Watched) -> None:
+def test_a_run_keeps_the_average_that_its_config_sets(whole: Watched) -> None:
     for step in range(2, 7):
         decay = min(0.5, step / (9 + step))
         expected = jax.tree.map(

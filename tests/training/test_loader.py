@@ -95,7 +95,7 @@ def test_accelerators_get_several_steps_a_call_and_all_images(
     assert (loader.length, loader.on_device) == (length, on_device)
 
 
-def test_after_a_checkpoint_the_feed_goes_on(tiny: Config) -> None:
+def test_after_a_checkpoint_the_loader_goes_on(tiny: Config) -> None:
     loader, schedule = loader_of(replace(tiny, train=replace(tiny.train, log_every=2)))
     whole = [images_and_labels(chunk) for chunk in loader.batches(schedule, 0)]
     rest = [images_and_labels(chunk) for chunk in loader.batches(schedule, 4)]

@@ -39,7 +39,7 @@ def test_of_a_short_run_the_last_steps_are_recorded(monkeypatch: pytest.MonkeyPa
     assert recorded(range(1, 4), 5, monkeypatch) == [1, 2, 3]
 
 
-def test_nothing_is_recorded_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_recorded_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jax.profiler, "start_trace", pytest.fail)
     hook = ProfilerHook(Path("trace"), range(1, 50), 0, pytest.fail)
     for number in range(1, 50):

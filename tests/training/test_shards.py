@@ -47,6 +47,6 @@ def test_negatives_come_from_the_device_where_it_has_two_identities(
     assert (drawn // size == np.arange(len(labels)) // size).all()
 
 
-def test_negatives_of_the_whole_batch_may_be_asked_for() -> None:
+def test_negatives_may_come_from_the_whole_batch() -> None:
     for identities, each, devices in LAYOUTS:
         assert negative_shards(layout(identities, each, "batch"), devices) == 1

@@ -80,7 +80,7 @@ def test_shard_moments(
 
 
 @pytest.mark.parametrize("flip", [True, False])
-def test_evaluations_in_training_average_with_mirror_images_where_asked(
+def test_evaluations_in_training_average_with_mirror_images_if_set(
     tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flip: bool
 ) -> None:
     config = replace(tiny, evaluate=replace(tiny.evaluate, flip_average=flip))

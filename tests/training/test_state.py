@@ -35,7 +35,7 @@ def specs(spread: bool) -> Any:
 
 
 @pytest.mark.parametrize("spread", [True, False])
-def test_moments_are_spread_where_asked_and_nothing_else_is(spread: bool) -> None:
+def test_moments_alone_are_sharded_and_only_if_set(spread: bool) -> None:
     state, found = specs(spread)
     for moments in (found.opt_state.mu, found.opt_state.nu):
         assert moments == (SPREAD if spread else dict.fromkeys(PARAMS, PartitionSpec()))

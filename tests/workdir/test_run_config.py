@@ -234,7 +234,7 @@ def test_a_checkpoint_has_a_copy_of_the_config(tmp_path: Path) -> None:
         assert (tmp_path / "config.json").read_text() == text
 
 
-def test_an_evaluation_may_be_asked_for_differently_when_a_run_goes_on(tmp_path: Path) -> None:
+def test_the_evaluation_may_change_when_a_run_goes_on(tmp_path: Path) -> None:
     run_once(tmp_path)
     register_run(tmp_path, replace(CONFIG, evaluate=EvaluateConfig(rerank=True, flip_average=True)))
 
