@@ -46,8 +46,8 @@ def measure(config: Config, options: Options) -> dict[str, Any]:
 
     Returns:
         `peers`: for each its `seconds` (median), `fastest`, `peak_memory_bytes`, `ratio` to
-        PyTorch as released where that ran, and for ours FLOP a step and what share of the peak is
-        reached; `config`, `machine`.
+        PyTorch as released where that ran, and for ours FLOP a step and the fraction of the peak;
+        `config`, `machine`.
     """
     names = list(OURS) if config.method.name == "pmm" else [OURS[0]]
     why_not = _no_torch(config)
@@ -113,13 +113,13 @@ def table(result: dict[str, Any]) -> str:
     ]
     for name, row in result["peers"].items():
         ratio = f"{row['ratio']:.2f}" if "ratio" in row else "-"
-        rate = share = "-"
+        rate = of_peak = "-"
         if "flop_per_second" in row:
             rate = f"{row['flop_per_second'] / 1e9:.0f}"
-            share = f"{row['mfu'] or row['share_of_measured_peak']:.0%}"
+            of_peak = f"{row['mfu'] or row['share_of_measured_peak']:.0%}"
         lines.append(
             f"{name:<26}{row['seconds']:>9.3f}{row['fastest']:>9.3f}{ratio:>7}"
-            f"{row['peak_memory_bytes'] / 1e9:>9.2f}{rate:>9}{share:>9}"
+            f"{row['peak_memory_bytes'] / 1e9:>9.2f}{rate:>9}{of_peak:>9}"
         )
     return "\n".join(lines)
 

@@ -25,9 +25,9 @@ def striped_histogram(image: np.ndarray) -> np.ndarray:
         image: (H, W, 3) uint8 hue, saturation, value.
 
     Returns:
-        (8 * 8 * 4 * 4,) float32: square roots of the image's shares, so that Euclidean distance is
-        Hellinger's, which ranked better than L1, chi-square and plain Euclidean on Market-1501's
-        and on synthetic images alike.
+        (8 * 8 * 4 * 4,) float32: square roots of the fractions of its pixels, so that
+        Euclidean distance is Hellinger's, which ranked better than L1, chi-square and plain
+        Euclidean on Market-1501's and on synthetic images alike.
     """
     stripe = np.arange(len(image)) * STRIPES // len(image)
     cell = np.broadcast_to(stripe[:, None], image.shape[:2])

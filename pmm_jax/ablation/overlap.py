@@ -27,11 +27,11 @@ def block_overlap(cams: list[np.ndarray], block: tuple[int, int], top_k: int) ->
         top_k: K.
     """
     chosen = [~np.asarray(block_mask(jnp.asarray(cam), block, top_k)) for cam in cams]
-    shares = [
+    ious = [
         (one & other).sum((1, 2)) / (one | other).sum((1, 2))
         for one, other in itertools.combinations(chosen, 2)
     ]
-    return float(np.mean(shares))
+    return float(np.mean(ious))
 
 
 def by_chance(blocks: int, top_k: int) -> float:

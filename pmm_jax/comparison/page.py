@@ -39,8 +39,8 @@ def write_page(result: dict[str, Any], path: Path) -> None:
         early=EARLY,
         parted=next((step["step"] for step in steps or [] if step["other_blocks"]), None),
         settings=json.dumps({k: result[k] for k in ("versions", "config")}, indent=2),
-        percent=lambda share: f"{100 * share:.1f} %",
-        points=lambda share: f"{100 * share:+.2f}",
+        percent=lambda fraction: f"{100 * fraction:.1f} %",
+        points=lambda fraction: f"{100 * fraction:+.2f}",
         gib=lambda count: f"{count / 2**30:.2f}",
     )
     write_atomic(path, page.encode())
@@ -60,7 +60,7 @@ def verdict(result: dict[str, Any]) -> str:
 
 
 def _cmc(result: dict[str, Any]) -> Markup:
-    figure, axes = _axes("rank", "share of queries")
+    figure, axes = _axes("rank", "fraction of queries")
     for side, style in (("ours", "-"), ("baseline", "--")):
         curve = result[side]["cmc"]
         axes.plot(range(1, len(curve) + 1), curve, style, label=_label(side))

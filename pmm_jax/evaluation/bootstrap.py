@@ -31,7 +31,7 @@ def mean_interval(
         values: (Q,) each query's, such as its average precision; NaN where it isn't counted.
         seed: of the resampling.
         n_resamples: how often the queries are resampled.
-        level: share of them inside the interval.
+        level: fraction of them inside the interval.
 
     Raises:
         ValueError: no query is counted.
@@ -60,7 +60,7 @@ def paired_bootstrap(
         other: (Q,) the other model's, NaN at the same queries.
         seed: of the resampling.
         n_resamples: how often the queries are resampled.
-        level: share of them inside the interval.
+        level: fraction of them inside the interval.
 
     Raises:
         ValueError: different queries are counted, or none.
@@ -82,7 +82,7 @@ def runs_interval(one: np.ndarray, other: np.ndarray, level: float = 0.95) -> In
         one: (R, Q) a method's value of each query in each of R >= 2 runs; NaN where the query
             isn't counted.
         other: (R, Q) the other method's; run r of both has the same seed.
-        level: share of such intervals that hold the true difference.
+        level: fraction of such intervals that hold the true difference.
 
     Raises:
         ValueError: one run alone, or different queries are counted, or none.

@@ -170,5 +170,5 @@ def _known(near: Neighbors, rows: np.ndarray, columns: np.ndarray) -> np.ndarray
 
 def _averaged(indices: np.ndarray) -> sp.csr_array:
     count, k = indices.shape
-    shares = np.full(count * k, 1 / k, np.float32)
-    return sp.csr_array((shares, indices.ravel(), np.arange(0, count * k + 1, k)), (count, count))
+    values = np.full(count * k, 1 / k, np.float32)
+    return sp.csr_array((values, indices.ravel(), np.arange(0, count * k + 1, k)), (count, count))

@@ -16,7 +16,7 @@ def true_positive_rates(
     """TPR at each false positive rate (FPR), over all pairs of all queries that have a match.
 
     A pair is accepted if its distance is below a threshold: the largest one at which no more than
-    that share of the pairs of different identities is accepted. Pairs that the protocol removes
+    that fraction of the pairs of different identities is accepted. Pairs that the protocol removes
     are on neither side. Holds the nearest pairs of different identities, no more than twice the
     highest of the rates' share of them and a block, and of the matches a block.
 
@@ -44,5 +44,5 @@ def true_positive_rates(
     for queries, rows in stream.rows(with_match):
         for query, row in zip(queries, rows, strict=True):
             accepted += (row[protocol.matches(query)] < np.array(thresholds)[:, None]).sum(1)
-    shares = accepted / protocol.counts.sum()
-    return dict(zip(rates, shares.tolist(), strict=True))
+    fractions = accepted / protocol.counts.sum()
+    return dict(zip(rates, fractions.tolist(), strict=True))

@@ -78,7 +78,8 @@ def train_step(
 
     Returns:
         The state after the step; and the sum `loss`, every stage's `triplet*` and
-        `cross_entropy*`, and `accuracy`, the share of the batch that stage I classifies correctly.
+        `cross_entropy*`, and `accuracy`, the fraction of the batch that stage I classifies
+        correctly.
     """
     grads, batch_stats, metrics, _ = compute_gradients(task, state, batch, saliency)
     ema_decay = task.config.optim.ema_decay

@@ -18,22 +18,22 @@ def test_overlap_against_sets() -> None:
         sums = {(r, c): cam[r : r + 2, c].sum() for r in (0, 2) for c in range(3)}
         return set(sorted(sums, key=lambda place: -sums[place])[:TOP_K])
 
-    shares = []
+    ious = []
     for one, other in itertools.combinations(cams, 2):
         for n in range(5):
             a, b = best(one[n]), best(other[n])
-            shares.append(len(a & b) / len(a | b))
-    assert 0 < np.mean(shares) < 1
-    assert block_overlap(cams, BLOCK, TOP_K) == pytest.approx(np.mean(shares))
+            ious.append(len(a & b) / len(a | b))
+    assert 0 < np.mean(ious) < 1
+    assert block_overlap(cams, BLOCK, TOP_K) == pytest.approx(np.mean(ious))
     assert block_overlap([cams[0], cams[0]], BLOCK, TOP_K) == 1
 
 
 @pytest.mark.parametrize(("blocks", "top_k"), [(8, 1), (6, 2), (32, 3)])
 def test_expected_iou_against_samples(blocks: int, top_k: int) -> None:
     rng = np.random.default_rng(0)
-    shares = []
+    ious = []
     for _ in range(5000):
         a = set(rng.choice(blocks, top_k, replace=False))
         b = set(rng.choice(blocks, top_k, replace=False))
-        shares.append(len(a & b) / len(a | b))
-    assert by_chance(blocks, top_k) == pytest.approx(np.mean(shares), abs=0.015)
+        ious.append(len(a & b) / len(a | b))
+    assert by_chance(blocks, top_k) == pytest.approx(np.mean(ious), abs=0.015)

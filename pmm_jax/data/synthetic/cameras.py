@@ -71,8 +71,8 @@ def camera(settings: SyntheticSettings, index: int) -> Camera:
     """
     rng = stream(settings.seed, Stream.CAMERA, index)
     strength = settings.camera_strength
-    share = index / settings.cameras
-    hue = 2 * pi * share
+    fraction = index / settings.cameras
+    hue = 2 * pi * fraction
     cast = strength * 0.035
     # Three steps around the circle apart: neighbors in hue are not neighbors in brightness.
     tone = ((index * 5) % settings.cameras) / max(settings.cameras - 1, 1) * 2 - 1
