@@ -169,6 +169,11 @@ def test_the_bottleneck_is_its_formula() -> None:
     np.testing.assert_allclose(found, y, rtol=1e-3, atol=1e-3 * np.abs(y).max())
 
 
+@pytest.mark.parametrize(("width", "channels"), [(1, 64), (0.2, 16), (0.1, 8), (0.01, 8)])
+def test_channels_are_rounded_to_eights(width: float, channels: int) -> None:
+    assert scaled(64, width) == channels
+
+
 def tiny(**model: Any) -> Network:
     return create_model(replace(Config(), model=ModelConfig(width=1 / 8, **model)), 10)
 

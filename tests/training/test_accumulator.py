@@ -28,6 +28,20 @@ def test_waiting_for_batches_is_counted() -> None:
     )
 
 
+def test_each_step_counts_once_however_many_a_call_takes() -> None:
+    accumulator = MetricAccumulator(batch_size=1)
+    accumulator.add({"loss": jnp.array([1.0, 2.0, 3.0])})
+    accumulator.add({"loss": jnp.float32(10)})
+    assert accumulator.close(4)[0] == {"loss": 4.0}
+
+
+def test_a_line_is_of_the_steps_since_the_last_one() -> None:
+    accumulator = MetricAccumulator(batch_size=1)
+    for loss in (1.0, 5.0):
+        accumulator.add({"loss": jnp.float32(loss)})
+        assert accumulator.close(1)[0] == {"loss": loss}
+
+
 def test_what_happens_between_lines_is_not_counted() -> None:
     accumulator = MetricAccumulator(batch_size=1)
     batches = accumulator.timed(slow(0.01))

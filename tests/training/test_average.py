@@ -55,7 +55,7 @@ def test_a_checkpoint_without_an_average_is_what_it_was_before_there_were_any(
 
 @pytest.fixture(scope="module")
 def averaged(tiny: Config) -> Config:
-    return replace(tiny, optim=replace(tiny.optim, ema_decay=0.5))
+    return replace(tiny, optim=replace(tiny.optim, ema_decay=0.15))
 
 
 class Watched(NamedTuple):
@@ -118,7 +118,7 @@ def test_each_evaluation_of_a_run_tests_the_average(whole: Watched) -> None:
 
 def test_a_run_keeps_the_average_that_its_config_sets(whole: Watched) -> None:
     for step in range(2, 7):
-        decay = min(0.5, step / (9 + step))
+        decay = min(0.15, step / (9 + step))
         expected = jax.tree.map(
             lambda average, weights, decay=decay: decay * average + (1 - decay) * weights,
             whole.states[step - 1].eval_params,

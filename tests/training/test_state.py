@@ -1,10 +1,11 @@
-"""Where the arrays of a state lie, on more devices than are at hand."""
+"""A step of the state, and where its arrays lie on more devices than are at hand."""
 
 import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 from jax.sharding import AbstractMesh, PartitionSpec
@@ -44,3 +45,18 @@ def test_moments_alone_are_sharded_and_only_if_set(spread: bool) -> None:
         assert spec == PartitionSpec()
     sizes = [math.prod(x.shape) for x in jax.tree.leaves(state.opt_state)]
     assert sum(sizes) > 2 * 3 * 3 * 8 * 64
+
+
+def test_the_optimizer_remembers_the_steps_before() -> None:
+    tx = optax.sgd(0.1, momentum=0.5)
+    state = TrainState.create({"w": jnp.array([1.0])}, {"mean": jnp.zeros(1)}, tx)
+    weight, velocity = 1.0, 0.0
+    for step, gradient in enumerate((2.0, -1.0, 4.0), 1):
+        statistics = {"mean": jnp.full(1, gradient)}
+        state = state.apply_gradients(tx, {"w": jnp.array([gradient])}, statistics)
+        velocity = 0.5 * velocity + gradient
+        weight -= 0.1 * velocity
+        np.testing.assert_allclose(state.params["w"], [weight], rtol=1e-6)
+        assert state.batch_stats == statistics
+        assert state.step == step
+    assert state.ema_params is None

@@ -215,7 +215,7 @@ MUTANTS = [
             ">= rows:",
             "> rows:",
             "BDB may drop the whole map",
-            "cli/test_config.py",
+            "test_config_check.py",
         ),
     ),
     *of("methods/cutmix.py", "methods/test_cutmix.py", "methods/test_sample.py")(
@@ -291,7 +291,7 @@ MUTANTS = [
             "cli/test_config.py",
         ),
     ),
-    *of("methods/pmm.py", "cli/test_config.py")(
+    *of("methods/pmm.py", "test_config_check.py")(
         (
             "if config.method.stages == 1:",
             "if False:",

@@ -211,7 +211,7 @@ MUTANTS = [
             "tx.update(grads, self.opt_state, self.params)",
             "tx.update(grads, tx.init(self.params), self.params)",
             "Adam without memory",
-            RESUME,
+            "training/test_state.py",
         ),
     ),
     *of("training/hooks.py", RESUME)(
@@ -372,7 +372,7 @@ MUTANTS = [
             "a batch that the devices can't share ends in a traceback",
         ),
     ),
-    *of("inference.py", "test_api.py")(
+    *of("inference.py", "test_api.py", "test_inference.py")(
         (
             "images[:, :, ::-1]], axis=1)",
             "images[:, ::-1]], axis=1)",
@@ -393,10 +393,10 @@ MUTANTS = [
             "restore_run(workdir, config.evaluate.checkpoint, display.info)",
             'restore_run(workdir, "latest", display.info)',
             "evaluate.checkpoint ignored",
-            RESUME,
+            "workdir/test_restore.py",
         ),
     ),
-    *of("workdir/restore.py", "training/test_average.py", RESUME)(
+    *of("workdir/restore.py", "workdir/test_restore.py", "training/test_average.py")(
         (
             "config.optim.ema_decay > 0\n",
             "False\n",
@@ -447,7 +447,7 @@ MUTANTS = [
             "TensorBoard shows other figures than metrics.jsonl",
         ),
     ),
-    *of("workdir/checkpoint.py", RESUME)(
+    *of("workdir/checkpoint.py", "workdir/test_checkpoint.py", RESUME)(
         (
             "return max(scores, key=lambda step: scores[step], default=None)",
             "return min(scores, key=lambda step: scores[step], default=None)",
