@@ -187,7 +187,7 @@ def test_values_that_are_not_finite_are_refused_by_row(value: float) -> None:
         ("gallery_ids has shape", {"gallery_ids": [[1, 1, 1, 1]]}),
         ("query_cameras holds float64", {"query_cameras": [0.0, 0.0]}),
         ("gallery_cameras has shape", {"gallery_cameras": [1] * 5}),
-        ("max_rank is 5", {"max_rank": 5}),
+        ("max_rank is 9", {"max_rank": 9}),
     ],
 )
 def test_misfits_are_refused_by_name(name: str, changed: dict[str, npt.ArrayLike]) -> None:
@@ -201,6 +201,12 @@ def test_misfits_are_refused_by_name(name: str, changed: dict[str, npt.ArrayLike
     with pytest.raises(UserError, match=name) as caught:
         evaluate_distances(**(fitting | changed))  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
+
+
+def test_rank_k_is_the_curve_at_k() -> None:
+    each = np.ones(1)
+    found = RankingMetrics(np.arange(1, 51) / 50, 1.0, 1.0, 1, 1.0, each, each, each)
+    assert (found.rank1, found.rank5, found.rank10) == (1 / 50, 5 / 50, 10 / 50)
 
 
 @pytest.mark.parametrize("rank", [1, 2, 9, 10, 11, 49, 50, 51, 80])

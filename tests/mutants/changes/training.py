@@ -472,7 +472,7 @@ MUTANTS = [
         ),
         (
             "{name: value for name, value in named.items() if value is not None}",
-            '{name: value for name, value in named.items() if name != "optimizer" '
+            '{name: value for name, value in named.items() if name != "opt_state" '
             "and value is not None}",
             "a resumed run starts with fresh moments",
         ),
