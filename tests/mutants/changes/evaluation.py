@@ -111,7 +111,7 @@ MUTANTS = [
             "starts[shard.index :: shard.count]",
             "starts[:: shard.count]",
             "several processes count the same queries",
-            "evaluation/test_evaluation_devices.py",
+            "evaluation/test_embeddings.py",
         ),
         (
             "images = self._kept[start : start + self._block]",
