@@ -78,3 +78,13 @@ def test_rates_are_those_of_float64(far: float) -> None:
         )
         found.append(roc(query, gallery))
     assert found[1] == pytest.approx(found[0], abs=2e-4)
+
+
+def test_a_match_as_far_as_the_first_refused_pair_is_refused_too() -> None:
+    count = 10_000
+    places = np.append(np.arange(1, count + 1, dtype=np.float32), np.float32(2))[:, None]
+    query = Embeddings(np.zeros((1, 1), np.float32), np.array([1]), np.array([0]))
+    ids = np.append(np.full(count, 2), 1)
+    found = roc(query, Embeddings(places, ids, np.ones(count + 1, int)))
+    # One false pair of 10,000 may be accepted; with the match at 2 a second one would be.
+    assert found == {1e-4: 0.0, 1e-3: 1.0, 1e-2: 1.0}
