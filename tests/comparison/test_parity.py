@@ -220,3 +220,8 @@ def test_the_release_agrees_and_a_wrong_number_is_found(
     wrong["cam2"] = wrong["cam2"] * (1 + 10 * TOLERANCE)
     assert not print_parity(replace(golden, arrays=wrong))
     assert "34 quantities, 1 beyond tolerance: cam2\n" in capsys.readouterr().out
+
+
+def test_agreement_means_a_millionth_and_of_gradients_a_hundred_thousandth() -> None:
+    """The other tests here go by the constants, whatever they are."""
+    assert (TOLERANCE, GRADIENT_TOLERANCE) == (1e-6, 1e-5)

@@ -37,7 +37,12 @@ MUTANTS = [
         ),
     ),
     *of("config_check.py", "cli/test_config.py")(
-        ("if settings.k2 > settings.k1:", "if False:", "k2 beyond k1 accepted"),
+        (
+            "if settings.k2 > settings.k1:",
+            "if False:",
+            "k2 beyond k1 accepted",
+            "evaluation/test_summary.py",
+        ),
         (
             "config.data.erase_size > min(height, width)",
             "config.data.erase_size > max(height, width)",
