@@ -6,9 +6,16 @@ first use.
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
-C = TypeVar("C", bound=type)
+
+class Named(Protocol):
+    """A class with a name."""
+
+    name: ClassVar[str]
+
+
+C = TypeVar("C", bound=type[Named])
 
 
 class Registry(Mapping[str, Any]):
@@ -28,10 +35,9 @@ class Registry(Mapping[str, Any]):
         Raises:
             ValueError: the package has a class of that name.
         """
-        name: str = cls.name  # type: ignore[attr-defined]
-        if name in self._places:
-            raise ValueError(f"{name} is a name of the package's own; choose another")
-        self._classes[name] = cls
+        if cls.name in self._places:
+            raise ValueError(f"{cls.name} is a name of the package's own; choose another")
+        self._classes[cls.name] = cls
         return cls
 
     def __getitem__(self, name: str) -> Any:

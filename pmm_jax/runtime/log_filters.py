@@ -19,7 +19,7 @@ def is_worth_logging(record: logging.LogRecord) -> bool:
 
 def filter_logs() -> None:
     """Leave out what orbax logs of a failed write, whenever it comes."""
-    # A failed write drops the others half made; none is ours.
+    # A failed write drops the others half made. All are libraries': no code of ours has one.
     warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
     logging.getLogger("absl").addFilter(is_worth_logging)
     # The same failure once more, from tasks that nobody waits for after the first one.

@@ -1,6 +1,7 @@
 """The table of data sets, one from outside the package, and how often a source is read."""
 
 import os
+import runpy
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import pytest
 
 from pmm_jax.config import Config, DataConfig
 from pmm_jax.config_check import check
-from pmm_jax.data.datasets import UNKNOWN_CAMERA, Dataset, Record, Scan, get_dataset, register
+from pmm_jax.data.datasets import get_dataset, register
 from pmm_jax.data.datasets.market1501 import Market1501
 from pmm_jax.data.prepare import prepare
 from pmm_jax.data.sampler import IdentitySampler
@@ -47,32 +48,19 @@ def test_a_misspelt_name_gets_the_nearest(market: DataConfig) -> None:
 
 
 @pytest.fixture
-def toys(monkeypatch: pytest.MonkeyPatch) -> None:
+def stripes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DATASETS, "_classes", dict(DATASETS._classes))
-
-    @register
-    class Toys(Dataset):
-        """Files SPLIT-ID-NUMBER.png in one folder, of unknown cameras."""
-
-        name = "toys"
-        where = "draw some toys into data.root"
-
-        def list_images(self) -> Scan:
-            splits: dict[str, list[Record]] = {"train": [], "query": [], "gallery": []}
-            for name in sorted(os.listdir(self.root)):
-                split, identity, _ = name.split("-")
-                splits[split].append(Record(name, int(identity), UNKNOWN_CAMERA))
-            return Scan(splits)
+    runpy.run_path(str(Path(__file__).parents[1] / "outside" / "stripes.py"))
 
 
-@pytest.mark.usefixtures("toys")
+@pytest.mark.usefixtures("stripes")
 def test_a_set_from_outside_is_prepared_and_sampled(tmp_path: Path) -> None:
     for identity in range(1, 5):
         for number in range(3):
             split = "train" if identity < 3 else "gallery" if number else "query"
-            draw(tmp_path / "toys" / f"{split}-{identity}-{number}.png", number)
+            draw(tmp_path / "stripes" / f"{split}-{identity}-{number}.png", number)
     config = DataConfig(
-        name="toys", root=str(tmp_path / "toys"), cache_dir=str(tmp_path / "prepared")
+        name="stripes", root=str(tmp_path / "stripes"), cache_dir=str(tmp_path / "prepared")
     )
     check(Config(data=config))
     prepare(config)
@@ -80,20 +68,20 @@ def test_a_set_from_outside_is_prepared_and_sampled(tmp_path: Path) -> None:
     labels = np.unique(train.identities, return_inverse=True)[1]
     batch = IdentitySampler(labels, 2, 2, seed=0).batch(0)
     assert sorted(labels[batch]) == [0, 0, 1, 1]
-    assert train.read(0) == (tmp_path / "toys" / train.filenames[0]).read_bytes()
+    assert train.read(0) == (tmp_path / "stripes" / train.filenames[0]).read_bytes()
     assert len(set(open_split(config, "gallery").cameras)) == 4
-    with pytest.raises(UserError, match=r"data\.root /nowhere does not exist; draw some toys"):
-        prepare(DataConfig(name="toys", root="/nowhere"))
+    with pytest.raises(UserError, match=r"data\.root /nowhere does not exist; draw some stripes"):
+        prepare(DataConfig(name="stripes", root="/nowhere"))
 
 
-@pytest.mark.usefixtures("toys")
+@pytest.mark.usefixtures("stripes")
 def test_what_a_set_from_outside_lists_stays_inside_its_root(tmp_path: Path) -> None:
     draw(tmp_path / "elsewhere.png", 0)
-    (tmp_path / "toys").mkdir()
+    (tmp_path / "stripes").mkdir()
     for split in ("query", "gallery"):
-        (tmp_path / "toys" / f"{split}-1-0.png").symlink_to(tmp_path / "elsewhere.png")
+        (tmp_path / "stripes" / f"{split}-1-0.png").symlink_to(tmp_path / "elsewhere.png")
     config = DataConfig(
-        name="toys", root=str(tmp_path / "toys"), cache_dir=str(tmp_path / "prepared")
+        name="stripes", root=str(tmp_path / "stripes"), cache_dir=str(tmp_path / "prepared")
     )
     with pytest.raises(UserError, match=r"^2 x leads out of the data set's folder: query-1-0\."):
         prepare(config)

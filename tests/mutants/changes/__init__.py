@@ -5,16 +5,20 @@ from tests.mutants.changes import (
     config,
     data,
     evaluation,
+    methods,
     mixing,
     model,
     training,
+    workdir,
 )
 from tests.mutants.mutant import Mutant
 
 MUTANTS: list[Mutant] = [
     *mixing.MUTANTS,
+    *methods.MUTANTS,
     *model.MUTANTS,
     *training.MUTANTS,
+    *workdir.MUTANTS,
     *data.MUTANTS,
     *evaluation.MUTANTS,
     *comparison.MUTANTS,
