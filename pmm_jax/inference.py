@@ -4,6 +4,7 @@ Each is one jitted function that takes uint8 images; `map_batches` feeds it many
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from pmm_jax.evaluation import Embeddings
 from pmm_jax.evaluation.evaluate import check_protocol
 from pmm_jax.methods import create_model
 from pmm_jax.model.explain import match_cams, stage_cams
-from pmm_jax.model.initial import init_params
+from pmm_jax.model.initial import shapes
 from pmm_jax.model.pmm import Network, Tree, embed
 from pmm_jax.workdir.restore import restore_run
 from pmm_jax.workdir.run_config import data_fingerprint, shared_fields
@@ -191,12 +192,8 @@ def check_evaluation(config: Config) -> Split:
 
 def _embedding_length(config: Config) -> int:
     network = create_model(config, 1)
-
-    def run() -> jax.Array:
-        images = jnp.zeros((1, *config.data.image_size, 3))
-        return embed(network, *init_params(network, 0), images)
-
-    return jax.eval_shape(run).shape[1]
+    images = jax.ShapeDtypeStruct((1, *config.data.image_size, 3), jnp.float32)
+    return jax.eval_shape(partial(embed, network), *shapes(network), images).shape[1]
 
 
 def embed_run(

@@ -7,7 +7,7 @@ from pmm_jax.config import Config
 from pmm_jax.distributed.processes import assert_equal
 from pmm_jax.errors import UserError
 from pmm_jax.methods import create_model
-from pmm_jax.model.initial import init_params
+from pmm_jax.model.initial import shapes
 from pmm_jax.model.pmm import Network, Tree
 from pmm_jax.workdir.checkpoint import Checkpoints
 from pmm_jax.workdir.run_config import load_run_config
@@ -34,7 +34,7 @@ def restore_run(
             try:
                 network = create_model(config, checkpoints.identities(step))
                 params, batch_stats = checkpoints.restore_weights(
-                    step, init_params(network, seed=0), config.optim.ema_decay > 0
+                    step, shapes(network), config.optim.ema_decay > 0
                 )
             except UserError:
                 if checkpoints.holds(step):
