@@ -10,8 +10,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 
 from pmm_jax.color_baseline import color_baseline
+from pmm_jax.config import DataConfig, RankConfig
+from pmm_jax.data.prepare import prepare
+from pmm_jax.data.split import open_split
 from pmm_jax.errors import UserError
 from pmm_jax.files import user_path
 
@@ -25,7 +29,11 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
     try:
-        metrics = color_baseline(arguments.root)
+        with tempfile.TemporaryDirectory() as folder:
+            data = DataConfig(root=str(arguments.root), cache_dir=folder)
+            prepare(data)
+            query, gallery = (open_split(data, name) for name in ("query", "gallery"))
+            metrics = color_baseline(query, gallery, RankConfig())
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(2)

@@ -1,21 +1,21 @@
 """Color baseline: the accuracy of a striped HSV histogram, a lower bound for any model."""
 
-from collections.abc import Callable
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from pmm_jax.config import DataConfig
-from pmm_jax.data.datasets.market1501 import Market1501
+from pmm_jax.config import RankConfig
 from pmm_jax.data.decode import to_rgb
 from pmm_jax.data.images import open_image
-from pmm_jax.data.records import Record
-from pmm_jax.errors import UserError
-from pmm_jax.evaluation import Embeddings, RankingMetrics, evaluate_embeddings
+from pmm_jax.data.split import Split
+from pmm_jax.evaluation import Embeddings, RankingMetrics
+from pmm_jax.evaluation.evaluate import evaluate_ranking
 
 STRIPES = 8
 BINS = (8, 4, 4)
 """Bins of hue, saturation and value."""
+THREADS = 2
+"""PIL frees the interpreter while it decodes."""
 
 
 def striped_histogram(image: np.ndarray) -> np.ndarray:
@@ -37,28 +37,31 @@ def striped_histogram(image: np.ndarray) -> np.ndarray:
     return np.sqrt(counts / counts.sum()).astype(np.float32)
 
 
-def color_baseline(root: Path) -> RankingMetrics:
-    """Ranking of a Market-1501-style folder by striped histograms.
+def color_baseline(query: Split, gallery: Split, settings: RankConfig) -> RankingMetrics:
+    """Ranking of prepared images by striped histograms, in the protocol that settings name.
+
+    Args:
+        query: prepared.
+        gallery: likewise.
+        settings: their expansion, re-ranking and index are left out.
 
     Raises:
-        UserError: root is missing or not laid out like Market-1501.
+        UserError: an image that can't be read, or a protocol that these images don't allow.
     """
-    if not root.is_dir():
-        raise UserError(f"{root} is not a folder; name one in Market-1501's layout")
-    dataset = Market1501(DataConfig(root=str(root)))
-    splits, read = dataset.scan().splits, dataset.reader()
-    return evaluate_embeddings(
-        _described(read, splits["query"]), _described(read, splits["gallery"])
+    protocol = RankConfig(
+        cameras=settings.cameras,
+        multi_query=settings.multi_query,
+        single_shot=settings.single_shot,
+        seed=settings.seed,
     )
+    return evaluate_ranking(_histograms(query), _histograms(gallery), protocol)
 
 
-def _described(read: Callable[[str], bytes], records: list[Record]) -> Embeddings:
-    features = []
-    for record in records:
-        with open_image(read(record.path), record.path) as image:
-            features.append(striped_histogram(np.asarray(to_rgb(image).convert("HSV"))))
-    return Embeddings(
-        np.stack(features),
-        np.array([record.identity for record in records]),
-        np.array([record.camera for record in records]),
-    )
+def _histograms(split: Split) -> Embeddings:
+    def histogram(row: int) -> np.ndarray:
+        with open_image(split.read(row), split.filenames[row]) as image:
+            return striped_histogram(np.asarray(to_rgb(image).convert("HSV")))
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        features = np.stack(list(pool.map(histogram, range(len(split)))))
+    return Embeddings(features, split.identities, split.cameras, np.asarray(split.filenames))

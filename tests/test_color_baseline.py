@@ -1,10 +1,10 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from pmm_jax.color_baseline import STRIPES, color_baseline, striped_histogram
-from pmm_jax.errors import UserError
+from pmm_jax.config import Config, RankConfig
+from pmm_jax.data.prepare import prepare
+from pmm_jax.data.split import open_split
 
 
 def test_a_histogram_is_a_unit_vector_of_the_stripes_shares() -> None:
@@ -19,12 +19,9 @@ def test_a_histogram_is_a_unit_vector_of_the_stripes_shares() -> None:
     assert np.linalg.norm(striped_histogram(noise)) == pytest.approx(1)
 
 
-def test_it_ranks_a_set_in_market_1501s_layout(people: Path) -> None:
-    metrics = color_baseline(people)
+def test_it_ranks_prepared_images(tiny: Config) -> None:
+    prepare(tiny.data)
+    query, gallery = (open_split(tiny.data, name) for name in ("query", "gallery"))
+    metrics = color_baseline(query, gallery, RankConfig())
     assert metrics.evaluated == 6
     assert 0 < metrics.mAP < 1
-
-
-def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is not a folder"):
-        color_baseline(tmp_path / "none")

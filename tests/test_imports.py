@@ -31,9 +31,10 @@ LAYERS = [
     {"pixels", "color_baseline"},
     {"inference"},
     {"api"},
+    {"report"},
     {"training"},
     {"torch_baseline"},
-    {"ablation", "comparison", "report"},
+    {"ablation", "comparison"},
     {"cli"},
     {"__init__", "__main__"},
 ]

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from pmm_jax.cli.parsing import parse_run
+from pmm_jax.cli.report import report_end
 from pmm_jax.cli.synthesize import draw
 from pmm_jax.config import Config
 from pmm_jax.data.synthetic import SyntheticSettings
@@ -33,10 +35,13 @@ def demo_command(arguments: Sequence[str]) -> None:
     root, display = Path(config.data.root), Display()
     draw(root, str(root), options.people, display)
     from pmm_jax.color_baseline import color_baseline
+    from pmm_jax.data.split import open_split
     from pmm_jax.runtime import set_up_training
     from pmm_jax.training.loop import train
 
     set_up_training()
-    train(config, Path(options.workdir))
-    colors = color_baseline(root)
+    workdir = Path(options.workdir)
+    train(config, workdir, finished=partial(report_end, config, workdir))
+    query, gallery = (open_split(config.data, name) for name in ("query", "gallery"))
+    colors = color_baseline(query, gallery, config.evaluate)
     display.info(f"color alone: Rank-1 {colors.rank1:.1%}  mAP {colors.mAP:.1%}")

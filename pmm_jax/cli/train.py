@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pmm_jax.cli.parsing import parse_run
+from pmm_jax.cli.report import report_end
 from pmm_jax.config import Config
 from pmm_jax.fields import path
 from pmm_jax.launch import DistributedConfig
@@ -18,6 +20,8 @@ class TrainOptions(Config, DistributedConfig):
     """Folder of the run (config, metrics, checkpoints); an existing run is resumed."""
     profile: bool = False
     """Record a jax profiler trace of a few steps under WORKDIR/profile."""
+    report: bool = True
+    """Write report.html at the end."""
     init_from: str = path("")
     """Initialize from a trained model: the --workdir of another run, or a weights file. Classifiers
     are re-initialized if the identities differ."""
@@ -39,4 +43,6 @@ def train_command(arguments: Sequence[str]) -> None:
         from pmm_jax.training.initial import read_initial
 
         initial = read_initial(options.init_from)
-    train(config, Path(options.workdir), options.profile, initial)
+    workdir = Path(options.workdir)
+    finished = partial(report_end, config, workdir) if options.report else None
+    train(config, workdir, options.profile, initial, finished)

@@ -16,7 +16,7 @@ from pmm_jax.config import Config
 from pmm_jax.display import Display, ProgressBar
 from pmm_jax.distributed.processes import any_process, is_first, own_shard
 from pmm_jax.errors import Interrupted
-from pmm_jax.evaluation import RankingMetrics
+from pmm_jax.evaluation import Embeddings, RankingMetrics
 from pmm_jax.evaluation.evaluate import evaluate_ranking
 from pmm_jax.evaluation.table import metrics_json
 from pmm_jax.inference import Embed, embed_query_gallery, make_embed
@@ -111,11 +111,12 @@ class CheckpointHook:
 
 def evaluate(
     embed_images: Embed, config: Config, params: Tree, batch_stats: Tree, display: Display
-) -> RankingMetrics:
-    """Rank the full gallery for every query."""
+) -> tuple[RankingMetrics, tuple[Embeddings, Embeddings]]:
+    """Rank the full gallery for every query; and the embeddings of both."""
     query, gallery = embed_query_gallery(embed_images, config, params, batch_stats, display)
     settings = config.evaluate
-    return evaluate_ranking(query, gallery, settings, settings.query_block, own_shard())
+    metrics = evaluate_ranking(query, gallery, settings, settings.query_block, own_shard())
+    return metrics, (query, gallery)
 
 
 class EvalHook:
@@ -127,12 +128,19 @@ class EvalHook:
         self._run, self._writer, self._embed_images = run, writer, embed_images
         self._accumulator = accumulator
         self._last: RankingMetrics | None = None
+        self._embeddings: tuple[Embeddings, Embeddings] | None = None
 
     @property
     def metrics(self) -> RankingMetrics:
         """Metrics of the last evaluation."""
         assert self._last is not None  # the last epoch is always evaluated
         return self._last
+
+    @property
+    def embeddings(self) -> tuple[Embeddings, Embeddings]:
+        """Query and gallery as the last evaluation embedded them."""
+        assert self._embeddings is not None
+        return self._embeddings
 
     def __call__(self, result: StepResult) -> None:
         """Evaluate if due."""
@@ -163,7 +171,8 @@ class EvalHook:
 
     def _evaluate(self, state: TrainState) -> RankingMetrics:
         run = self._run
-        self._last = evaluate(
+        self._embeddings = None  # so that no two evaluations' are held at once
+        self._last, self._embeddings = evaluate(
             self._embed_images, run.config, state.eval_params, state.batch_stats, run.display
         )
         return self._last

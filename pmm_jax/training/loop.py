@@ -1,10 +1,13 @@
 """Training loop: set-up, data, model, state, steps and hooks."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from pmm_jax.config import Config
+from pmm_jax.distributed.processes import is_first, run_or_abort_all
 from pmm_jax.distributed.sharding import data_mesh
-from pmm_jax.evaluation import RankingMetrics
+from pmm_jax.evaluation import Embeddings, RankingMetrics
 from pmm_jax.evaluation.table import metrics_table
 from pmm_jax.runtime import trim_heap
 from pmm_jax.training.compile_step import compile_steps
@@ -17,7 +20,11 @@ from pmm_jax.training.train_step import create_task
 
 
 def train(
-    config: Config, workdir: Path, profile: bool = False, initial: Initial | None = None
+    config: Config,
+    workdir: Path,
+    profile: bool = False,
+    initial: Initial | None = None,
+    finished: Callable[[Embeddings, Embeddings], None] | None = None,
 ) -> RankingMetrics:
     """Train what the config names, going on from the workdir's last checkpoint if it has one.
 
@@ -26,6 +33,8 @@ def train(
         workdir: holds all of the run; made if need be.
         profile: record a jax profiler trace of a few steps under workdir/profile.
         initial: weights of a trained model to start from; a run that goes on doesn't need them.
+        finished: called at the end, in the first process, with query and gallery as the last
+            evaluation embedded them; the workdir is no longer locked then.
 
     Returns:
         Metrics of the last evaluation.
@@ -63,4 +72,6 @@ def train(
             if resumed.step < run.schedule.steps:
                 run.display.info(hooks.accumulator.summary())
             run.display.info(metrics_table(hooks.evaluation.metrics))
-            return hooks.evaluation.metrics
+    if finished is not None:
+        run_or_abort_all(partial(finished, *hooks.evaluation.embeddings) if is_first() else bool)
+    return hooks.evaluation.metrics

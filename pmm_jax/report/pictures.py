@@ -1,0 +1,83 @@
+"""Crops and CAM overlays as pictures that a page holds in itself."""
+
+import base64
+import io
+
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw
+
+from pmm_jax.errors import UserError
+from pmm_jax.report.run_data import RunData, resized
+
+HEIGHT = 128
+"""Pixels of a thumbnail."""
+QUALITY = 75
+CAM_OPACITY = 0.5
+"""Of the colors laid over an image where its CAM is highest."""
+OUTLINE = (255, 255, 255)
+GAP = (
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 1 2' width='64' "
+    "height='128'%3E%3Crect width='1' height='2' fill='%23999'/%3E%3C/svg%3E"
+)
+"""Stands where a picture is missing."""
+
+
+def data_uri(image: Image.Image) -> str:
+    """A picture as WebP in a data URI."""
+    stream = io.BytesIO()
+    image.save(stream, "WEBP", quality=QUALITY, method=2)
+    return f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+def thumbnail(run: RunData, path: str, height: int = HEIGHT) -> str:
+    """Data URI of an image of query or gallery; GAP where it can't be had, and the run notes it."""
+    try:
+        return data_uri(resized(run.image(path), height))
+    except UserError as error:
+        run.missing[path] = str(error)
+        return GAP
+
+
+def overlay(
+    image: np.ndarray, cam: np.ndarray, mask: np.ndarray | None = None, height: int = 2 * HEIGHT
+) -> Image.Image:
+    """An image with its CAM in colors over it, and the replaced blocks outlined.
+
+    Args:
+        image: (H, W, 3) uint8.
+        cam: (h, w), >= 0; the colors go from 0 to its own maximum.
+        mask: (h, w) bool, False in the blocks to outline (`mixing.block_mask`).
+        height: of the picture in pixels.
+    """
+    below = resized(image, height)
+    peak = cam.max()
+    scaled = np.asarray(cam / peak if peak > 0 else np.zeros_like(cam), np.float32)
+    heat = Image.fromarray(scaled).resize(below.size, Image.Resampling.BILINEAR)
+    level = np.asarray(heat).clip(0, 1)
+    colors = matplotlib.colormaps["inferno"](level)[..., :3] * 255
+    alpha = CAM_OPACITY * (0.3 + 0.7 * level[..., None])
+    blended = np.asarray(below) * (1 - alpha) + colors * alpha
+    picture = Image.fromarray(blended.round().astype(np.uint8))
+    if mask is not None:
+        _outline(picture, mask)
+    return picture
+
+
+def _outline(picture: Image.Image, mask: np.ndarray) -> None:
+    """Draw the border between False and True cells."""
+    draw = ImageDraw.Draw(picture)
+    rows, columns = mask.shape
+    xs = np.linspace(0, picture.width - 1, columns + 1)
+    ys = np.linspace(0, picture.height - 1, rows + 1)
+    out = np.pad(mask, 1, constant_values=True)
+    for row, column in np.argwhere(~mask):
+        top, bottom, left, right = ys[row], ys[row + 1], xs[column], xs[column + 1]
+        for outside, ends in (
+            (out[row, column + 1], (left, top, right, top)),
+            (out[row + 2, column + 1], (left, bottom, right, bottom)),
+            (out[row + 1, column], (left, top, left, bottom)),
+            (out[row + 1, column + 2], (right, top, right, bottom)),
+        ):
+            if outside:
+                draw.line(ends, fill=OUTLINE, width=2)
