@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pmm_jax.config import Config
     from pmm_jax.evaluation import Embeddings
 
+REPORT = "report.html"
+"""File name of the page in the run's folder; report.json lies beside it."""
 USAGE = "pmm report RUN [--out FILE.html]"
 
 
@@ -54,11 +56,12 @@ def make_report(
     Raises:
         UserError: there is no run, or the page can't be written.
     """
-    from pmm_jax.report.page import REPORT, write_report
+    from pmm_jax.report.page import write_page
     from pmm_jax.report.run_data import RunData
+    from pmm_jax.report.sections import SECTIONS
 
     page = out or workdir / REPORT
-    write_report(RunData(workdir, display, embedded), page)
+    write_page(RunData(workdir, display, embedded), SECTIONS, page)
     display.info(f"report: {page}")
 
 

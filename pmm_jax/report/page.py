@@ -1,7 +1,8 @@
-"""report.html and report.json of a run."""
+"""A page of sections, and its numbers as JSON."""
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,32 +12,29 @@ from markupsafe import Markup
 
 from pmm_jax.errors import UserError
 from pmm_jax.files import write_atomic
-from pmm_jax.report.run_data import RunData
-from pmm_jax.report.section import Content, Section
-from pmm_jax.report.sections import SECTIONS
+from pmm_jax.report.section import Content, S, Section
 
-REPORT = "report.html"
-"""File name of the page in the run's folder; report.json lies beside it."""
 TEMPLATE = Path(__file__).with_name("template")
-SECTION_FILES = Path(__file__).with_name("sections")
+SECTION_FOLDERS = tuple(Path(__file__).with_name(name) for name in ("sections", "several"))
 """Each section's template, and its style and script, where it has any, lie beside its module."""
 
 
-def write_report(run: RunData, path: Path) -> None:
-    """Write the page of a run, and its numbers beside it as JSON.
+def write_page(subject: S, sections: Sequence[Section[S]], path: Path) -> None:
+    """Write a page, and its numbers beside it as JSON.
 
     Args:
-        run: what it shows.
+        subject: a run, or several.
+        sections: what the page shows of it.
         path: of the page; the numbers' file has the ending .json in place of .html.
 
     Raises:
         UserError: a file can't be written.
     """
-    built: list[tuple[Section, Content | UserError]] = []
-    with run.display.bar("report", len(SECTIONS)) as bar:
-        for section in SECTIONS:
+    built: list[tuple[Section[S], Content | UserError]] = []
+    with subject.display.bar("report", len(sections)) as bar:
+        for section in sections:
             try:
-                content = section.build(run)
+                content = section.build(subject)
                 built.append((section, content._replace(values=_finite(content.values))))
             except UserError as error:
                 built.append((section, error))
@@ -47,12 +45,11 @@ def write_report(run: RunData, path: Path) -> None:
         else content.values
         for section, content in built
     }
-    values["missing_pictures"] = run.missing
-    page = (
-        _environment()
-        .get_template("page.html.j2")
-        .render(run=run, built=built, css=_joined("css"), js=_joined("js"))
-    )
+    values["missing_pictures"] = subject.missing
+    template = _environment().get_template("page.html.j2")
+    names = [section.name for section in sections]
+    css, js = (_joined(kind, names) for kind in ("css", "js"))
+    page = template.render(subject=subject, built=built, css=css, js=js)
     try:
         write_atomic(path, page.encode())
         write_atomic(
@@ -63,16 +60,17 @@ def write_report(run: RunData, path: Path) -> None:
         raise UserError(f"{path} can't be written: {error.strerror}") from error
 
 
-def _joined(kind: str) -> Markup:
+def _joined(kind: str, sections: Sequence[str]) -> Markup:
     """The page's own style or script, and each section's."""
-    sections = (SECTION_FILES / f"{section.name}.{kind}" for section in SECTIONS)
-    files = [TEMPLATE / f"page.{kind}", *(file for file in sections if file.exists())]
-    return Markup("\n".join(file.read_text(encoding="utf-8") for file in files))
+    files = [folder / f"{name}.{kind}" for name in sections for folder in SECTION_FOLDERS]
+    own = TEMPLATE / f"page.{kind}"
+    texts = (file.read_text(encoding="utf-8") for file in (own, *files) if file.exists())
+    return Markup("\n".join(texts))
 
 
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([TEMPLATE, SECTION_FILES]),
+        loader=jinja2.FileSystemLoader([TEMPLATE, *SECTION_FOLDERS]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -65,6 +65,12 @@ class RunData:
         return self.workdir.resolve().name
 
     @property
+    def subtitle(self) -> str:
+        """Method, data set and seed."""
+        config = self.config
+        return f"{config.method.name} on {config.data.name}, seed {config.train.seed}"
+
+    @property
     def embeddings(self) -> tuple[Embeddings, Embeddings]:
         """Query and gallery as evaluate.checkpoint embeds them."""
         if self._embedded is not None:

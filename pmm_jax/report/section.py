@@ -1,9 +1,32 @@
-"""What a section of the report is."""
+"""What a section of a page is."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from pmm_jax.report.run_data import RunData
+from pmm_jax.display import Display
+
+
+class Subject(Protocol):
+    """What a page is about: a run, or several."""
+
+    @property
+    def name(self) -> str:
+        """Heading of the page."""
+
+    @property
+    def subtitle(self) -> str:
+        """Line below the heading."""
+
+    @property
+    def display(self) -> Display:
+        """Shows progress."""
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """Why a picture isn't shown, by the image's path."""
+
+
+S = TypeVar("S", bound=Subject)
 
 
 class Content(NamedTuple):
@@ -15,11 +38,11 @@ class Content(NamedTuple):
     """Charts (SVG as Markup) and pictures (data URIs)."""
 
 
-class Section(NamedTuple):
-    """One part of the page."""
+class Section(NamedTuple, Generic[S]):
+    """One part of a page."""
 
     name: str
     """Key in report.json, anchor on the page, and stem of its template."""
     title: str
-    build: Callable[[RunData], Content]
+    build: Callable[[S], Content]
     """Raises a UserError that says why the section can't be shown."""

@@ -1,9 +1,10 @@
-"""The sections of the report; a new one is a module here, its template beside it, and a line."""
+"""Sections of a run's report; a new one is a module here, its template beside it, and a line."""
 
+from pmm_jax.report.run_data import RunData
 from pmm_jax.report.section import Section
 from pmm_jax.report.sections import curves, result
 
-SECTIONS = (
+SECTIONS: tuple[Section[RunData], ...] = (
     Section("result", "Result", result.build),
     Section("curves", "Training", curves.build),
 )
