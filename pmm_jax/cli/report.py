@@ -1,7 +1,8 @@
-"""pmm report RUN [--out FILE.html]."""
+"""pmm report RUN [RUN ...] [--out FILE.html]."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,26 +18,33 @@ if TYPE_CHECKING:
 
 REPORT = "report.html"
 """File name of the page in the run's folder; report.json lies beside it."""
-USAGE = "pmm report RUN [--out FILE.html]"
+SEVERAL = "comparison.html"
+"""File name of the page of several runs, in the folder that holds them."""
+USAGE = "pmm report RUN [RUN ...] [--out FILE.html]"
+HELP = f"""One run's page goes to RUN/{REPORT}. That of several, beside each other, goes to
+{SEVERAL} in the folder that holds them. The numbers lie beside it as JSON."""
 
 
 def report_command(arguments: Sequence[str]) -> None:
     """Parse, write the page."""
     if wants_help(arguments):
-        print(f"usage: {USAGE}\n\nThe page goes to RUN/report.html, its numbers beside it as JSON.")
+        print(f"usage: {USAGE}\n\n{HELP}")
         return
     out, words = take_option(arguments, "--out")
     unknown = [word for word in words if word.startswith("-")]
-    if unknown or len(words) != 1:
-        what = f"has no option {unknown[0]}" if unknown else "needs one run's folder"
+    if unknown or not words:
+        what = f"has no option {unknown[0]}" if unknown else "needs a run's folder"
         raise UserError(f"report {what}: {USAGE}")
     if out is not None and not out.endswith(".html"):
         raise UserError(f"--out {out} must end in .html")
     from pmm_jax.runtime import set_up_training
 
     set_up_training()
-    display = Display()
-    make_report(user_path(words[0]), None if out is None else user_path(out), display)
+    page, folders = None if out is None else user_path(out), [user_path(word) for word in words]
+    if len(folders) == 1:
+        make_report(folders[0], page, Display())
+    else:
+        make_comparison(folders, page, Display())
 
 
 def make_report(
@@ -62,6 +70,28 @@ def make_report(
 
     page = out or workdir / REPORT
     write_page(RunData(workdir, display, embedded), SECTIONS, page)
+    display.info(f"report: {page}")
+
+
+def make_comparison(workdirs: Sequence[Path], out: Path | None, display: Display) -> None:
+    """Write the page of several runs and say where it is.
+
+    Args:
+        workdirs: of the runs.
+        out: the page; by default comparison.html in the folder that holds all of them.
+        display: shows progress.
+
+    Raises:
+        UserError: there is no run, one is named twice, or the page can't be written.
+    """
+    from pmm_jax.report.page import write_page
+    from pmm_jax.report.runs import Runs
+    from pmm_jax.report.several import SECTIONS
+
+    runs = Runs(workdirs, display)
+    holder = os.path.commonpath([workdir.resolve().parent for workdir in workdirs])
+    page = out or Path(holder, SEVERAL)
+    write_page(runs, SECTIONS, page)
     display.info(f"report: {page}")
 
 

@@ -77,9 +77,8 @@ def demo(installed: Installed) -> str:
 
 def test_the_wheel_is_whole(installed: Installed, project: Path) -> None:
     names = set(zipfile.ZipFile(installed.wheel).namelist())
-    pages = (
-        path for kind in ("j2", "css", "js") for path in (project / "pmm_jax").rglob(f"*.{kind}")
-    )
+    package = project / "pmm_jax"
+    pages = (path for kind in ("j2", "css", "js") for path in package.rglob(f"*.{kind}"))
     data = {"pmm_jax/py.typed", *(path.relative_to(project).as_posix() for path in pages)}
     assert {"pmm_jax/comparison/page.html.j2", "pmm_jax/report/template/page.css"} <= data
     configs = {f"pmm_jax/configs/{path.name}" for path in (project / "configs").glob("*.py")}
