@@ -60,6 +60,11 @@ def write_page(subject: S, sections: Sequence[Section[S]], path: Path) -> None:
         raise UserError(f"{path} can't be written: {error.strerror}") from error
 
 
+def page_style() -> Markup:
+    """The style that all pages share, and the colors of charts.py."""
+    return _joined("css", [])
+
+
 def _joined(kind: str, sections: Sequence[str]) -> Markup:
     """The page's own style or script, and each section's."""
     files = [folder / f"{name}.{kind}" for name in sections for folder in SECTION_FOLDERS]
