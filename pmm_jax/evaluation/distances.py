@@ -38,6 +38,7 @@ class Distances:
         query: (Q, D) float32, or float64 where float32 can't hold the values.
         gallery: (G, D) of the same type.
         exponent: 2^exponent is above the distance of every embedding from the center.
+        bound: no pair's distance, not squared, is larger.
         is_hard: float32 would tell few images apart: their differences are small beside the
             longest embedding.
     """
@@ -54,7 +55,8 @@ class Distances:
         # grow with the length of what is left.
         self._center = np.median(sample, axis=0).astype(self.gallery.dtype)
         self._lengths = self._measured(self.query), self._measured(self.gallery)
-        longest = max(float(lengths.max()) for lengths in self._lengths)
+        ends = [float(lengths.max()) for lengths in self._lengths]
+        longest, self.bound = max(ends), sum(ends)
         self.exponent = int(np.frexp(longest)[1])
         size = self.query.shape[1]
         # Centering, the product and the sum of squares that it stands for round, each in float64.

@@ -77,6 +77,11 @@ class Stream:
         self._block = _padded(each, GALLERY_BLOCK) * len(devices)
         self._identities = np.unique(protocol.gallery_ids[self._kept])
 
+    @property
+    def farthest(self) -> float:
+        """No distance is larger; it isn't squared."""
+        return self._distances.bound
+
     def query_metrics(
         self,
         progress: Callable[[int, int], None] | None = None,

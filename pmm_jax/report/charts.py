@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import matplotlib
@@ -16,6 +16,8 @@ TEXT = "#0a0a0a"
 """Stands for the color of the text around."""
 STYLES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 3)))
 """Of lines, so that they are told apart without color."""
+HATCHES = ("////", "....", "\\\\\\\\", "xxxx")
+"""Of areas, likewise."""
 SIZE = (5.2, 3.0)
 """Inches; at 72 units an inch the text has about its own size on a phone."""
 
@@ -70,6 +72,37 @@ def line_chart(
         axes.set_yscale("log" if log_y else "linear")
         if len(lines) > 1:
             axes.legend()
+        return svg(figure, description)
+
+
+def histogram_chart(
+    histograms: Sequence[Line],
+    marks: Mapping[str, float],
+    x: str,
+    y: str,
+    description: str,
+) -> Markup:
+    """Histograms over each other, told apart by outline and hatching, with places marked.
+
+    Args:
+        histograms: at most four; x holds the edges of the bars, y their heights.
+        marks: places on the x axis, by their labels.
+        x: label of the axis, with its unit.
+        y: likewise.
+        description: what the chart shows, for those who can't see it.
+    """
+    with matplotlib.rc_context(SETTINGS):
+        figure, axes = new_axes(x, y)
+        for line, color, style, hatch in zip(histograms, SERIES, STYLES, HATCHES, strict=False):
+            look = {"edgecolor": color, "facecolor": "none", "hatch": hatch, "linestyle": style}
+            axes.stairs(line.y, line.x, fill=True, label=line.label, linewidth=1.6, **look)
+        # Room for the labels, each a little lower, as thresholds may be close to each other.
+        axes.set_ylim(0, 1.3 * max(float(np.max(line.y)) for line in histograms))
+        for number, (label, place) in enumerate(marks.items()):
+            axes.axvline(place, color=TEXT, linewidth=1)
+            at = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+            axes.annotate(label, (place, 1 - 0.08 * number), (3, 0), va="top", fontsize=9, **at)
+        figure.legend(loc="outside upper center", ncols=2)
         return svg(figure, description)
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from pmm_jax.evaluation import Embeddings, roc, streaming
+from pmm_jax.evaluation import Embeddings, roc, streaming, verification
 from pmm_jax.evaluation import embeddings as module
 from tests.evaluation.people import people
 
@@ -88,3 +88,18 @@ def test_a_match_as_far_as_the_first_refused_pair_is_refused_too() -> None:
     found = roc(query, Embeddings(places, ids, np.ones(count + 1, int)))
     # One false pair of 10,000 may be accepted; with the match at 2 a second one would be.
     assert found == {1e-4: 0.0, 1e-3: 1.0, 1e-2: 1.0}
+
+
+def test_many_matches_are_compared_twice_to_the_same_rates(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = people(0, 90, 12, 32, 1.2), people(1, 400, 12, 32, 1.2)
+    held = roc(*both)
+    monkeypatch.setattr(verification, "MATCHES", 0)
+    assert roc(*both) == held
+
+
+def test_the_threshold_is_the_distance_of_the_first_false_pair_that_is_refused() -> None:
+    query, gallery = line(0)
+    points = verification.operating_points(*module.validated_stream(query, gallery, 512))
+    places = np.sort(gallery.features[gallery.identities == 2, 0])
+    assert [point.allowed for point in points] == [2, 20, 200]
+    assert [point.threshold for point in points] == [places[i] ** 2 for i in (2, 20, 200)]

@@ -2,10 +2,11 @@
 
 from pmm_jax.report.run_data import RunData
 from pmm_jax.report.section import Section
-from pmm_jax.report.sections import curves, result
+from pmm_jax.report.sections import curves, distances, result
 
 SECTIONS: tuple[Section[RunData], ...] = (
     Section("result", "Result", result.build),
     Section("curves", "Training", curves.build),
+    Section("distances", "Distances", distances.build),
 )
 """In the page's order."""

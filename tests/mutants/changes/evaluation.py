@@ -279,14 +279,26 @@ MUTANTS = [
     ),
     *of("evaluation/verification.py", "evaluation/test_verification.py")(
         (
-            "< np.array(thresholds)[:, None]).sum(1)",
-            "<= np.array(thresholds)[:, None]).sum(1)",
+            "accepted += (values < np.array",
+            "accepted += (values <= np.array",
             "the threshold accepts one pair more",
         ),
         (
             "ranks = [int(rate * negatives) for rate in rates]",
             "ranks = [int(rate * negatives) + 1 for rate in rates]",
             "the threshold accepts a false pair more",
+        ),
+    ),
+    *of("evaluation/pair_histograms.py", "evaluation/test_pair_distances.py")(
+        (
+            "identities, np.full(identities, 1 / identities), n_resamples",
+            "1, np.full(identities, 1 / identities), n_resamples",
+            "an interval of one identity at a time",
+        ),
+        (
+            "bins = (np.sqrt(np.maximum(squares, 0)) / self.width)",
+            "bins = (np.maximum(squares, 0) / self.width)",
+            "histograms of squared distances",
         ),
     ),
     *of("evaluation/protocols.py", "evaluation/test_protocols.py")(
