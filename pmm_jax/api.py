@@ -16,6 +16,7 @@ from pmm_jax.evaluation.evaluate import evaluate_ranking
 from pmm_jax.files import user_path
 from pmm_jax.inference import (
     embed_run,
+    make_classify,
     make_embed,
     make_explain,
     make_explain_pair,
@@ -49,6 +50,7 @@ class Model:
         self._weights = jax.device_put((params, batch_stats))  # once, not with every batch
         self._embed = make_embed(network)
         self._embed_both = make_embed(network, flip_average=True)
+        self._classify = make_classify(network)
         self._explain = make_explain(network)
         self._explain_pair = make_explain_pair(network)
 
@@ -78,6 +80,25 @@ class Model:
         params, batch_stats = self._weights
         return map_batches(lambda batch: run(params, batch_stats, jax.device_put(batch)), batches)
 
+    def classify(self, images: Images, batch_size: int = 64) -> np.ndarray:
+        """The training identity that the heads name: the one with the largest sum of logits.
+
+        Args:
+            images: as of `embed`.
+            batch_size: images taken at once.
+
+        Returns:
+            (N,) int, 0 to classes - 1.
+
+        Raises:
+            UserError: as `embed`; a bare ResNet-50.
+        """
+        check_images("classify", images, batch_size)
+        self._check_identities("embed")
+        batches = pixel_batches(images, self.image_size, batch_size)
+        found = map_batches(lambda batch: self._classify(*self._weights, batch), batches)
+        return found.astype(np.int64)
+
     def explain(
         self,
         images: Images,
@@ -89,19 +110,19 @@ class Model:
         Args:
             images: as of `embed`.
             identities: (N,) training identities, 0 to classes - 1, whose evidence is asked for; by
-                default the one with the largest sum of the heads' logits.
+                default what `classify` returns.
             batch_size: images taken at once.
 
         Returns:
             (N, S, h, w) float32, >= 0, not normalized; S is the number of heads (3 in the paper's
-            network) and h x w the size of its feature map.
+            network) and h x w the size of its feature map. Each is in units of its head's logit, so
+            their sum over the heads is the evidence for the sum of the logits.
 
         Raises:
             UserError: as `embed`; a bare ResNet-50; an identity out of range.
         """
         check_images("explain", images, batch_size)
-        if self.kind == "trunk":
-            raise UserError("a bare ResNet-50 knows no identities; use explain_pair")
+        self._check_identities("explain_pair")
         labels = None if identities is None else self._identities(identities, len(images))
         batches = pixel_batches(images, self.image_size, batch_size)
         if labels is None:
@@ -123,7 +144,9 @@ class Model:
             batch_size: pairs taken at once.
 
         Returns:
-            Of the images and of the others, (N, S, h, w) each, as `explain`.
+            Of the images and of the others, (N, S, h, w) each, as `explain`. The score is the inner
+            product of a head's two embeddings; the whole embeddings' is the sum of the heads', and
+            so is its CAM.
 
         Raises:
             UserError: as `embed`; as many others as images are needed.
@@ -140,6 +163,10 @@ class Model:
             lambda batch: self._explain_pair(*self._weights, batch, next(partners)[0]),
             pixel_batches(images, self.image_size, batch_size),
         )
+
+    def _check_identities(self, otherwise: str) -> None:
+        if self.kind == "trunk":
+            raise UserError(f"a bare ResNet-50 knows no identities; use {otherwise}")
 
     def _identities(self, identities: Sequence[int] | np.ndarray, count: int) -> np.ndarray:
         labels, classes = np.asarray(identities), self.classes

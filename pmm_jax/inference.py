@@ -30,7 +30,7 @@ from pmm_jax.errors import UserError
 from pmm_jax.evaluation import Embeddings
 from pmm_jax.evaluation.evaluate import check_protocol
 from pmm_jax.methods import create_model
-from pmm_jax.model.explain import match_cams, stage_cams
+from pmm_jax.model.explain import classify, match_cams, stage_cams
 from pmm_jax.model.initial import shapes
 from pmm_jax.model.pmm import Network, Tree, embed
 from pmm_jax.workdir.restore import restore_run
@@ -62,6 +62,15 @@ def make_embed(
         return embeddings.reshape(len(images), 2, -1).mean(1)
 
     return jax.jit(run) if mesh is None else jax.jit(run, out_shardings=replicated(mesh))
+
+
+def make_classify(network: Network) -> Callable[..., jax.Array]:
+    """`classify` of a network, jitted: (params, batch_stats, uint8 images)."""
+
+    def run(params: Tree, batch_stats: Tree, images: jax.Array) -> jax.Array:
+        return classify(network, params, batch_stats, normalize(images))
+
+    return jax.jit(run)
 
 
 def make_explain(network: Network) -> Callable[..., jax.Array]:

@@ -6,8 +6,8 @@ from os import PathLike
 import numpy as np
 from PIL import Image
 
-from pmm_jax.data.decode import decode, to_rgb
-from pmm_jax.data.images import decoding, read_image
+from pmm_jax.data.decode import to_rgb
+from pmm_jax.data.images import decoding, open_image, read_image
 from pmm_jax.errors import UserError
 from pmm_jax.files import printable, user_path
 
@@ -52,6 +52,21 @@ def pixel_batches(
         yield batch, len(some)
 
 
+def read_rgb(path: str | PathLike[str]) -> np.ndarray:
+    """The image in a file, (H, W, 3) uint8 in its own size.
+
+    Raises:
+        UserError: it can't be read, or is no image.
+    """
+    name = printable(str(path))
+    try:
+        with open_image(read_image(user_path(path)), f"image {name}") as image:
+            return np.asarray(to_rgb(image))
+    except (OSError, ValueError) as error:  # a NUL in the path is a ValueError
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"can't read image {name}: {reason}") from error
+
+
 def pixels(image: AnyImage, image_size: tuple[int, int], name: str = "the image") -> np.ndarray:
     """One image, resized bilinearly to (height, width): (H, W, 3) uint8.
 
@@ -64,12 +79,7 @@ def pixels(image: AnyImage, image_size: tuple[int, int], name: str = "the image"
         UserError: it can't be read, is no image, has no pixels, or has another type or shape.
     """
     if isinstance(image, str | PathLike):
-        try:
-            encoded = read_image(user_path(image))
-            return decode(encoded, image_size, f"image {printable(str(image))}")
-        except (OSError, ValueError) as error:  # a NUL in the path is a ValueError
-            reason = getattr(error, "strerror", None) or error
-            raise UserError(f"can't read image {printable(str(image))}: {reason}") from error
+        image = read_rgb(image)
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise UserError(

@@ -17,23 +17,22 @@ def run_command(arguments: Sequence[str]) -> None:
     """Train, evaluate, measure the overlap and write the result."""
     text, folder = arguments
     config, workdir = parse_config(text), Path(folder)
-    from pmm_jax.ablation.overlap import run_overlap
+    from pmm_jax.api import load
+    from pmm_jax.report.overlap import run_overlap
     from pmm_jax.runtime import set_up_training
     from pmm_jax.training.loop import train
-    from pmm_jax.workdir.restore import restore_run
 
     set_up_training()
     started = time.monotonic()
     metrics = train(config, workdir)
     seconds = time.monotonic() - started
-    _, network, params, batch_stats = restore_run(workdir, "latest")
     partial = workdir / f"{RESULT}.partial"
     with partial.open("wb") as file:
         np.savez(
             file,
             hits=metrics.hits,
             average_precision=metrics.average_precision,
-            overlap=run_overlap(config, network, params, batch_stats),
+            overlap=run_overlap(load(workdir), config),
             seconds=seconds,
         )
     partial.replace(workdir / RESULT)

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from pmm_jax.ablation.grid import GridPoint
-from pmm_jax.ablation.overlap import by_chance
 from pmm_jax.ablation.result import Result
 from pmm_jax.config_check import feature_map_size
 from pmm_jax.evaluation.bootstrap import Interval, paired_bootstrap, runs_interval
+from pmm_jax.report.overlap import by_chance
 
 Results = Mapping[str, Mapping[int, Result]]
 """Results by the variant's words, then by seed."""

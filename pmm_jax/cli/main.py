@@ -10,6 +10,7 @@ VERBS = {
     "train": "Train a model: train --config NAME --workdir DIR",
     "eval": "Evaluate a run, or saved embeddings of any model: eval --workdir DIR",
     "report": "Show a run on one page, or several beside each other: report RUN [RUN ...]",
+    "explain": "Show where each stage looks, or what made two images match: explain RUN IMAGE",
     "demo": "Draw synthetic people, train on them and evaluate, in minutes on a CPU: demo",
     "prepare": "Check a data set and build its prepared form: prepare --config NAME",
     "synthesize": "Draw a re-ID set of synthetic people: synthesize DIR",

@@ -26,7 +26,7 @@ def stage_cams(
         params: of the network, by module.
         batch_stats: running statistics, likewise.
         images: (N, H, W, 3), normalized.
-        labels: (N,) int; by default the identity that the heads' logits, added up, say.
+        labels: (N,) int; by default what `classify` returns.
 
     Returns:
         (N, S, h, w) float32 or wider, >= 0, not normalized: stage I on the trunk's map, the others
@@ -36,10 +36,28 @@ def stage_cams(
         ValueError: a bare trunk.
     """
     heads = inference_heads(network, params, batch_stats, images)
-
     if labels is None:
-        labels = jnp.stack([_logits(head, x) for head, x in heads]).sum(0).argmax(1)
+        labels = _most_likely(heads)
     return jnp.stack([grad_cam(partial(_logits, head), x, labels) for head, x in heads], axis=1)
+
+
+def classify(network: Network, params: Tree, batch_stats: Tree, images: jax.Array) -> jax.Array:
+    """The training identity with the largest sum of the heads' logits, (N,) int.
+
+    Args:
+        network: the modules; a bare trunk has no identities.
+        params: of the network, by module.
+        batch_stats: running statistics, likewise.
+        images: (N, H, W, 3), normalized.
+
+    Raises:
+        ValueError: a bare trunk.
+    """
+    return _most_likely(inference_heads(network, params, batch_stats, images))
+
+
+def _most_likely(heads: list[tuple[Head, jax.Array]]) -> jax.Array:
+    return jnp.stack([_logits(head, x) for head, x in heads]).sum(0).argmax(1)
 
 
 def _logits(head: Head, x: jax.Array) -> jax.Array:

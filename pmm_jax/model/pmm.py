@@ -41,6 +41,16 @@ class Network(NamedTuple):
         """The heads that see the part block's map."""
         return [name for name in self.modules if name in ("stage2", "stage3", "drop")]
 
+    @property
+    def embedding_sizes(self) -> dict[str, int]:
+        """Length of each head's part of the embedding, in order; `trunk` of a bare trunk."""
+        heads = {
+            name: module.embedding_size
+            for name, module in self.modules.items()
+            if isinstance(module, StageHead)
+        }
+        return heads or {"trunk": self.channels}
+
 
 def create_network(
     model: ModelConfig,

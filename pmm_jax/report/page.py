@@ -15,7 +15,9 @@ from pmm_jax.files import write_atomic
 from pmm_jax.report.section import Content, S, Section
 
 TEMPLATE = Path(__file__).with_name("template")
-SECTION_FOLDERS = tuple(Path(__file__).with_name(name) for name in ("sections", "several"))
+SECTION_FOLDERS = tuple(
+    Path(__file__).with_name(name) for name in ("sections", "several", "explanation")
+)
 """Each section's template, and its style and script, where it has any, lie beside its module."""
 
 

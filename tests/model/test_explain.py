@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pmm_jax.config import ModelConfig
-from pmm_jax.model.explain import match_cams, stage_cams
+from pmm_jax.model.explain import classify, match_cams, stage_cams
 from pmm_jax.model.initial import init_params
 from pmm_jax.model.pmm import Kind, Network, Tree, create_network, embed, inference_heads
 
@@ -96,12 +96,14 @@ def test_a_bare_trunk_explains_a_match_and_no_identity() -> None:
     weights = np.asarray(embed(*model, other)) / (maps.shape[1] * maps.shape[2])
     expected = np.maximum(np.einsum("nhwc,nc->nhw", maps, weights), 0)
     np.testing.assert_allclose(match_cams(*model, one, other)[0][:, 0], expected, rtol=1e-9)
-    with pytest.raises(ValueError, match="no identities"):
-        stage_cams(*model, one)
+    for identify in (classify, stage_cams):
+        with pytest.raises(ValueError, match="no identities"):
+            identify(*model, one)
 
 
 def test_by_default_the_identity_is_the_one_the_heads_agree_on() -> None:
     model, batch = made("pmm"), images(5)
     logits = np.sum([np.asarray(head(x)[1]) for head, x in inference_heads(*model, batch)], axis=0)
     labels = jnp.asarray(logits.argmax(1))
+    np.testing.assert_array_equal(classify(*model, batch), labels)
     np.testing.assert_array_equal(stage_cams(*model, batch), stage_cams(*model, batch, labels))

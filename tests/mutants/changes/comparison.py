@@ -175,7 +175,7 @@ MUTANTS = [
             "seconds called minutes",
         ),
     ),
-    *of("ablation/overlap.py", "ablation/test_overlap.py")(
+    *of("report/overlap.py", "report/test_overlap.py")(
         (
             "(one & other).sum((1, 2)) / (one | other).sum((1, 2))",
             "(one & other).sum((1, 2)) / one.sum((1, 2))",

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from pmm_jax.ablation.overlap import block_overlap, by_chance
+from pmm_jax.report.overlap import block_overlap, by_chance
 
 BLOCK, TOP_K = (2, 1), 2
 

@@ -1,0 +1,1 @@
+"""What `pmm explain` shows: images with their CAMs, on a page or as PNG files."""
