@@ -217,7 +217,7 @@ def test_the_platform_is_queried_in_runtime_alone() -> None:
     }
     assert asking == {
         f"runtime/{name}.py"
-        for name in ("children", "compile_cache", "heap", "peak_rss", "platforms")
+        for name in ("children", "compile_cache", "heap", "machine", "peak_rss", "platforms")
     }
 
 

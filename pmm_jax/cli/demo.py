@@ -1,11 +1,12 @@
 """pmm demo [--workdir DIR]."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from pmm_jax.cli.parsing import parse_run
+from pmm_jax.cli.parsing import parse_command
 from pmm_jax.cli.report import report_end
 from pmm_jax.cli.synthesize import draw
 from pmm_jax.config import Config
@@ -26,7 +27,7 @@ class DemoOptions(Config):
 
 def demo_command(arguments: Sequence[str]) -> None:
     """Draw synthetic people, train on them, print the color baseline's accuracy."""
-    config, options = parse_run(
+    config, options, named = parse_command(
         ["--config", "demo", *arguments],
         DemoOptions,
         "Draw synthetic people, train on them and evaluate.",
@@ -38,10 +39,13 @@ def demo_command(arguments: Sequence[str]) -> None:
     from pmm_jax.data.split import open_split
     from pmm_jax.runtime import set_up_training
     from pmm_jax.training.loop import train
+    from pmm_jax.workdir.sessions import Command
 
     set_up_training()
     workdir = Path(options.workdir)
-    train(config, workdir, finished=partial(report_end, config, workdir))
+    command = Command(shlex.join(["pmm", "demo", *arguments]), *named)
+    finished = partial(report_end, config, workdir)
+    train(config, workdir, finished=finished, command=command)
     query, gallery = (open_split(config.data, name) for name in ("query", "gallery"))
     colors = color_baseline(query, gallery, config.evaluate)
     display.info(f"color alone: Rank-1 {colors.rank1:.1%}  mAP {colors.mAP:.1%}")

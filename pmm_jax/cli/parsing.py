@@ -3,7 +3,7 @@
 import contextlib
 import io
 from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import tyro
 
@@ -15,6 +15,15 @@ from pmm_jax.fields import check_fields, expand_paths, walk
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Config)
+
+
+class Named(NamedTuple):
+    """The config that --config names."""
+
+    name: str
+    """As it is named."""
+    config: Config
+    """Its values, before the fields that the command line sets."""
 
 
 def parse(default: T, arguments: Sequence[str], description: str, program: str | None = None) -> T:
@@ -82,13 +91,21 @@ def parse_run(
     Returns:
         The checked config, and the whole, options and all.
     """
+    config, found, _ = parse_command(arguments, options, description, program)
+    return config, found
+
+
+def parse_command(
+    arguments: Sequence[str], options: type[R], description: str, program: str | None = None
+) -> tuple[Config, R, Named]:
+    """Parse as `parse_run` does; and the config that --config names, as it is named."""
     path, rest = take_option(arguments, "--config")
     check_names(options, rest, ("--config",))
     if path is None and not wants_help(rest):
         raise UserError("--config FILE is missing; name a file, or a shipped config such as demo")
-    config = Config() if path is None else load_config(path)
+    named = Named("", Config()) if path is None else Named(path, load_config(path))
     description = f"{description} --config names a file, or a shipped config such as market1501."
-    return parse_options(rest, options, description, config, program)
+    return *parse_options(rest, options, description, named.config, program), named
 
 
 def parse_options(

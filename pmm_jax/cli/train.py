@@ -1,11 +1,12 @@
 """pmm train --config NAME --workdir DIR [--group.field VALUE ...]."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from pmm_jax.cli.parsing import parse_run
+from pmm_jax.cli.parsing import parse_command
 from pmm_jax.cli.report import report_end
 from pmm_jax.config import Config
 from pmm_jax.fields import path
@@ -29,12 +30,13 @@ class TrainOptions(Config, DistributedConfig):
 
 def train_command(arguments: Sequence[str]) -> None:
     """Parse, train."""
-    config, options = parse_run(
+    config, options, named = parse_command(
         arguments, TrainOptions, "Train a re-identification model.", "pmm train"
     )
     from pmm_jax.distributed.processes import initialize_distributed
     from pmm_jax.runtime import set_up_training
     from pmm_jax.training.loop import train
+    from pmm_jax.workdir.sessions import Command
 
     set_up_training()
     initialize_distributed(options)
@@ -45,4 +47,5 @@ def train_command(arguments: Sequence[str]) -> None:
         initial = read_initial(options.init_from)
     workdir = Path(options.workdir)
     finished = partial(report_end, config, workdir) if options.report else None
-    train(config, workdir, options.profile, initial, finished)
+    command = Command(shlex.join(["pmm", "train", *arguments]), *named)
+    train(config, workdir, options.profile, initial, finished, command)

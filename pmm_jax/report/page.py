@@ -83,7 +83,10 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=percent, points=points, count=count, number=number)
+    environment.filters.update(
+        percent=percent, points=points, count=count, number=number, gibibytes=gibibytes
+    )
+    environment.filters["duration"] = duration
     environment.tests["missing"] = lambda content: isinstance(content, UserError)
     return environment
 
@@ -106,6 +109,17 @@ def count(value: int) -> str:
 def number(value: float | None) -> str:
     """A number with four significant digits."""
     return "–" if value is None else f"{value:.4g}"  # noqa: RUF001
+
+
+def gibibytes(value: int) -> str:
+    """Bytes, in GiB with one digit."""
+    return f"{value / 2**30:.1f} GiB"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as hours, minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02} h"
 
 
 def _finite(value: Any) -> Any:

@@ -17,6 +17,7 @@ from pmm_jax.training.loader import TrainLoader
 from pmm_jax.training.resume import restore_or_create
 from pmm_jax.training.setup import open_run
 from pmm_jax.training.train_step import create_task
+from pmm_jax.workdir.sessions import Command, open_session
 
 
 def train(
@@ -25,6 +26,7 @@ def train(
     profile: bool = False,
     initial: Initial | None = None,
     finished: Callable[[Embeddings, Embeddings], None] | None = None,
+    command: Command | None = None,
 ) -> RankingMetrics:
     """Train what the config names, going on from the workdir's last checkpoint if it has one.
 
@@ -35,6 +37,7 @@ def train(
         initial: weights of a trained model to start from; a run that goes on doesn't need them.
         finished: called at the end, in the first process, with query and gallery as the last
             evaluation embedded them; the workdir is no longer locked then.
+        command: the command line that trains, for the run's record.
 
     Returns:
         Metrics of the last evaluation.
@@ -45,7 +48,10 @@ def train(
         Interrupted: a signal stopped the run; its state was saved.
     """
     # --- Set-up: what could end the run is checked, the workdir is locked
-    with open_run(config, workdir, initial) as run:
+    with (
+        open_run(config, workdir, initial) as run,
+        open_session(workdir, config, command, run.display.info) as session,
+    ):
         # --- Data
         mesh = data_mesh(run.sampler.batch_size)
         loader = TrainLoader(config, run.split, run.sampler, mesh, run.display)
@@ -55,6 +61,7 @@ def train(
 
         # --- State, and the step compiled for it
         state, resumed = restore_or_create(run, task, mesh)
+        session.start(resumed.step)
         steps = compile_steps(task, state, loader)
         trim_heap()
 
@@ -66,6 +73,7 @@ def train(
                 hooks.profiler.before(batch.steps)
                 state, metrics = steps[len(batch.steps)](state, *batch.inputs)
                 result = StepResult(batch.steps, state, metrics)
+                session.step = result.number
                 for hook in hooks.after:
                     hook(result)
 

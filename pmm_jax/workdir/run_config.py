@@ -108,12 +108,19 @@ def check_resume(
     return run
 
 
-def differences(theirs: Config, ours: Config) -> dict[str, tuple[Any, Any]]:
-    """Fields in which two configs compute something else, with both values."""
+def differences(
+    theirs: Config, ours: Config, besides: frozenset[str] = _FREE
+) -> dict[str, tuple[Any, Any]]:
+    """Fields in which two configs differ, with both values.
+
+    Args:
+        theirs: one.
+        ours: the other.
+        besides: fields that don't count; by default those that change nothing that is computed.
+    """
     old, new = (_flat(dataclasses.asdict(config)) for config in (theirs, ours))
-    return {
-        name: (old[name], new[name]) for name in sorted(set(old) - _FREE) if old[name] != new[name]
-    }
+    names = sorted(set(old) - besides)
+    return {name: (old[name], new[name]) for name in names if old[name] != new[name]}
 
 
 def _check_field(workdir: Path, name: str, old: Any, new: Any, theirs: Config) -> None:

@@ -35,6 +35,7 @@ from pmm_jax.workdir.checkpoint import Checkpoints
 from pmm_jax.workdir.restore import restore_run
 from pmm_jax.workdir.run_config import run_lock
 from pmm_jax.workdir.seal import checked, with_checksum
+from pmm_jax.workdir.sessions import read_sessions
 
 STEPS = 6
 PLAIN = compile_step.compile_step
@@ -176,6 +177,9 @@ def test_a_crash_costs_only_the_steps_since_the_checkpoint(
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 4, "ep')
     loop.train(tiny, tmp_path)
+    (crashed, resumed), _ = read_sessions(tmp_path)
+    assert (crashed["last_step"], crashed["outcome"]) == (3, "failed: power cut")
+    assert (resumed["first_step"], resumed["last_step"]) == (2, STEPS)
     assert_same_run(tiny, whole, tmp_path)
 
 
@@ -207,6 +211,8 @@ def test_a_signal_waits_for_the_line_under_way(
         patch.setattr(compile_step, "compile_step", stop)
         with pytest.raises(Interrupted, match="after step 4 of 6"):
             loop.train(config, tmp_path)
+    (session,), _ = read_sessions(tmp_path)
+    assert (session["last_step"], session["outcome"]) == (4, "interrupted")
 
 
 @pytest.mark.slow
