@@ -250,7 +250,7 @@ class Trial:
 
 
 def train(workdir: Path, *options: str) -> list[str]:
-    config = ("--config", "tiny.py", "--workdir", str(workdir))
+    config = ("--config", "tiny.py", "--workdir", str(workdir), "--no-report")
     return [sys.executable, str(PROJECT / "train.py"), *config, *options]
 
 

@@ -24,7 +24,7 @@ def test_2000_steps_grow_by_less_than_2_percent(
     quiet = replace(tiny.train, log_every=50, evaluate_every=0, checkpoint_every=50)
     config = replace(tiny, train=replace(quiet, epochs=epochs))
     workdir = tmp_path / "run"
-    words = [*command("train.py", config, tmp_path), "--workdir", str(workdir)]
+    words = [*command("train.py", config, tmp_path), "--workdir", str(workdir), "--no-report"]
     held: list[tuple[int, int]] = []
     with subprocess.Popen(words, cwd=project, stdout=subprocess.DEVNULL) as process:
         while process.poll() is None:
