@@ -23,10 +23,10 @@ GAP = (
 """Stands where a picture is missing."""
 
 
-def data_uri(image: Image.Image) -> str:
+def data_uri(image: Image.Image, lossless: bool = False) -> str:
     """A picture as WebP in a data URI."""
     stream = io.BytesIO()
-    image.save(stream, "WEBP", quality=QUALITY, method=2)
+    image.save(stream, "WEBP", quality=QUALITY, method=2, lossless=lossless)
     return f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
@@ -51,17 +51,36 @@ def overlay(
         height: of the picture in pixels.
     """
     below = resized(image, height)
-    peak = cam.max()
-    scaled = np.asarray(cam / peak if peak > 0 else np.zeros_like(cam), np.float32)
-    heat = Image.fromarray(scaled).resize(below.size, Image.Resampling.BILINEAR)
-    level = np.asarray(heat).clip(0, 1)
-    colors = matplotlib.colormaps["inferno"](level)[..., :3] * 255
-    alpha = CAM_OPACITY * (0.3 + 0.7 * level[..., None])
-    blended = np.asarray(below) * (1 - alpha) + colors * alpha
+    heat = Image.fromarray(_scaled(cam)).resize(below.size, Image.Resampling.BILINEAR)
+    colors = _heat_colors(np.asarray(heat).clip(0, 1))
+    alpha = colors[..., 3:]
+    blended = np.asarray(below) * (1 - alpha) + 255 * colors[..., :3] * alpha
     picture = Image.fromarray(blended.round().astype(np.uint8))
     if mask is not None:
         _outline(picture, mask)
     return picture
+
+
+def cam_layer(cam: np.ndarray) -> str:
+    """Data URI of what `overlay` lays over an image: a pixel a cell, for the page to stretch.
+
+    Args:
+        cam: (h, w), as of `overlay`.
+    """
+    colors = _heat_colors(_scaled(cam))
+    return data_uri(Image.fromarray((255 * colors).round().astype(np.uint8)), lossless=True)
+
+
+def _scaled(cam: np.ndarray) -> np.ndarray:
+    peak = cam.max()
+    return np.asarray(cam / peak if peak > 0 else np.zeros_like(cam), np.float32)
+
+
+def _heat_colors(level: np.ndarray) -> np.ndarray:
+    """(h, w, 4): red, green, blue and opacity of levels (h, w), all from 0 to 1."""
+    colors = matplotlib.colormaps["inferno"](level)
+    colors[..., 3] = CAM_OPACITY * (0.3 + 0.7 * level)
+    return colors
 
 
 def _outline(picture: Image.Image, mask: np.ndarray) -> None:

@@ -2,12 +2,13 @@
 
 from pmm_jax.report.run_data import RunData
 from pmm_jax.report.section import Section
-from pmm_jax.report.sections import attention, curves, distances, provenance, result
+from pmm_jax.report.sections import attention, curves, distances, provenance, rank_lists, result
 
 SECTIONS: tuple[Section[RunData], ...] = (
     Section("result", "Result", result.build),
     Section("curves", "Training", curves.build),
     Section("attention", "Where it looks", attention.build),
+    Section("rank_lists", "What it finds", rank_lists.build),
     Section("distances", "Distances", distances.build),
     Section("provenance", "How it was made", provenance.build),
 )

@@ -8,6 +8,7 @@ from tests.mutants.changes import (
     methods,
     mixing,
     model,
+    report,
     training,
     workdir,
 )
@@ -23,4 +24,5 @@ MUTANTS: list[Mutant] = [
     *evaluation.MUTANTS,
     *comparison.MUTANTS,
     *config.MUTANTS,
+    *report.MUTANTS,
 ]

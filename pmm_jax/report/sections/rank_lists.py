@@ -1,0 +1,176 @@
+"""Rank lists of the best, median and worst queries, and what made each result match."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from pmm_jax.api import Model
+from pmm_jax.config import EvaluateConfig
+from pmm_jax.errors import UserError
+from pmm_jax.evaluation import Embeddings
+from pmm_jax.evaluation.expansion import unit_length
+from pmm_jax.evaluation.market_protocol import JUNK
+from pmm_jax.evaluation.protocols import has_no_cameras
+from pmm_jax.report.pictures import cam_layer, thumbnail
+from pmm_jax.report.rank_list import LENGTH, choose_queries, rank_lists
+from pmm_jax.report.run_data import RunData
+from pmm_jax.report.section import Content
+from pmm_jax.runtime import on_cpu
+
+BATCH = 16
+"""Pairs that are explained at once."""
+CPU_BUDGET = 2.5e13
+"""Parameters x pixels x pairs that are explained on a CPU: 10 to 20 seconds on 2 cores, which is
+the first result of each query by the paper's network, and every result by a small one."""
+STAGES = ("stage I", "stage II", "stage III")
+
+SIGNS = {
+    "right": ("✓", "the query's identity, another camera"),
+    "wrong": ("✗", "another identity"),
+    "distractor": ("?", "identity 0: a person who is no query"),
+    "same camera": ("=", "the query's identity and camera: excluded, takes no rank"),
+    "junk": ("–", "identity -1: excluded, takes no rank"),  # noqa: RUF001
+}
+"""Sign and meaning of each mark."""
+ITSELF = "the query's own image: excluded, takes no rank"
+"""The meaning of `same camera` where no camera is known."""
+
+Cams = dict[tuple[str, str], dict[str, tuple[str, str]]]
+"""CAMs of query and result as data URIs, by stage, of each pair of paths."""
+
+
+def build(run: RunData) -> Content:
+    """Lists of the chosen queries.
+
+    Raises:
+        UserError: there is no evaluation, or its images have no names.
+    """
+    query, gallery = run.ranked
+    if query.paths is None or gallery.paths is None:
+        raise UserError("these embeddings don't say which images they are of")
+    metrics = run.summary.metrics
+    chosen = choose_queries(metrics.average_precision, query.identities)
+    few = query.take(np.array([one.row for one in chosen]))
+    lists = rank_lists(few, gallery, _junk(run), not (query.identities == 0).any())
+    queries = [
+        {
+            "group": one.group,
+            "path": str(query.paths[one.row]),
+            "identity": query.identity_name(one.row),
+            "camera": query.camera_name(one.row),
+            "average_precision": metrics.average_precision[one.row],
+            "first_match": metrics.first_match[one.row],
+            "results": results,
+        }
+        for one, results in zip(chosen, lists, strict=True)
+    ]
+    results = [result for results in lists for result in results]
+    shown = sorted({image["path"] for image in (*queries, *results)})
+    pictures = {path: thumbnail(run, path) for path in shown}
+    cams, reasons = _explanations(run, queries)
+    values = {
+        "queries": queries,
+        "cameras": _names_of_cameras(gallery, {result["camera"] for result in results}),
+        "notes": [*_notes(run.config.evaluate), *reasons],
+    }
+    marks = {result["mark"] for result in results} | {"right", "wrong"}
+    legend = {mark: SIGNS[mark] for mark in SIGNS if mark in marks}
+    if "same camera" in legend and has_no_cameras(query):
+        legend["same camera"] = (SIGNS["same camera"][0], ITSELF)
+    return Content(values, {"pictures": pictures, "cams": cams, "legend": legend})
+
+
+def _junk(run: RunData) -> Embeddings | None:
+    """The gallery's junk, embedded as the images that are ranked; None where there is none."""
+    gallery, settings = run.embeddings[1], run.config.evaluate
+    is_junk = np.asarray(gallery.identities) == JUNK
+    if not is_junk.any() or settings.dba_k:
+        return None
+    junk = gallery.take(is_junk)
+    if settings.distance == "cosine":
+        junk = replace(junk, features=unit_length("junk", junk.features))
+    return junk if settings.cameras else replace(junk, cameras=np.full(len(junk.cameras), -1))
+
+
+def _names_of_cameras(gallery: Embeddings, shown: set[str]) -> list[str]:
+    """Cameras of the shown results by their numbers; none where there is no choice."""
+    _, firsts = np.unique(gallery.cameras, return_index=True)
+    names = [name for name in map(gallery.camera_name, firsts) if name in shown and name]
+    return names if len(names) > 1 else []
+
+
+def _notes(settings: EvaluateConfig) -> list[str]:
+    """How the lists differ from what the evaluation ranked."""
+    notes = {
+        "The evaluation re-ranks; these lists are in the order of the plain distance.": (
+            settings.rerank
+        ),
+        "The evaluation samples single-shot galleries; these lists are of the whole gallery.": (
+            settings.single_shot
+        ),
+        "The evaluation searches an index; these lists are in the order of the exact distance.": (
+            settings.faiss_index
+        ),
+        "A query pools several images; its first one is shown and explained.": (
+            settings.multi_query != "none"
+        ),
+        "Junk is not shown: dba_k moves the other images, and not junk.": settings.dba_k,
+    }
+    return [note for note, applies in notes.items() if applies]
+
+
+def _explanations(run: RunData, queries: list[dict[str, Any]]) -> tuple[Cams, list[str]]:
+    """CAMs of the shown pairs, and why some pairs have none."""
+    try:
+        model = run.model
+    except UserError as error:
+        return {}, [f"No pair is explained: {error}."]
+    depth = _depth(model, len(queries))
+    pairs, unread = [], 0
+    for query in queries:
+        for result in query["results"][:depth]:
+            paths = query["path"], result["path"]
+            if run.missing.keys() & paths:
+                unread += 1
+            else:
+                pairs.append(paths)
+    reasons = []
+    if any(len(query["results"]) > depth for query in queries):
+        results = "result" if depth == 1 else f"{depth} results"
+        reasons.append(
+            f"Explained is the first {results} of each query: on a CPU a network of this size "
+            "takes a second a pair."
+        )
+    if unread:
+        reasons.append(f"{unread} pairs are not explained, whose pictures can't be read.")
+    return _cams(run, model, pairs), reasons
+
+
+def _depth(model: Model, queries: int) -> int:
+    """Results of each query that are explained."""
+    if not on_cpu():
+        return LENGTH + 1
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(model.params))
+    pairs = CPU_BUDGET / (parameters * math.prod(model.image_size))
+    return max(1, min(LENGTH + 1, int(pairs / queries)))
+
+
+def _cams(run: RunData, model: Model, pairs: list[tuple[str, str]]) -> Cams:
+    if not pairs:
+        return {}
+    images, others = ([run.image(pair[side]) for pair in pairs] for side in (0, 1))
+    both = model.explain_pair(images, others, min(BATCH, len(pairs)))
+    of_query, of_result = ([_stages(cams) for cams in side] for side in both)
+    return {
+        pair: {stage: (cam_layer(mine[stage]), cam_layer(theirs[stage])) for stage in mine}
+        for pair, mine, theirs in zip(pairs, of_query, of_result, strict=True)
+    }
+
+
+def _stages(cams: np.ndarray) -> dict[str, np.ndarray]:
+    """Each stage's CAM of (S, h, w), and their sum where there are several."""
+    each = dict(zip(STAGES, cams, strict=False))
+    return each if len(each) == 1 else {"all stages": cams.sum(0), **each}

@@ -1,0 +1,26 @@
+"""Wrong changes to what a report shows."""
+
+from tests.mutants.mutant import of
+
+MUTANTS = [
+    *of("report/rank_list.py", "report/test_rank_list.py")(
+        (
+            'if result["mark"] not in EXCLUDED]',
+            "]",
+            "excluded images take a rank",
+        ),
+        (
+            "np.abs(2 * np.arange(len(best)) + 1 - len(best))",
+            "np.abs(np.arange(len(best)) + 1 - len(best))",
+            "the worst queries are shown as the median ones",
+        ),
+        ("int(ahead[0]) + 1", "int(ahead[0])", "a first match stands a rank too high"),
+    ),
+    *of("report/sections/rank_lists.py", "report/sections/test_rank_lists.py")(
+        (
+            'junk = replace(junk, features=unit_length("junk", junk.features))',
+            "pass",
+            "junk is farther than all others by cosine distance",
+        ),
+    ),
+]
