@@ -14,6 +14,7 @@ from pmm_jax.evaluation import Embeddings
 from pmm_jax.evaluation.expansion import unit_length
 from pmm_jax.evaluation.market_protocol import JUNK
 from pmm_jax.evaluation.protocols import has_no_cameras
+from pmm_jax.report.heads import ALL, head_titles, with_sum
 from pmm_jax.report.pictures import cam_layer, thumbnail
 from pmm_jax.report.rank_list import LENGTH, choose_queries, rank_lists
 from pmm_jax.report.run_data import RunData
@@ -25,7 +26,6 @@ BATCH = 16
 CPU_BUDGET = 2.5e13
 """Parameters x pixels x pairs that are explained on a CPU: 10 to 20 seconds on 2 cores, which is
 the first result of each query by the paper's network, and every result by a small one."""
-STAGES = ("stage I", "stage II", "stage III")
 
 SIGNS = {
     "right": ("✓", "the query's identity, another camera"),
@@ -38,8 +38,8 @@ SIGNS = {
 ITSELF = "the query's own image: excluded, takes no rank"
 """The meaning of `same camera` where no camera is known."""
 
-Cams = dict[tuple[str, str], dict[str, tuple[str, str]]]
-"""CAMs of query and result as data URIs, by stage, of each pair of paths."""
+Cams = dict[tuple[str, str], tuple[list[str], list[str]]]
+"""Of query and result, by their paths: a data URI for each head, and one for their sum."""
 
 
 def build(run: RunData) -> Content:
@@ -70,7 +70,7 @@ def build(run: RunData) -> Content:
     results = [result for results in lists for result in results]
     shown = sorted({image["path"] for image in (*queries, *results)})
     pictures = {path: thumbnail(run, path) for path in shown}
-    cams, reasons = _explanations(run, queries)
+    cams, titles, reasons = _explanations(run, queries)
     values = {
         "queries": queries,
         "cameras": _names_of_cameras(gallery, {result["camera"] for result in results}),
@@ -80,7 +80,8 @@ def build(run: RunData) -> Content:
     legend = {mark: SIGNS[mark] for mark in SIGNS if mark in marks}
     if "same camera" in legend and has_no_cameras(query):
         legend["same camera"] = (SIGNS["same camera"][0], ITSELF)
-    return Content(values, {"pictures": pictures, "cams": cams, "legend": legend})
+    media = {"pictures": pictures, "cams": cams, "titles": titles, "legend": legend}
+    return Content(values, media)
 
 
 def _junk(run: RunData) -> Embeddings | None:
@@ -122,12 +123,12 @@ def _notes(settings: EvaluateConfig) -> list[str]:
     return [note for note, applies in notes.items() if applies]
 
 
-def _explanations(run: RunData, queries: list[dict[str, Any]]) -> tuple[Cams, list[str]]:
-    """CAMs of the shown pairs, and why some pairs have none."""
+def _explanations(run: RunData, queries: list[dict[str, Any]]) -> tuple[Cams, list[str], list[str]]:
+    """CAMs of the shown pairs, their titles, and why some pairs have none."""
     try:
         model = run.model
     except UserError as error:
-        return {}, [f"No pair is explained: {error}."]
+        return {}, [], [f"No pair is explained: {error}."]
     depth = _depth(model, len(queries))
     pairs, unread = [], 0
     for query in queries:
@@ -146,7 +147,9 @@ def _explanations(run: RunData, queries: list[dict[str, Any]]) -> tuple[Cams, li
         )
     if unread:
         reasons.append(f"{unread} pairs are not explained, whose pictures can't be read.")
-    return _cams(run, model, pairs), reasons
+    titles = head_titles(model.network)
+    titles = titles if len(titles) == 1 else [*titles, ALL]
+    return _cams(run, model, pairs), titles, reasons
 
 
 def _depth(model: Model, queries: int) -> int:
@@ -163,14 +166,5 @@ def _cams(run: RunData, model: Model, pairs: list[tuple[str, str]]) -> Cams:
         return {}
     images, others = ([run.image(pair[side]) for pair in pairs] for side in (0, 1))
     both = model.explain_pair(images, others, min(BATCH, len(pairs)))
-    of_query, of_result = ([_stages(cams) for cams in side] for side in both)
-    return {
-        pair: {stage: (cam_layer(mine[stage]), cam_layer(theirs[stage])) for stage in mine}
-        for pair, mine, theirs in zip(pairs, of_query, of_result, strict=True)
-    }
-
-
-def _stages(cams: np.ndarray) -> dict[str, np.ndarray]:
-    """Each stage's CAM of (S, h, w), and their sum where there are several."""
-    each = dict(zip(STAGES, cams, strict=False))
-    return each if len(each) == 1 else {"all stages": cams.sum(0), **each}
+    sides = [[[cam_layer(cam) for cam in cams] for cams in with_sum(side)] for side in both]
+    return dict(zip(pairs, zip(*sides, strict=True), strict=True))

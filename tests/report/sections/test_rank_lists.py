@@ -24,6 +24,7 @@ class FakeModel:
     """Its first stage looks at the top left of queries and at the bottom right of results."""
 
     image_size = 128, 64
+    network = SimpleNamespace(embedding_sizes={"stage1": 4, "stage2": 4})
 
     def __init__(self, parameters: int = 1000) -> None:
         self.params = {"kernel": np.broadcast_to(np.float32(0), parameters)}
@@ -115,7 +116,7 @@ def test_what_the_page_shows(tmp_path: Path) -> None:
     assert re.findall('alt="(CAM[^"]*)"', template) == [
         f"CAM of the {image}, {stage}"
         for image in ("query", "result")
-        for stage in ("all stages", "stage I", "stage II")
+        for stage in ("Stage I", "Stage II", "All")
     ]
     layers = re.findall('src="(data:image/webp[^"]*)"', template)
     assert len(set(layers)) == 5  # stage II's are the same
