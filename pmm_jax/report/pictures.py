@@ -2,10 +2,12 @@
 
 import base64
 import io
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from pmm_jax.errors import UserError
 from pmm_jax.report.run_data import RunData, resized
@@ -21,6 +23,8 @@ GAP = (
     "height='128'%3E%3Crect width='1' height='2' fill='%23999'/%3E%3C/svg%3E"
 )
 """Stands where a picture is missing."""
+MISSING = (153, 153, 153)
+"""Likewise in a sprite sheet."""
 
 
 def data_uri(image: Image.Image, lossless: bool = False) -> str:
@@ -37,6 +41,50 @@ def thumbnail(run: RunData, path: str, height: int = HEIGHT) -> str:
     except UserError as error:
         run.missing[path] = str(error)
         return GAP
+
+
+class SpriteSheet(NamedTuple):
+    """Pictures in cells of one picture, row by row."""
+
+    image: Image.Image
+    cell: tuple[int, int]
+    """Width and height of a cell in pixels."""
+    columns: int
+
+
+def sprite_sheet(
+    run: RunData, paths: Sequence[str], size: int, columns: int = 40
+) -> SpriteSheet | None:
+    """Crops of query or gallery as one picture; the run notes those that can't be had.
+
+    Args:
+        run: has the images.
+        paths: of the images, in the cells' order.
+        size: pixels of a crop's longer side.
+        columns: cells in a row.
+
+    Returns:
+        None where no crop can be had; then the run notes one.
+    """
+    crops, reasons = {}, {}
+    for number, path in enumerate(paths):
+        try:
+            crop = Image.fromarray(run.image(path))
+            crops[number] = ImageOps.contain(crop, (size, size), Image.Resampling.BILINEAR)
+        except UserError as error:
+            reasons[path] = str(error)
+    if not crops:
+        run.missing.update(list(reasons.items())[:1])
+        return None
+    run.missing.update(reasons)
+    width = max(crop.width for crop in crops.values())
+    height = max(crop.height for crop in crops.values())
+    rows = -(-len(paths) // columns)
+    sheet = Image.new("RGB", (width * columns, height * rows), MISSING)
+    for number, crop in crops.items():
+        row, column = divmod(number, columns)
+        sheet.paste(crop, (column * width + (width - crop.width) // 2, row * height))
+    return SpriteSheet(sheet, (width, height), columns)
 
 
 def overlay(

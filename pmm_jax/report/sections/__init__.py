@@ -2,7 +2,15 @@
 
 from pmm_jax.report.run_data import RunData
 from pmm_jax.report.section import Section
-from pmm_jax.report.sections import attention, curves, distances, provenance, rank_lists, result
+from pmm_jax.report.sections import (
+    attention,
+    curves,
+    distances,
+    embedding_map,
+    provenance,
+    rank_lists,
+    result,
+)
 
 SECTIONS: tuple[Section[RunData], ...] = (
     Section("result", "Result", result.build),
@@ -10,6 +18,7 @@ SECTIONS: tuple[Section[RunData], ...] = (
     Section("attention", "Where it looks", attention.build),
     Section("rank_lists", "What it finds", rank_lists.build),
     Section("distances", "Distances", distances.build),
+    Section("embedding_map", "Map of the embeddings", embedding_map.build),
     Section("provenance", "How it was made", provenance.build),
 )
 """In the page's order."""

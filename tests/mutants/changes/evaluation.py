@@ -301,6 +301,13 @@ MUTANTS = [
             "histograms of squared distances",
         ),
     ),
+    *of("evaluation/projection.py", "evaluation/test_projection.py")(
+        (
+            "np.lexsort((names, -sizes, -cameras))",
+            "np.lexsort((names, -cameras, -sizes))",
+            "a map's identities by images, then cameras",
+        ),
+    ),
     *of("evaluation/protocols.py", "evaluation/test_protocols.py")(
         (
             "pool = np.add if pooling",
