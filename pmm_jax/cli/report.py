@@ -109,5 +109,12 @@ def report_end(config: Config, workdir: Path, query: Embeddings, gallery: Embedd
     at_hand = (query, gallery) if config.evaluate.checkpoint == "latest" else None
     try:
         make_report(workdir, None, display, at_hand)
+        return
     except UserError as error:
-        display.info(f"warning: no report ({error}); pmm report {workdir} writes it")
+        reason = str(error)
+    except KeyboardInterrupt:
+        reason = "interrupted; the run is complete"
+    # A fault of the report's, or of memory or disk: the run has its weights and its figures.
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+    display.info(f"warning: no whole report ({reason}); pmm report {workdir} writes it")

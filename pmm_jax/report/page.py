@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,14 @@ from markupsafe import Markup
 
 from pmm_jax.errors import UserError
 from pmm_jax.files import write_atomic
-from pmm_jax.report.section import Content, S, Section
+from pmm_jax.report.section import S, Section
 
 TEMPLATE = Path(__file__).with_name("template")
 SECTION_FOLDERS = tuple(
     Path(__file__).with_name(name) for name in ("sections", "several", "explanation")
 )
 """Each section's template, and its style and script, where it has any, lie beside its module."""
+LONGEST_ERROR = 300
 
 
 def write_page(subject: S, sections: Sequence[Section[S]], path: Path) -> None:
@@ -31,35 +33,66 @@ def write_page(subject: S, sections: Sequence[Section[S]], path: Path) -> None:
 
     Raises:
         UserError: a file can't be written.
+        Exception: a section failed; the page of the others is written before.
     """
-    built: list[tuple[Section[S], Content | UserError]] = []
+    _check_place(path)
+    environment = _environment()
+    built: list[tuple[Section[S], Markup | UserError]] = []
+    values: dict[str, Any] = {}
+    failures: list[Exception] = []
     with subject.display.bar("report", len(sections)) as bar:
         for section in sections:
             try:
-                content = section.build(subject)
-                built.append((section, content._replace(values=_finite(content.values))))
-            except UserError as error:
-                built.append((section, error))
+                shown: Markup | UserError
+                shown, values[section.name] = _shown(section, subject, environment)
+            except Exception as error:
+                shown = error if isinstance(error, UserError) else _failed(error)
+                if shown is not error:
+                    failures.append(error)
+                values[section.name] = {"missing": str(shown)}
+            built.append((section, shown))
             bar.advance()
-    values = {
-        section.name: {"missing": str(content)}
-        if isinstance(content, UserError)
-        else content.values
-        for section, content in built
-    }
     values["missing_pictures"] = subject.missing
-    template = _environment().get_template("page.html.j2")
     names = [section.name for section in sections]
     css, js = (_joined(kind, names) for kind in ("css", "js"))
+    template = environment.get_template("page.html.j2")
     page = template.render(subject=subject, built=built, css=css, js=js)
     try:
         write_atomic(path, page.encode())
-        write_atomic(
-            path.with_suffix(".json"),
-            (json.dumps(values, indent=1, allow_nan=False) + "\n").encode(),
-        )
+        write_atomic(path.with_suffix(".json"), _json(values).encode())
     except OSError as error:
         raise UserError(f"{path} can't be written: {error.strerror}") from error
+    if failures:
+        raise failures[0]
+
+
+def _failed(error: Exception) -> UserError:
+    """What stands in the place of a section that failed."""
+    line = " ".join(f"{type(error).__name__}: {error}".split())
+    return UserError(f"it failed ({line[:LONGEST_ERROR]})")
+
+
+def _check_place(path: Path) -> None:
+    """Refuse before the work, and not after it, what can't be written."""
+    if not path.parent.is_dir():
+        raise UserError(f"{path} can't be written: there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise UserError(f"{path} can't be written: {path.parent} is read-only")
+
+
+def _shown(
+    section: Section[S], subject: S, environment: jinja2.Environment
+) -> tuple[Markup, dict[str, Any]]:
+    """A section as HTML, and its values."""
+    values, media = section.build(subject)
+    values = _finite(values)
+    _json(values)  # what is no JSON has to fail here
+    template = environment.get_template(f"{section.name}.html.j2")
+    return Markup(template.render(subject=subject, values=values, media=media)), values
+
+
+def _json(values: dict[str, Any]) -> str:
+    return json.dumps(values, indent=1, allow_nan=False) + "\n"
 
 
 def page_style() -> Markup:
@@ -83,10 +116,8 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
-        percent=percent, points=points, count=count, number=number, gibibytes=gibibytes
-    )
-    environment.filters["duration"] = duration
+    shown = (percent, points, count, number, gibibytes, duration)
+    environment.filters.update({show.__name__: show for show in shown})
     environment.tests["missing"] = lambda content: isinstance(content, UserError)
     return environment
 

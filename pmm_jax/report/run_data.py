@@ -21,18 +21,22 @@ from pmm_jax.inference import embed_run
 from pmm_jax.workdir.run_config import load_run_config
 from pmm_jax.workdir.run_log import read_metrics
 
+TRAINING = {"step", "epoch", "loss", "accuracy", "learning_rate"}
+EVALUATION = {"step", "epoch", "rank1", "rank5", "rank10", "mAP", "mINP"}
+"""Fields that a line of metrics.jsonl has at least."""
+
 
 class RunData:
     """Config, log, embeddings, metrics, model and images of a run.
 
-    Whatever can't be had raises a UserError each time it is asked for, and is computed no more than
+    Whatever can't be had raises its error each time it is asked for, and is computed no more than
     once: a section without it says why it isn't shown.
 
     Attributes:
         workdir: of the run.
         config: the run's own.
         display: shows progress.
-        log: lines of metrics.jsonl.
+        log: lines of metrics.jsonl, but for damaged ones.
         missing: why a picture isn't shown, by the image's path.
     """
 
@@ -54,7 +58,7 @@ class RunData:
         """
         self.workdir, self.display = workdir, display
         self.config = load_run_config(workdir)
-        self.log: list[dict[str, Any]] = read_metrics(workdir)
+        self.log: list[dict[str, Any]] = [line for line in read_metrics(workdir) if _is_whole(line)]
         self.missing: dict[str, str] = {}
         self._embedded = embedded
         self._results: dict[str, Any] = {}
@@ -139,12 +143,19 @@ class RunData:
         if name not in self._results:
             try:
                 self._results[name] = compute()
-            except UserError as error:
+            except Exception as error:
                 self._results[name] = error
         result = self._results[name]
-        if isinstance(result, UserError):
+        if isinstance(result, Exception):
             raise result
         return result
+
+
+def _is_whole(line: dict[str, Any]) -> bool:
+    """Whether a line of the log has what a run writes: nothing says that it isn't damaged."""
+    kinds = [TRAINING, EVALUATION]
+    is_known = any(kind <= set(line) for kind in kinds)
+    return is_known and all(isinstance(value, int | float | None) for value in line.values())
 
 
 def image_of(split: Split, row: int) -> np.ndarray:
