@@ -351,4 +351,13 @@ MUTANTS = [
             "images of one's own camera count as matches",
         ),
     ),
+    *of("evaluation/label_errors.py", "evaluation/test_label_errors.py")(
+        ("SUPPORT = 3", "SUPPORT = 1", "one image that looks alike accuses a label"),
+        (
+            "mean[labels == identities[:, None]] = np.inf",
+            "mean[labels != identities[:, None]] = np.inf",
+            "images are compared with their own identity alone",
+        ),
+        ("sides[1].min() < sides[0].min()", "sides[1].min() > sides[0].min()", "cameras disagree"),
+    ),
 ]
