@@ -18,11 +18,11 @@ class TrainOptions(Config, DistributedConfig):
     """Options of `pmm train` besides the config's fields."""
 
     workdir: str = path("runs/latest")
-    """Folder of the run (config, metrics, checkpoints); an existing run is resumed."""
+    """Folder of the run (config, log, checkpoints, report); an existing run is resumed."""
     profile: bool = False
     """Record a jax profiler trace of a few steps under WORKDIR/profile."""
     report: bool = True
-    """Write report.html at the end."""
+    """Write report.html and report.json into the workdir at the end, as pmm report does."""
     init_from: str = path("")
     """Initialize from a trained model: the --workdir of another run, or a weights file. Classifiers
     are re-initialized if the identities differ."""

@@ -23,6 +23,7 @@ MUTANTS: list[Mutant] = [
     *data.MUTANTS,
     *evaluation.MUTANTS,
     *comparison.MUTANTS,
+    *report.MUTANTS,
     *config.MUTANTS,
     *report.MUTANTS,
 ]

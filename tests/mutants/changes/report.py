@@ -23,4 +23,18 @@ MUTANTS = [
             "junk is farther than all others by cosine distance",
         ),
     ),
+    *of("report/page.py", "report/test_bad_input.py")(
+        (
+            "if shown is not error:",
+            "if False:",
+            "pmm report ends well where a section has a fault",
+        ),
+    ),
+    *of("report/sections/result.py", "report/test_bad_input.py")(
+        (
+            "return _logged(run, error)",
+            "raise",
+            "a run whose images are gone shows no figure",
+        ),
+    ),
 ]

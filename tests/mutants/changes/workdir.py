@@ -87,6 +87,18 @@ MUTANTS = [
             "TensorBoard shows other figures than metrics.jsonl",
         ),
     ),
+    *of("workdir/sessions.py", "workdir/test_sessions.py")(
+        (
+            'found[-1]["started"] == values["started"]',
+            "True",
+            "a process that was killed has the end of another",
+        ),
+        (
+            'names_in(Config, "execution", "host")',
+            'names_in(Config, "execution", "host", "test")',
+            "a report doesn't say that the gallery was re-ranked",
+        ),
+    ),
     *of("workdir/checkpoint.py", "workdir/test_checkpoint.py", RESUME)(
         (
             "return max(scores, key=lambda step: scores[step], default=None)",
