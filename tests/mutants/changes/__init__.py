@@ -25,5 +25,4 @@ MUTANTS: list[Mutant] = [
     *comparison.MUTANTS,
     *report.MUTANTS,
     *config.MUTANTS,
-    *report.MUTANTS,
 ]
