@@ -32,7 +32,7 @@ def run_command(arguments: Sequence[str]) -> None:
             file,
             hits=metrics.hits,
             average_precision=metrics.average_precision,
-            overlap=run_overlap(load(workdir), config),
+            overlap=run_overlap(load(workdir), config).mean(),
             seconds=seconds,
         )
     partial.replace(workdir / RESULT)

@@ -18,8 +18,8 @@ BATCH = 16
 """Images explained at once: a batch filled up with black is mostly work for nothing."""
 
 
-def block_overlap(cams: list[np.ndarray], block: tuple[int, int], top_k: int) -> float:
-    """Mean IoU of the top-K blocks of two heads, over images and pairs of heads.
+def block_overlap(cams: list[np.ndarray], block: tuple[int, int], top_k: int) -> np.ndarray:
+    """IoU of the top-K blocks of two heads, mean over pairs of heads: (N,), of each image.
 
     Args:
         cams: (N, h, w) for each of two heads or more.
@@ -31,7 +31,7 @@ def block_overlap(cams: list[np.ndarray], block: tuple[int, int], top_k: int) ->
         (one & other).sum((1, 2)) / (one | other).sum((1, 2))
         for one, other in itertools.combinations(chosen, 2)
     ]
-    return float(np.mean(ious))
+    return np.mean(ious, axis=0)
 
 
 def by_chance(blocks: int, top_k: int) -> float:
@@ -44,7 +44,7 @@ def by_chance(blocks: int, top_k: int) -> float:
     )
 
 
-def run_overlap(model: Model, config: Config, images: int = IMAGES) -> float:
+def run_overlap(model: Model, config: Config, images: int = IMAGES) -> np.ndarray:
     """`block_overlap` of a trained model on training images as they are.
 
     NaN where it has one head, or a map that the config's blocks don't divide.
@@ -61,7 +61,7 @@ def run_overlap(model: Model, config: Config, images: int = IMAGES) -> float:
     if len(model.network.embedding_sizes) == 1 or any(
         n % b for n, b in zip(size, block, strict=True)
     ):
-        return float("nan")
+        return np.array([np.nan])
     split = open_split(config.data, "train")
     rows = np.unique(np.linspace(0, len(split) - 1, images).astype(int))
     cams = training_cams(model, config, split, rows)

@@ -7,7 +7,7 @@ import numpy as np
 
 from pmm_jax.config import Config
 from pmm_jax.config_check import feature_map_size
-from pmm_jax.data.split import Split
+from pmm_jax.evaluation.bootstrap import mean_interval
 from pmm_jax.methods import get_method
 from pmm_jax.mixing import block_mask
 from pmm_jax.report.heads import head_titles
@@ -44,7 +44,7 @@ def build(run: RunData) -> Content:
         "images": images,
         "identities": len(np.unique(split.identities)),
         "outline": _outline(config, len(run.model.network.embedding_sizes)),
-        "overlap": _overlap(run, split),
+        "overlap": _overlap(run),
     }
     titles = ["Image", *head_titles(run.model.network)]
     plain = [data_uri(resized(image_of(split, row), HEIGHT)) for row in rows]
@@ -120,11 +120,12 @@ def _outline(config: Config, heads: int) -> dict[str, Any] | None:
     return {"block": config.method.block, "top_k": config.method.top_k}
 
 
-def _overlap(run: RunData, split: Split) -> dict[str, Any] | None:
+def _overlap(run: RunData) -> dict[str, Any] | None:
     """Overlap of the heads' top blocks; None where there is one head, or no blocks."""
-    value = run_overlap(run.model, run.config, OVERLAP_IMAGES)
-    if np.isnan(value):
+    overlaps = run_overlap(run.model, run.config, OVERLAP_IMAGES)
+    if np.isnan(overlaps).any():
         return None
+    overlap = mean_interval(overlaps, run.config.evaluate.seed)
     (rows, columns), (height, width) = (
         feature_map_size(run.config.data.image_size),
         run.config.method.block,
@@ -132,9 +133,10 @@ def _overlap(run: RunData, split: Split) -> dict[str, Any] | None:
     blocks = (rows // height) * (columns // width)
     top_k = run.config.method.top_k
     return {
-        "value": value,
+        "value": overlap.mean,
+        "interval": [overlap.low, overlap.high],
         "chance": by_chance(blocks, top_k),
-        "images": min(OVERLAP_IMAGES, len(split)),
+        "images": len(overlaps),
         "blocks": blocks,
         "top_k": top_k,
     }
