@@ -142,8 +142,8 @@ def _explanations(run: RunData, queries: list[dict[str, Any]]) -> tuple[Cams, li
     if any(len(query["results"]) > depth for query in queries):
         results = "result" if depth == 1 else f"{depth} results"
         reasons.append(
-            f"Explained is the first {results} of each query: on a CPU a network of this size "
-            "takes a second a pair."
+            f"Of each query the first {results} can be opened: on a CPU an explanation by a "
+            "network of this size takes about a second."
         )
     if unread:
         reasons.append(f"{unread} pairs are not explained, whose pictures can't be read.")

@@ -58,7 +58,9 @@ def made_up_run(settings: EvaluateConfig, unreadable: str = "", model: Any = Non
 
     ranked = preprocess_embeddings(query, gallery, settings)
     precision = np.random.default_rng(2).random(len(ranked[0].identities))
-    metrics = SimpleNamespace(average_precision=precision, first_match=np.ones(len(precision)))
+    metrics = SimpleNamespace(
+        average_precision=precision, first_match=np.full(len(precision), 14172.0)
+    )
 
     def image(path: str) -> np.ndarray:
         if path == unreadable:
@@ -111,6 +113,7 @@ def test_what_the_page_shows(tmp_path: Path) -> None:
     best = values["queries"][0]
     assert best["average_precision"] == run.summary.metrics.average_precision.max()
     assert f"AP {100 * best['average_precision']:.1f} %" in page
+    assert "first match: rank 14,172<" in page
     # Of a pair: two stages and their sum, of query and result.
     template = page.partition("<template>")[2].partition("</template>")[0]
     assert re.findall('alt="(CAM[^"]*)"', template) == [
@@ -142,7 +145,7 @@ def test_a_large_network_explains_the_first_results_alone_on_a_cpu(
     monkeypatch.setattr(rank_lists, "CPU_BUDGET", 30 * 32e6 * 128 * 64)
     page, values = page_of(run, tmp_path)
     assert page.count("<template>") == 2 * len(values["queries"])
-    assert "the first 2 results of each query" in values["notes"][0]
+    assert "the first 2 results can be opened" in values["notes"][0]
     monkeypatch.setattr(rank_lists, "on_cpu", lambda: False)
     page, values = page_of(run, tmp_path)
     assert page.count("<template>") > 100
