@@ -73,7 +73,7 @@ class Summary:
         if self.roc is not None:
             result["roc"] = {f"{rate:.0e}": value for rate, value in self.roc.items()}
         if self.camera_pairs is not None:
-            result["camera_pairs"] = _pairs_json(self.camera_pairs)
+            result["camera_pairs"] = pairs_json(self.camera_pairs)
         return result
 
     def queries_csv(self) -> str:
@@ -204,7 +204,8 @@ def _pairs_text(table: CameraPairs) -> str:
     return "\n".join(lines)
 
 
-def _pairs_json(table: CameraPairs) -> list[dict[str, float]]:
+def pairs_json(table: CameraPairs) -> list[dict[str, float]]:
+    """Each pair of cameras that has queries, as a JSON object of fractions."""
     return [
         {
             "query_camera": int(own),

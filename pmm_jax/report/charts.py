@@ -106,6 +106,35 @@ def histogram_chart(
         return svg(figure, description)
 
 
+def interval_chart(
+    labels: Sequence[str],
+    means: Sequence[float],
+    intervals: Sequence[Sequence[float]],
+    x: str,
+    y: str,
+    description: str,
+) -> Markup:
+    """A mean with its interval in each of a few groups.
+
+    Args:
+        labels: of the groups, in order.
+        means: one each.
+        intervals: low and high of each.
+        x: label of the axis, with its unit.
+        y: likewise.
+        description: what the chart shows, for those who can't see it.
+    """
+    with matplotlib.rc_context(SETTINGS):
+        figure, axes = new_axes(x, y)
+        lows, highs = np.transpose(intervals)
+        middle = np.asarray(means)
+        # The mean of few values may lie at an end of its interval, by rounding beyond it.
+        spread = np.maximum([middle - lows, highs - middle], 0)
+        axes.errorbar(labels, middle, spread, color=SERIES[0], fmt="o", capsize=5)
+        axes.margins(x=0.15)
+        return svg(figure, description)
+
+
 def new_axes(x: str, y: str, size: tuple[float, float] = SIZE) -> tuple[Figure, Any]:
     """A figure with one plot, to be drawn on within `matplotlib.rc_context(SETTINGS)`."""
     figure = Figure(figsize=size, layout="constrained")

@@ -4,6 +4,7 @@ from pmm_jax.report.run_data import RunData
 from pmm_jax.report.section import Section
 from pmm_jax.report.sections import (
     attention,
+    confusions,
     curves,
     distances,
     embedding_map,
@@ -20,5 +21,6 @@ SECTIONS: tuple[Section[RunData], ...] = (
     Section("distances", "Distances", distances.build),
     Section("embedding_map", "Map of the embeddings", embedding_map.build),
     Section("provenance", "How it was made", provenance.build),
+    Section("confusions", "What it confuses", confusions.build),
 )
 """In the page's order."""
