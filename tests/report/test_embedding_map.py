@@ -16,6 +16,7 @@ from pmm_jax.report.pictures import sprite_sheet
 from pmm_jax.report.run_data import RunData
 from pmm_jax.report.section import Section
 from pmm_jax.report.sections import embedding_map
+from tests.report.browsing import open_page
 
 NAMES = {1: "</script><b>", 2: "a name that is long", 3: "3"}
 
@@ -122,3 +123,29 @@ def test_a_label_lies_on_a_point_of_its_identity(shift: float) -> None:
     for number, identity in enumerate(values["identities"]):
         own = [(p["x"], p["y"]) for p in values["points"] if p["identity"] == number]
         assert (identity["x"], identity["y"]) in own
+
+
+def test_keys_and_pointer_walk_the_points(browser: Any, tmp_path: Path) -> None:
+    run, path = run_of(of_its_row), tmp_path / "page.html"
+    write_page(run, [Section("embedding_map", "Map", embedding_map.build)], path)
+    page = open_page(browser, path, 1280)
+    said = page.locator("#embedding_map output")
+    page.focus("#map-identity")
+    page.keyboard.press("ArrowDown")
+    assert said.inner_text() == (
+        "Identity a name that is long, image 1 of 8: unknown camera, query. query/4.jpg"
+    )
+    page.keyboard.press("Tab")
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    assert "image 5 of 8: camera 2, gallery. gallery/4.jpg" in said.inner_text()
+    assert page.get_attribute("#map-image", "aria-valuetext") == "5 of 8"
+    # 40 columns of cells, shown at twice their size: the 13th point's.
+    assert page.locator(".crop").evaluate("one => one.style.backgroundPositionX") == (
+        f"{-2 * 12 * int(page.get_attribute('.crop', 'data-width'))}px"
+    )
+    page.locator("#embedding_map text").nth(2).scroll_into_view_if_needed()
+    box = page.locator("#embedding_map text").nth(2).bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    assert said.inner_text().startswith("Identity 3, image ")
+    assert page.said == []
