@@ -219,6 +219,15 @@ def embed_run(
     Raises:
         UserError: there is no such run or checkpoint, or the images are not the run's.
     """
+    check_images_of_run(config, workdir, display, cross_domain)
+    _, network, params, batch_stats = restore_run(workdir, config.evaluate.checkpoint, display.info)
+    return embed_with_weights(network, config, params, batch_stats, display)
+
+
+def check_images_of_run(
+    config: Config, workdir: Path, display: Display, cross_domain: bool = False
+) -> None:
+    """Prepare and check the images that `embed_run` embeds; takes and raises the same."""
 
     def check() -> str:
         prepare(config.data, display.info, True, config.evaluate.cameras)
@@ -233,5 +242,3 @@ def embed_run(
 
     assert_equal("images", run_or_abort_all(check))
     assert_equal("configs", shared_fields(config))
-    _, network, params, batch_stats = restore_run(workdir, config.evaluate.checkpoint, display.info)
-    return embed_with_weights(network, config, params, batch_stats, display)

@@ -104,7 +104,13 @@ def report_end(config: Config, workdir: Path, query: Embeddings, gallery: Embedd
         query: as the last evaluation embedded it.
         gallery: likewise.
     """
+    import jax
+
     display = Display()
+    if jax.process_count() > 1:
+        # Reading a checkpoint is a matter of all of them, and they would wait for minutes.
+        display.info(f"no report by several processes; pmm report {workdir} writes it in one")
+        return
     # Its checkpoint is the last one; another one's embeddings are others.
     at_hand = (query, gallery) if config.evaluate.checkpoint == "latest" else None
     try:

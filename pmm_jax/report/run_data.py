@@ -17,7 +17,7 @@ from pmm_jax.errors import UserError
 from pmm_jax.evaluation import Embeddings
 from pmm_jax.evaluation.evaluate import preprocess_embeddings
 from pmm_jax.evaluation.summary import Summary, summarize
-from pmm_jax.inference import embed_run
+from pmm_jax.inference import check_images_of_run, embed_with_weights
 from pmm_jax.workdir.run_config import load_run_config
 from pmm_jax.workdir.run_log import read_metrics
 
@@ -79,7 +79,15 @@ class RunData:
         """Query and gallery as evaluate.checkpoint embeds them."""
         if self._embedded is not None:
             return self._embedded
-        return self._once("embeddings", lambda: embed_run(self.config, self.workdir, self.display))
+        return self._once("embeddings", self._embed)
+
+    def _embed(self) -> tuple[Embeddings, Embeddings]:
+        check_images_of_run(self.config, self.workdir, self.display)
+        # Its own, not `embed_run`'s: a run that is training may have a newer checkpoint by then.
+        model = self.model
+        return embed_with_weights(
+            model.network, self.config, model.params, model.batch_stats, self.display
+        )
 
     @property
     def summary(self) -> Summary:

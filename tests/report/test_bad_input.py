@@ -18,7 +18,7 @@ from pmm_jax.data.prepare import prepare
 from pmm_jax.display import Display
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation import Embeddings
-from pmm_jax.report import page, sections
+from pmm_jax.report import page, run_data, sections
 from pmm_jax.report.page import write_page
 from pmm_jax.report.run_data import RunData
 from pmm_jax.report.section import Content, Section
@@ -276,6 +276,18 @@ def test_a_run_s_end_never_fails_for_its_report(
     assert (begun / "report.html").exists() != isinstance(error, KeyboardInterrupt)
 
 
+def test_several_processes_leave_it_to_one(
+    begun: Path,
+    tiny: Config,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("jax.process_count", lambda: 2)
+    end(tiny, begun)
+    assert f"pmm report {begun} writes it in one" in capsys.readouterr().out
+    assert not (begun / "report.html").exists()
+
+
 @pytest.mark.parametrize("fails_at", [".html", ".json"])
 def test_a_disk_that_fills_up_leaves_nothing_partial(
     begun: Path,
@@ -313,6 +325,19 @@ def test_another_version_s_config_is_refused(finished: Path, tmp_path: Path) -> 
     with pytest.raises(UserError, match="new_field"):
         make_report(workdir, None, QUIET)
     assert not (workdir / "report.html").exists()
+
+
+def test_a_run_that_is_training_has_one_checkpoint_on_a_page(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunData(finished, QUIET)
+    monkeypatch.setattr(run_data, "check_images_of_run", lambda *_: None)
+    used: list[Any] = []
+    monkeypatch.setattr(run_data, "embed_with_weights", lambda *words: used.extend(words))
+    assert run.embeddings is None
+    monkeypatch.setattr(run_data, "load", lambda *_: pytest.fail("a newer one is read"))
+    assert run.model.network is used[0]
+    assert run.model.params is used[2]
 
 
 def unreachable(run: RunData) -> Content:

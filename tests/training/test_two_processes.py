@@ -12,6 +12,7 @@ import pytest
 
 from pmm_jax.config import Config
 from pmm_jax.workdir.run_log import read_metrics
+from pmm_jax.workdir.sessions import read_sessions
 from tests.training.programs import command
 
 pytestmark = pytest.mark.slow
@@ -81,11 +82,17 @@ def test_two_processes_train_one_run(shared: Config, tmp_path: Path, project: Pa
         first, second = results
         assert "Rank-1" in first[1]
         assert "Rank-1" not in second[1]
+        assert "no report by several processes; pmm report" in first[1]
         if epochs == "2":
             saved = json.loads((both / "config.json").read_text())
             saved["train"]["epochs"] = 3
             (both / "config.json").write_text(json.dumps(saved))
     assert "going on after step 4" in first[1]
+    assert not (both / "report.html").exists()
+    begun, resumed = read_sessions(both).sessions
+    assert (begun["last_step"], resumed["first_step"], resumed["last_step"]) == (4, 4, 6)
+    assert begun["machine"]["processes"] == resumed["machine"]["processes"] == 2
+    assert begun["machine"]["devices"][0]["count"] == 4
     lines = [line for line in read_metrics(both) if "loss" in line]
     assert_close(lines, [line for line in read_metrics(alone) if "loss" in line])
 

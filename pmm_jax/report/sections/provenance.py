@@ -18,7 +18,9 @@ from pmm_jax.workdir.sessions import read_sessions, recorded_differences
 def build(run: RunData) -> Content:
     """What sessions.jsonl, config.json and the prepared data say of the run."""
     sessions, damaged = read_sessions(run.workdir)
-    latest: dict[str, Any] = sessions[-1] if sessions else {}
+    # One that only evaluated a finished run again made nothing of it.
+    trained = [one for one in sessions if one.get("last_step") != one["first_step"]] or sessions
+    latest = trained[-1] if trained else {}
     steps = [line["step"] for line in run.log]
     values = {
         "sessions": sessions,
@@ -31,7 +33,7 @@ def build(run: RunData) -> Content:
         "without_end": sum("ended" not in session for session in sessions),
         "versions": latest.get("versions"),
         "machine": latest.get("machine"),
-        "changes": list(_changes(sessions)),
+        "changes": list(_changes(trained)),
         "data": _data(run),
     }
     return Content(values, {})
