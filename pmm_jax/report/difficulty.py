@@ -31,13 +31,12 @@ def measured(image: np.ndarray) -> tuple[float, float, float]:
 
 
 def measure(run: RunData, paths: list[str]) -> np.ndarray:
-    """(N, 3): FACTORS of images; NaN where one can't be had, and the run notes it."""
+    """(N, 3): FACTORS of images; NaN where one can't be read."""
 
     def one(path: str) -> tuple[float, float, float]:
         try:
             return measured(run.image(path))
-        except UserError as error:
-            run.missing[path] = str(error)
+        except UserError:
             return np.nan, np.nan, np.nan
 
     run.split("query")  # where there is none, one line says so, not one of each image

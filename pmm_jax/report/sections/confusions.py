@@ -259,8 +259,10 @@ def _difficulty(run: RunData) -> dict[str, Any]:
     }
     if not factors["height"]:
         raise UserError("no query's image can be read")
+    unreadable = int(np.isnan(measures[:, 0]).sum())
     return {
-        "measured": int((~np.isnan(measures[:, 0])).sum()),
+        "measured": len(rows) - unreadable,
+        "unreadable": unreadable,
         "factors": {name: groups for name, groups in factors.items() if len(groups) > 1},
         "alike": {name: groups[0]["low"] for name, groups in factors.items() if len(groups) == 1},
     }

@@ -37,4 +37,14 @@ MUTANTS = [
             "a run whose images are gone shows no figure",
         ),
     ),
+    *of("report/sections/confusions.py", "report/sections/test_confusions.py")(
+        (
+            "(metrics.first_match > 1) & (wrong >= 0)",
+            "wrong >= 0",
+            "who comes after the first match is taken for the query, too",
+        ),
+    ),
+    *of("report/difficulty.py", "report/test_difficulty.py")(
+        ("(0.25, 0.5, 0.75)", "(0.2, 0.5, 0.8)", "quartiles are not quarters"),
+    ),
 ]
