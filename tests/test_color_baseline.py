@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from PIL import Image
 
 from pmm_jax.color_baseline import STRIPES, color_baseline, striped_histogram
 from pmm_jax.config import Config, RankConfig
@@ -17,6 +18,18 @@ def test_a_histogram_is_a_unit_vector_of_the_stripes_shares() -> None:
     assert found @ striped_histogram(image) == pytest.approx(0.5)
     noise = np.random.default_rng(0).integers(0, 256, (30, 9, 3)).astype(np.uint8)
     assert np.linalg.norm(striped_histogram(noise)) == pytest.approx(1)
+
+
+def test_the_bins_are_those_of_pils_conversion() -> None:
+    image = np.random.default_rng(1).integers(0, 256, (32, 50, 3)).astype(np.uint8)
+    hue, saturation, value = np.moveaxis(
+        np.asarray(Image.fromarray(image).convert("HSV")).astype(int), 2, 0
+    )
+    bins = (hue * 8 // 256 * 4 + saturation * 4 // 256) * 4 + value * 4 // 256
+    stripes = bins.reshape(STRIPES, -1)
+    expected = np.concatenate([np.bincount(stripe, minlength=128) for stripe in stripes])
+    found = striped_histogram(image)
+    np.testing.assert_allclose(found, np.sqrt(expected / expected.sum()), rtol=1e-6)
 
 
 def test_it_ranks_prepared_images(tiny: Config) -> None:

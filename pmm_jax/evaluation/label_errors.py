@@ -9,7 +9,7 @@ of a person with three; the distances themselves can. docs/evaluation.md has wha
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.neighbors import NearestNeighbors
+from scipy.spatial.distance import cdist
 
 from pmm_jax.evaluation.distances import Distances
 from pmm_jax.evaluation.neighbors import nearest_among
@@ -19,6 +19,9 @@ NEIGHBORS = 20
 SUPPORT = 3
 """Images that have to speak for another identity, where one is enough for the own: an image that
 looks alike by chance, or has a wrong label itself, accuses no other."""
+
+ROWS = 512
+"""Images of one identity that are compared with all of it at once."""
 
 
 class LabelErrors(NamedTuple):
@@ -115,10 +118,11 @@ def _own(features: np.ndarray, identities: np.ndarray) -> tuple[np.ndarray, np.n
     distance, nearest = np.full(len(features), np.nan), np.full(len(features), -1)
     order = np.argsort(identities, kind="stable")
     for rows in np.split(order, np.flatnonzero(np.diff(identities[order])) + 1):
-        if len(rows) > 1:
-            search = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(features[rows])
-            found, places = search.kneighbors()  # of each, without itself
-            distance[rows], nearest[rows] = found[:, 0], rows[places[:, 0]]
+        for start in range(0, len(rows) if len(rows) > 1 else 0, ROWS):
+            some = rows[start : start + ROWS]
+            found = cdist(features[some], features[rows])
+            found[np.arange(len(some)), start + np.arange(len(some))] = np.inf  # itself
+            distance[some], nearest[some] = found.min(1), rows[found.argmin(1)]
     return distance, nearest
 
 
