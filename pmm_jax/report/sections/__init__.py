@@ -18,9 +18,9 @@ SECTIONS: tuple[Section[RunData], ...] = (
     Section("curves", "Training", curves.build),
     Section("attention", "Where it looks", attention.build),
     Section("rank_lists", "What it finds", rank_lists.build),
+    Section("confusions", "What it confuses", confusions.build),
     Section("distances", "Distances", distances.build),
     Section("embedding_map", "Map of the embeddings", embedding_map.build),
     Section("provenance", "How it was made", provenance.build),
-    Section("confusions", "What it confuses", confusions.build),
 )
 """In the page's order."""
