@@ -21,7 +21,6 @@ from pmm_jax.workdir.run_config import load_run_config
 CHROMIUM = "/usr/bin/chromium"
 WIDTH = 1120
 PICTURES = {
-    "result": ("#result", 620),
     "attention": ("#attention", 640),
     "rank_lists": ("#rank_lists", 720),
     "distances": ("#distances", 620),
