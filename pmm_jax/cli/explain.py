@@ -45,6 +45,9 @@ def explain_command(arguments: Sequence[str]) -> None:
     from pmm_jax.pixels import read_rgb
     from pmm_jax.report.explanation.explanation import explain_identities, explain_match
 
+    for image in words.images:
+        if user_path(image).is_dir():
+            raise UserError(f"{image} is a folder, not an image: {USAGE}")
     # First: a misspelt path needs no model.
     images = [read_rgb(image) for image in words.images]
     display, source = Display(), user_path(words.model)

@@ -52,7 +52,7 @@ def write_page(subject: S, sections: Sequence[Section[S]], path: Path) -> None:
                 values[section.name] = {"missing": str(shown)}
             built.append((section, shown))
             bar.advance()
-    values["missing_pictures"] = subject.missing
+    values |= {"subtitle": subject.subtitle, "missing_pictures": subject.missing}
     names = [section.name for section in sections]
     css, js = (_joined(kind, names) for kind in ("css", "js"))
     template = environment.get_template("page.html.j2")
@@ -138,8 +138,12 @@ def count(value: int) -> str:
 
 
 def number(value: float | None) -> str:
-    """A number with four significant digits."""
-    return "–" if value is None else f"{value:.4g}"  # noqa: RUF001
+    """A number with four significant digits, whole and large ones in full."""
+    if value is None:
+        return "–"  # noqa: RUF001
+    if value == round(value) or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:#.4g}"
 
 
 def gibibytes(value: int) -> str:

@@ -69,7 +69,7 @@ def sprite_sheet(
     crops, reasons = {}, {}
     for number, path in enumerate(paths):
         try:
-            crop = Image.fromarray(run.image(path))
+            crop = resized(run.image(path), size)
             crops[number] = ImageOps.contain(crop, (size, size), Image.Resampling.BILINEAR)
         except UserError as error:
             reasons[path] = str(error)

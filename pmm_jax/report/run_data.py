@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pmm_jax.api import Model, load
+from pmm_jax.api import Model
 from pmm_jax.data.decode import to_rgb
 from pmm_jax.data.images import open_image
 from pmm_jax.data.split import Split, open_split
@@ -18,12 +18,16 @@ from pmm_jax.evaluation import Embeddings
 from pmm_jax.evaluation.evaluate import preprocess_embeddings
 from pmm_jax.evaluation.summary import Summary, summarize
 from pmm_jax.inference import check_images_of_run, embed_with_weights
+from pmm_jax.methods import get_method
+from pmm_jax.workdir.restore import restore_run
 from pmm_jax.workdir.run_config import load_run_config
 from pmm_jax.workdir.run_log import read_metrics
 
 TRAINING = {"step", "epoch", "loss", "accuracy", "learning_rate"}
 EVALUATION = {"step", "epoch", "rank1", "rank5", "rank10", "mAP", "mINP"}
 """Fields that a line of metrics.jsonl has at least."""
+WIDEST = 32
+"""Width of a picture by its height, at most: one of a thousand pixels by one fits no page."""
 
 
 class RunData:
@@ -70,9 +74,20 @@ class RunData:
 
     @property
     def subtitle(self) -> str:
-        """Method, data set and seed."""
+        """Method, data set, seed, and how far the run has come."""
         config = self.config
-        return f"{config.method.name} on {config.data.name}, seed {config.train.seed}"
+        data = f"{config.data.name} ({config.data.root})"
+        return f"{config.method.name} on {data}, seed {config.train.seed}; {self.progress}"
+
+    @property
+    def progress(self) -> str:
+        """The checkpoint that is shown, and the last epoch in the log, which may be a later one."""
+        try:
+            checkpoint = self._restored[1]
+        except Exception:  # the sections that need it say why
+            checkpoint = "no checkpoint"
+        epoch = max((line["epoch"] for line in self.log), default=0)
+        return f"{checkpoint}; trained to epoch {epoch} of {self.config.train.epochs}"
 
     @property
     def embeddings(self) -> tuple[Embeddings, Embeddings]:
@@ -119,7 +134,19 @@ class RunData:
     @property
     def model(self) -> Model:
         """The model of evaluate.checkpoint."""
-        return self._once("model", lambda: load(self.workdir, self.config.evaluate.checkpoint))
+        return self._restored[0]
+
+    @property
+    def _restored(self) -> tuple[Model, str]:
+        return self._once("model", self._restore)
+
+    def _restore(self) -> tuple[Model, str]:
+        """The model of evaluate.checkpoint, and which step's it is."""
+        steps: list[str] = []
+        checkpoint = self.config.evaluate.checkpoint
+        config, network, params, stats = restore_run(self.workdir, checkpoint, steps.append)
+        kind = get_method(config).network
+        return Model(kind, network, params, stats, config.data.image_size), steps[-1]
 
     def split(self, name: str) -> Split:
         """`train`, `query` or `gallery` as prepared."""
@@ -177,6 +204,6 @@ def image_of(split: Split, row: int) -> np.ndarray:
 
 
 def resized(image: np.ndarray, height: int) -> Image.Image:
-    """An image at another height, its proportions kept."""
-    width = max(1, round(image.shape[1] * height / image.shape[0]))
+    """An image at another height, its proportions kept up to WIDEST."""
+    width = min(max(1, round(image.shape[1] * height / image.shape[0])), WIDEST * height)
     return Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)

@@ -220,6 +220,8 @@ def _read(workdir: Path) -> tuple[Config, dict[str, Any]]:
         texts = [read_regular(path)]
     except FileNotFoundError:
         texts = []
+    except NotADirectoryError as error:
+        raise UserError(f"{workdir} is a file; name the run's folder") from error
     except OSError as error:
         raise UserError(f"can't read {path}: {error.strerror}") from error
     steps = sorted(sealed_steps(workdir), reverse=True)

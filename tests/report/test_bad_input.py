@@ -147,6 +147,8 @@ def test_a_run_that_ended_before_its_first_checkpoint(begun: Path) -> None:
     assert found["curves"]["train"] == [LINE]
     assert found["curves"]["test"] == []
     assert found["provenance"]["steps"] == 1
+    assert "; no checkpoint; trained to epoch 1 of " in found["subtitle"]
+    assert found["subtitle"] in (begun / "report.html").read_text()
 
 
 def test_a_run_without_a_record_of_its_sessions(finished: Path, tmp_path: Path) -> None:
@@ -315,7 +317,7 @@ def test_a_disk_that_fills_up_leaves_nothing_partial(
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for name in ("none", "file", "."):
-        with pytest.raises(UserError, match=r"holds no run|can't read"):
+        with pytest.raises(UserError, match=r"holds no run|file is a file; name the run's folder"):
             report_command([str(tmp_path / name)])
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
@@ -335,9 +337,10 @@ def test_a_run_that_is_training_has_one_checkpoint_on_a_page(
     used: list[Any] = []
     monkeypatch.setattr(run_data, "embed_with_weights", lambda *words: used.extend(words))
     assert run.embeddings is None
-    monkeypatch.setattr(run_data, "load", lambda *_: pytest.fail("a newer one is read"))
+    monkeypatch.setattr(run_data, "restore_run", lambda *_: pytest.fail("a newer one is read"))
     assert run.model.network is used[0]
     assert run.model.params is used[2]
+    assert run.progress == "latest checkpoint, step 2; trained to epoch 1 of 1"
 
 
 def unreachable(run: RunData) -> Content:

@@ -106,8 +106,8 @@ def test_without_any_crop_the_map_is_shown(tmp_path: Path) -> None:
 
 
 def test_a_wide_image_fits_its_cell() -> None:
-    run = run_of(lambda path: np.zeros((10, 200, 3), np.uint8))
-    sheet = sprite_sheet(run, ["a"], 64)
+    run = run_of(lambda path: np.zeros((10, 20_000 if path == "b" else 200, 3), np.uint8))
+    sheet = sprite_sheet(run, ["a", "b"], 64)
     assert sheet is not None
     assert sheet.cell == (64, 3)
     assert isinstance(sheet.image, Image.Image)

@@ -91,6 +91,17 @@ def test_a_page_and_files_of_a_pair(pmm: Model, images: list[np.ndarray], tmp_pa
         assert picture.height == 512
 
 
+@pytest.mark.parametrize("shape", [(20, 2000, 3), (1, 5000, 3), (5000, 1, 3)])
+def test_images_of_any_shape_are_shown(
+    pmm: Model, shape: tuple[int, int, int], tmp_path: Path
+) -> None:
+    images = [np.zeros(shape, np.uint8)] * 2
+    found = explain_match(pmm, "run", PATHS, images, Display(quiet=True))
+    found.write(tmp_path / "page.html")
+    found.write(tmp_path / "folder")
+    assert "missing" not in json.loads((tmp_path / "page.json").read_text())["pair"]
+
+
 def test_what_can_not_be_written(pmm: Model, images: list[np.ndarray], tmp_path: Path) -> None:
     found = explain_match(pmm, "run", PATHS, images, Display(quiet=True))
     (tmp_path / "file").touch()

@@ -73,6 +73,9 @@ def test_the_page_of_two_runs(finished: Path, tmp_path: Path) -> None:
     for key in ("rank1", "mAP", "mINP"):
         assert difference[key] == {"mean": 0, "low": 0, "high": 0, "holds_zero": True}
     assert values["run_configs"]["fields"] == {}
+    first = values["run_results"]["runs"][0]
+    assert first["progress"] == "latest checkpoint, step 2; trained to epoch 1 of 1"
+    assert values["run_results"]["cmc"][first["label"]][0] == first["evaluation"]["rank1"]
     counts = values["run_queries"]["pairs"][0]["counts"]
     assert counts["only_first"] == counts["only_other"] == 0
     assert counts["both"] + counts["none"] == 6

@@ -19,6 +19,7 @@ from pmm_jax.evaluation.protocols import has_no_cameras
 from pmm_jax.evaluation.summary import pairs_json
 from pmm_jax.report.charts import interval_chart
 from pmm_jax.report.difficulty import FACTORS, measure, quartiles
+from pmm_jax.report.page import number
 from pmm_jax.report.pictures import thumbnail
 from pmm_jax.report.run_data import RunData
 from pmm_jax.report.section import Content
@@ -270,7 +271,7 @@ def _difficulty(run: RunData) -> dict[str, Any]:
 
 def _chart(name: str, groups: list[dict[str, Any]]) -> str:
     return interval_chart(
-        [f"{group['low']:.4g} to\n{group['high']:.4g}" for group in groups],
+        [f"{number(group['low'])} to\n{number(group['high'])}" for group in groups],
         [100 * group["mAP"] for group in groups],
         [[100 * end for end in group["interval"]] for group in groups],
         FACTORS[name],

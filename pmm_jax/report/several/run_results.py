@@ -21,7 +21,7 @@ EACH_QUERY = {
 def build(runs: Runs) -> Content:
     """Figures of each run, differences to the first, CMC curves."""
     rows = [
-        {"label": label, "evaluation": run.summary.as_json()}
+        {"label": label, "progress": run.progress, "evaluation": run.summary.as_json()}
         for label, run in zip(runs.labels, runs.runs, strict=True)
     ]
     values: dict[str, Any] = {
@@ -45,7 +45,9 @@ def build(runs: Runs) -> Content:
         Line(label, range(1, len(run.summary.metrics.cmc) + 1), 100 * run.summary.metrics.cmc)
         for label, run in zip(runs.labels, runs.runs, strict=True)
     ]
-    values["cmc"] = {line.label: line.y for line in curves}
+    values["cmc"] = {
+        label: run.summary.metrics.cmc for label, run in zip(runs.labels, runs.runs, strict=True)
+    }
     about = "CMC curves: share of the queries with a match among their first ranks"
     cmc = line_chart(curves, "rank", "queries with a match, %", about)
     return Content(values, {"cmc": cmc})

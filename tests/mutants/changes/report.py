@@ -47,4 +47,11 @@ MUTANTS = [
     *of("report/difficulty.py", "report/test_difficulty.py")(
         ("(0.25, 0.5, 0.75)", "(0.2, 0.5, 0.8)", "quartiles are not quarters"),
     ),
+    *of("report/page.py", "report/test_page.py")(
+        (
+            "value == round(value) or abs(value) >= 1000",
+            "value == 0",
+            "a first match at rank 12,345 stands at 1.234e+04",
+        ),
+    ),
 ]
