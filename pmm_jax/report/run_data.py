@@ -76,7 +76,8 @@ class RunData:
     def subtitle(self) -> str:
         """Method, data set, seed, and how far the run has come."""
         config = self.config
-        data = f"{config.data.name} ({config.data.root})"
+        # Synthetic people in Market-1501's layout are not Market-1501.
+        data = f"{config.data.name} ({Path(config.data.root).resolve().name})"
         return f"{config.method.name} on {data}, seed {config.train.seed}; {self.progress}"
 
     @property

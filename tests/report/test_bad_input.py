@@ -340,6 +340,7 @@ def test_a_run_that_is_training_has_one_checkpoint_on_a_page(
     monkeypatch.setattr(run_data, "restore_run", lambda *_: pytest.fail("a newer one is read"))
     assert run.model.network is used[0]
     assert run.model.params is used[2]
+    assert f" ({Path(run.config.data.root).name}), seed 0; {run.progress}" in run.subtitle
     assert run.progress == "latest checkpoint, step 2; trained to epoch 1 of 1"
 
 

@@ -11,6 +11,7 @@ from pmm_jax.display import Display
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation import Embeddings, roc
 from pmm_jax.evaluation.pair_distances import pair_distances
+from pmm_jax.evaluation.protocols import without_cameras
 from pmm_jax.report.page import write_page
 from pmm_jax.report.run_data import RunData
 from pmm_jax.report.section import Section
@@ -44,6 +45,14 @@ def test_the_page_shows_each_rate_as_eval_does(tmp_path: Path) -> None:
     assert page.count("can't be told: it allows 2 false pairs, and 10 are needed") == 1
     assert "rerank changes nothing here" in page
     assert "too many pairs" not in page
+    assert "a match, which another camera took." in page
+
+
+def test_without_cameras_no_other_one_took_a_match(tmp_path: Path) -> None:
+    one, other = people(0, 90, 12, 32, 1.2), people(1, 400, 12, 32, 1.2)
+    page, values = page_of(*without_cameras(one, other), tmp_path / "page.html")
+    assert values["no_cameras"]
+    assert "pairs of a query and a match. Different" in page
 
 
 def test_bars_share_out_all_pairs() -> None:

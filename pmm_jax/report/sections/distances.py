@@ -7,6 +7,7 @@ import numpy as np
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation.pair_distances import LEAST_ALLOWED, PairDistances, pair_distances
 from pmm_jax.evaluation.pair_histograms import BINS, RESAMPLES
+from pmm_jax.evaluation.protocols import has_no_cameras
 from pmm_jax.report.charts import Line, histogram_chart
 from pmm_jax.report.run_data import RunData
 from pmm_jax.report.section import Content
@@ -25,6 +26,7 @@ def build(run: RunData) -> Content:
     pairs = pair_distances(*run.ranked, settings.query_block, settings.seed)
     values = describe(pairs)
     values["distance"] = settings.distance
+    values["no_cameras"] = has_no_cameras(run.ranked[0])
     values["others"] = [
         name for name in ("rerank", "single_shot", "faiss_index") if getattr(settings, name)
     ]

@@ -35,8 +35,11 @@ SIGNS = {
     "junk": ("–", "identity -1: excluded, takes no rank"),  # noqa: RUF001
 }
 """Sign and meaning of each mark."""
-ITSELF = "the query's own image: excluded, takes no rank"
-"""The meaning of `same camera` where no camera is known."""
+WITHOUT_CAMERAS = {
+    "right": "the query's identity",
+    "same camera": "the query's own image: excluded, takes no rank",
+}
+"""Meanings where no camera is known."""
 
 Cams = dict[tuple[str, str], tuple[list[str], list[str]]]
 """Of query and result, by their paths: a data URI for each head, and one for their sum."""
@@ -78,8 +81,9 @@ def build(run: RunData) -> Content:
     }
     marks = {result["mark"] for result in results} | {"right", "wrong"}
     legend = {mark: SIGNS[mark] for mark in SIGNS if mark in marks}
-    if "same camera" in legend and has_no_cameras(query):
-        legend["same camera"] = (SIGNS["same camera"][0], ITSELF)
+    if has_no_cameras(query):
+        texts = {mark: WITHOUT_CAMERAS.get(mark, text) for mark, (_, text) in legend.items()}
+        legend = {mark: (SIGNS[mark][0], text) for mark, text in texts.items()}
     media = {"pictures": pictures, "cams": cams, "titles": titles, "legend": legend}
     return Content(values, media)
 

@@ -166,7 +166,8 @@ def test_a_large_network_explains_the_first_results_alone_on_a_cpu(
     ],
 )
 def test_other_protocols(settings: EvaluateConfig, note: str | None) -> None:
-    values = rank_lists.build(made_up_run(settings)).values
+    values, media = rank_lists.build(made_up_run(settings))
+    assert ("another camera" in media["legend"]["right"][1]) == settings.cameras
     assert len(values["notes"]) == (note is not None)
     if note is not None:
         assert note in values["notes"][0]
