@@ -31,7 +31,7 @@ LAYERS = [
     {"pixels", "color_baseline"},
     {"inference"},
     {"api"},
-    {"report"},
+    {"report", "export"},
     {"training"},
     {"torch_baseline"},
     {"ablation", "comparison"},

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from pmm_jax.cli.model_argument import load_model
 from pmm_jax.cli.parsing import wants_help
 from pmm_jax.errors import UserError
-from pmm_jax.files import user_path
 
 USAGE = "pmm convert RUN_OR_FILE FILE (.pth.tar, .pth, .pt or .safetensors)"
 
@@ -16,9 +16,7 @@ def convert_command(arguments: Sequence[str]) -> None:
         return
     if len(arguments) != 2:
         raise UserError(f"convert needs what to read and what to write: {USAGE}")
-    from pmm_jax.api import load, load_torch
-
     source, target = arguments
-    model = load(source) if user_path(source).is_dir() else load_torch(source)
+    model = load_model(source)
     model.save(target)
     print(f"{target}: {model.kind}, {len(model.state_dict()):,} tensors")

@@ -15,6 +15,7 @@ VERBS = {
     "prepare": "Check a data set and build its prepared form: prepare --config NAME",
     "synthesize": "Draw a re-ID set of synthetic people: synthesize DIR",
     "convert": "Convert weights from or to PyTorch: convert RUN_OR_FILE FILE",
+    "export": "Write a model for other programs: export MODEL FILE.safetensors",
     "parity": "Compare model and step with numbers of the PyTorch release: parity FILE.npz",
     "compare": "Train ours and a PyTorch baseline side by side: compare --config NAME",
     "ablate": "Train methods side by side: ablate --config NAME --methods pmm cutout ...",

@@ -1,0 +1,1 @@
+"""A model in files that others take."""
