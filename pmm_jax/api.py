@@ -1,8 +1,11 @@
 """Public API: load a model, embed images, explain matches, evaluate a run."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from os import PathLike
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -13,7 +16,7 @@ from pmm_jax.display import Display
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation import RankingMetrics
 from pmm_jax.evaluation.evaluate import evaluate_ranking
-from pmm_jax.files import user_path
+from pmm_jax.files import printable, user_path
 from pmm_jax.inference import (
     embed_run,
     make_classify,
@@ -25,14 +28,27 @@ from pmm_jax.inference import (
 from pmm_jax.methods import get_method
 from pmm_jax.model.pmm import Kind, Network, Tree
 from pmm_jax.model.torch_checkpoint import Tensors, load_state_dict, state_dict
-from pmm_jax.model.weights_file import read_file, write_file
+from pmm_jax.model.weights_file import download, read_file, write_file
+from pmm_jax.model_file import ModelInfo, fingerprint_of, read_model_file
 from pmm_jax.pixels import Images, check_images, pixel_batches
-from pmm_jax.workdir.restore import restore_run
-from pmm_jax.workdir.run_config import load_run_config
+from pmm_jax.workdir.restore import restore_checkpoint
+from pmm_jax.workdir.run_config import data_fingerprint, load_run_config
+
+_HUB = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 
 
 class Model:
-    """A network with its weights; `load` and `load_torch` make it."""
+    """A network with its weights; `load` and `load_torch` make it.
+
+    Attributes:
+        kind: of network: `pmm`, `baseline`, `bdb` or `trunk`.
+        network: its modules.
+        params: its parameters, by module.
+        batch_stats: BatchNorm's running statistics, likewise.
+        image_size: height and width that images are resized to.
+        info: config, metrics, data and licences of the run that trained it; None where it is
+            unknown, as of a file of weights alone.
+    """
 
     def __init__(
         self,
@@ -41,12 +57,14 @@ class Model:
         params: Tree,
         batch_stats: Tree,
         image_size: tuple[int, int],
+        info: ModelInfo | None = None,
     ) -> None:
         self.kind = kind
         self.network = network
         self.params = params
         self.batch_stats = batch_stats
         self.image_size = image_size
+        self.info = info
         self._weights = jax.device_put((params, batch_stats))  # once, not with every batch
         self._embed = make_embed(network)
         self._embed_both = make_embed(network, flip_average=True)
@@ -182,6 +200,11 @@ class Model:
             return 0
         return self.params["stage1"]["classifier"]["kernel"].shape[1]
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of weights and preprocessing: equal for a run and the files exported from it."""
+        return fingerprint_of(self.state_dict(), self.image_size)
+
     def state_dict(self) -> Tensors:
         """Every value under PyTorch's names, in PyTorch's shapes (torch_names.py)."""
         return state_dict(self.params, self.batch_stats)
@@ -195,18 +218,35 @@ class Model:
         write_file(user_path(path), self.state_dict())
 
 
-def load(workdir: str | PathLike[str], checkpoint: str = "latest") -> Model:
-    """The model that train.py left in a folder.
+def load(source: str | PathLike[str], checkpoint: str = "latest") -> Model:
+    """The model that train.py left in a folder, or that `pmm export` wrote to a file.
 
     Args:
-        workdir: of the run.
-        checkpoint: `latest`, or `best` by mAP.
+        source: a run's folder, a model file, or `hf://OWNER/NAME[@REVISION]`: model.safetensors of
+            a repository on Hugging Face's hub.
+        checkpoint: of a run: `latest`, or `best` by mAP.
 
     Raises:
-        UserError: there is no such run or checkpoint.
+        WeightsAlone: a file of weights alone, which `load_torch` reads.
+        UserError: there is no such run, checkpoint or file, or it is damaged.
     """
-    config, network, params, batch_stats = restore_run(user_path(workdir), checkpoint)
-    return Model(get_method(config).network, network, params, batch_stats, config.data.image_size)
+    path = _local(source)
+    if not path.is_dir():
+        return Model(*read_model_file(path))
+    config, network, params, batch_stats, step, metrics = restore_checkpoint(path, checkpoint)
+    info = ModelInfo(config, step, data_fingerprint(path), metrics, {})
+    kind = get_method(config).network
+    return Model(kind, network, params, batch_stats, config.data.image_size, info)
+
+
+def _local(source: str | PathLike[str]) -> Path:
+    if not str(source).startswith("hf:"):
+        return user_path(source)
+    found = _HUB.fullmatch(str(source))
+    if found is None:
+        raise UserError(f"{printable(str(source))} names no model; give hf://OWNER/NAME[@REVISION]")
+    repository, revision = found.groups()
+    return download(f"{source}", repository, revision, "name a file or a run's folder")
 
 
 def load_torch(path: str | PathLike[str], image_size: tuple[int, int] = (384, 128)) -> Model:

@@ -29,7 +29,7 @@ LAYERS = [
     {"methods"},
     {"data", "evaluation", "workdir"},
     {"pixels", "color_baseline"},
-    {"inference"},
+    {"inference", "model_file"},
     {"api"},
     {"report", "export"},
     {"training"},

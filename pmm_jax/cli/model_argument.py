@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pmm_jax.files import user_path
-
 if TYPE_CHECKING:
     from pmm_jax.api import Model
 
 
 def load_model(source: str, checkpoint: str = "latest") -> Model:
-    """The model in a run's folder, or in a file of weights alone, of 384x128 images.
+    """The model that `pmm_jax.load` takes, or that of a file of weights alone (384x128 images).
 
     Args:
         source: as its user wrote it.
@@ -21,5 +19,9 @@ def load_model(source: str, checkpoint: str = "latest") -> Model:
         UserError: there is none.
     """
     from pmm_jax.api import load, load_torch
+    from pmm_jax.model.weights_file import WeightsAlone
 
-    return load(source, checkpoint) if user_path(source).is_dir() else load_torch(source)
+    try:
+        return load(source, checkpoint)
+    except WeightsAlone:
+        return load_torch(source)

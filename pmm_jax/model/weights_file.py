@@ -1,19 +1,18 @@
 """Tensors of a weights file, by name, without executing what the file may hold."""
 
-import hashlib
+import contextlib
 import io
-import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-import ml_dtypes
 import numpy as np
 
 from pmm_jax.errors import UserError
-from pmm_jax.files import open_regular, printable, write_atomic
-from pmm_jax.model.torch_file import ALONE, first_line, import_torch, read_torch, refuse_tensor
+from pmm_jax.files import open_regular, write_atomic
+from pmm_jax.model.safetensors_file import decode_safetensors, encode_safetensors
+from pmm_jax.model.torch_file import ALONE, first_line, import_torch, read_torch
 
 REPOSITORY = "timm/resnet50.tv_in1k"
 """Torchvision's ResNet-50 (IMAGENET1K_V1, the weights that the release starts from)."""
@@ -26,11 +25,6 @@ ENDINGS = (".safetensors", ".pth", ".pt", ".pth.tar")
 HINT = "give --model.weights FILE or --model.weights scratch"
 LARGEST = 4 * 2**30
 """Bytes of a file that is read: a ResNet-152 in float64 with Adam's moments has a third of it."""
-_SAFETENSORS_TYPES = {
-    **{"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": ml_dtypes.bfloat16},
-    **{"I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1"},
-    **{"U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?"},
-}
 
 _FORMS: tuple[tuple[bytes, str], ...] = (
     (b"version https://git-lfs", "a pointer of Git LFS, not the file itself; run git lfs pull"),
@@ -41,8 +35,6 @@ _FORMS: tuple[tuple[bytes, str], ...] = (
 )
 """First bytes of files that are mistaken for weights, and a hint for each."""
 
-CHECKSUM = "pmm_jax.sha256"
-"""Metadata key of our checksum in safetensors files, a format that has none of its own."""
 _TORCH_MAGIC = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 """The number that torch pickled ahead of everything else before it wrote zip archives (1.6)."""
 
@@ -50,13 +42,18 @@ _TORCH_MAGIC = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 def read_weights(source: str) -> tuple[str, dict[str, np.ndarray]]:
     """Read the weights that model.weights names: their name for messages, and all tensors."""
     if source == "imagenet":
-        return f"{REPOSITORY} ({FILE})", read_file(_download(), HINT)
+        path = download(f"the ImageNet weights {REPOSITORY}", REPOSITORY, REVISION, HINT)
+        return f"{REPOSITORY} ({FILE})", read_file(path, HINT)
     if not source.endswith(ENDINGS) and not Path(source).exists():
         raise UserError(
             f"model.weights {source} is neither `imagenet`, `scratch` nor the name of a "
             "safetensors or PyTorch file"
         )
     return source, read_file(Path(source), HINT)
+
+
+class WeightsAlone(UserError):
+    """A file of weights, where a model file is needed."""
 
 
 def read_file(path: Path, hint: str) -> dict[str, np.ndarray]:
@@ -70,6 +67,28 @@ def read_file(path: Path, hint: str) -> dict[str, np.ndarray]:
     Raises:
         UserError: no such file, a damaged one, or one that holds more than tensors.
     """
+    with _opened(path, hint) as (file, form):
+        if form == "torch":
+            return read_torch(path, file, hint)
+        return decode_safetensors(path, file.read(), hint)[0]
+
+
+def read_with_header(path: Path, hint: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """All tensors of a model file and its header; arguments are those of `read_file`.
+
+    Raises:
+        WeightsAlone: the file has no such header.
+        UserError: no such file, or a damaged one.
+    """
+    with _opened(path, hint) as (file, form):
+        found = decode_safetensors(path, file.read(), hint) if form == "safetensors" else ({}, {})
+    if not found[1]:
+        raise WeightsAlone(f"{path} holds weights alone, which load_torch reads; {hint}")
+    return found
+
+
+@contextlib.contextmanager
+def _opened(path: Path, hint: str) -> Iterator[tuple[BinaryIO, Literal["torch", "safetensors"]]]:
     try:
         with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
@@ -77,9 +96,7 @@ def read_file(path: Path, hint: str) -> dict[str, np.ndarray]:
                 raise UserError(
                     f"{path} has {size / 2**30:.0f} GiB, more than any network here; {hint}"
                 )
-            if _form(path, file, size, hint) == "torch":
-                return read_torch(path, file, hint)
-            return _read_safetensors(path, file.read(), hint)
+            yield file, _form(path, file, size, hint)
     except OSError as error:
         raise UserError(f"can't read weights {path}: {error.strerror or error}; {hint}") from error
 
@@ -95,17 +112,22 @@ def write_file(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
     if not path.name.endswith(ENDINGS):
         raise UserError(f"{path}: its name must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}")
     if path.suffix == ".safetensors":
-        from safetensors import deserialize
-        from safetensors.numpy import save
-
-        digest = _digest(deserialize(save(dict(tensors))))
-        data = save(dict(tensors), metadata={CHECKSUM: digest})
+        data = encode_safetensors(tensors, {})
     else:
         torch = import_torch(f"writing {path}")
         values = {name: torch.from_numpy(np.array(value)) for name, value in tensors.items()}
         stream = io.BytesIO()
         torch.save({"state_dict": values}, stream)
         data = stream.getvalue()
+    write_whole(path, data)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file, and the folder where it lies, if need be.
+
+    Raises:
+        UserError: it can't be written; what was there before stays.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, data)
@@ -113,18 +135,27 @@ def write_file(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
         raise UserError(f"can't write {path}: {error.strerror or error}") from error
 
 
-def _download() -> Path:
+def download(what: str, repository: str, revision: str | None, hint: str) -> Path:
+    """The file FILE of a repository on Hugging Face's hub, from its cache where it is there.
+
+    Args:
+        what: to call it in a message.
+        repository: OWNER/NAME.
+        revision: a commit, tag or branch; by default the newest.
+        hint: end of the message where it can't be had.
+
+    Raises:
+        UserError: there is no such file or no network.
+    """
     import huggingface_hub
     from huggingface_hub.utils import logging
 
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # a line for each of its retries would bury ours
     try:
-        return Path(huggingface_hub.hf_hub_download(REPOSITORY, FILE, revision=REVISION))
+        return Path(huggingface_hub.hf_hub_download(repository, FILE, revision=revision))
     except Exception as error:  # the hub's, the HTTP client's and the file system's share no base
-        raise UserError(
-            f"can't get the ImageNet weights {REPOSITORY} ({first_line(error)}); {HINT}"
-        ) from error
+        raise UserError(f"can't get {what} ({first_line(error)}); {hint}") from error
     finally:
         logging.set_verbosity(verbosity)
 
@@ -151,49 +182,3 @@ def _form(path: Path, file: BinaryIO, size: int, hint: str) -> Literal["torch", 
         known = (form for start, form in _FORMS if head.lstrip().startswith(start))
         form = next(known, f"neither a safetensors nor a PyTorch file; {hint}")
     raise UserError(f"{path} is {form}")
-
-
-def _read_safetensors(path: Path, data: bytes, hint: str) -> dict[str, np.ndarray]:
-    from safetensors import SafetensorError, deserialize
-
-    try:
-        entries = deserialize(data)
-    except SafetensorError as error:
-        raise UserError(
-            f"can't read {path} as safetensors ({first_line(error)}); {hint}"
-        ) from error
-    # Of two tensors of one name the library keeps one and says nothing.
-    header = json.loads(
-        data[8 : 8 + int.from_bytes(data[:8], "little")],
-        object_pairs_hook=lambda pairs: _unique(path, pairs),
-    )
-    if header.get("__metadata__", {}).get(CHECKSUM) not in (None, _digest(entries)):
-        raise UserError(f"{path} is damaged: it is not as it was written; {hint}")
-    return {name: _array(path, name, **entry) for name, entry in sorted(entries)}
-
-
-def _digest(entries: list[tuple[str, dict[str, Any]]]) -> str:
-    """SHA-256 of names, types, shapes and values, whatever their order in the file."""
-    digest = hashlib.sha256()
-    for name, entry in sorted(entries):
-        digest.update(json.dumps([name, entry["dtype"], entry["shape"]]).encode())
-        digest.update(entry["data"])
-    return digest.hexdigest()
-
-
-def _unique(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise UserError(f"{path} has two entries {printable(twice)}; write it again")
-    return dict(pairs)
-
-
-def _array(path: Path, name: str, dtype: str, shape: list[int], data: bytearray) -> np.ndarray:
-    kind = _SAFETENSORS_TYPES.get(dtype)
-    if kind is None:
-        refuse_tensor(path, name, f"is of type {dtype}")
-    if max(shape, default=0) > len(data):  # a side of 0 hides the others from the library
-        refuse_tensor(path, name, f"has the shape {tuple(shape)}, which holds nothing")
-    values = np.frombuffer(data, kind).reshape(shape)
-    return values.astype(np.float32) if values.itemsize == 2 and dtype[0] in "FB" else values

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from pmm_jax.config import Config
 from pmm_jax.distributed.processes import assert_equal
@@ -13,10 +14,30 @@ from pmm_jax.workdir.checkpoint import Checkpoints
 from pmm_jax.workdir.run_config import load_run_config
 
 
+class Restored(NamedTuple):
+    """A checkpoint of a run."""
+
+    config: Config
+    network: Network
+    params: Tree
+    """Parameters, or their average, where the run keeps one."""
+    batch_stats: Tree
+    step: int
+    evaluation: dict[str, Any]
+    """Metrics of that step; empty where it was not evaluated."""
+
+
 def restore_run(
     workdir: Path, checkpoint: str, report: Callable[[str], None] = lambda line: None
 ) -> tuple[Config, Network, Tree, Tree]:
-    """Config, network, parameters (their average, where the run keeps one) and statistics.
+    """Config, network, parameters and statistics of a checkpoint; as `restore_checkpoint`."""
+    return restore_checkpoint(workdir, checkpoint, report)[:4]
+
+
+def restore_checkpoint(
+    workdir: Path, checkpoint: str, report: Callable[[str], None] = lambda line: None
+) -> Restored:
+    """A checkpoint with the weights that its run is evaluated by.
 
     Args:
         workdir: of the run.
@@ -36,12 +57,13 @@ def restore_run(
                 params, batch_stats = checkpoints.restore_weights(
                     step, shapes(network), config.optim.ema_decay > 0
                 )
+                evaluation = checkpoints.seal(step).evaluation or {}
             except UserError:
                 if checkpoints.holds(step):
                     raise
                 continue  # its run is training, and has newer ones by now
             report(f"{checkpoint} checkpoint, step {step}")
-            return config, network, params, batch_stats
+            return Restored(config, network, params, batch_stats, step, evaluation)
 
 
 def _choose(checkpoints: Checkpoints, workdir: Path, checkpoint: str) -> int:
