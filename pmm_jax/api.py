@@ -46,7 +46,7 @@ class Model:
         params: its parameters, by module.
         batch_stats: BatchNorm's running statistics, likewise.
         image_size: height and width that images are resized to.
-        info: config, metrics, data and licences of the run that trained it; None where it is
+        info: config, metrics, data and licenses of the run that trained it; None where it is
             unknown, as of a file of weights alone.
     """
 
@@ -232,6 +232,8 @@ def load(source: str | PathLike[str], checkpoint: str = "latest") -> Model:
     """
     path = _local(source)
     if not path.is_dir():
+        if checkpoint != "latest":
+            raise UserError(f"{path} is no run's folder, so there is no {checkpoint} checkpoint")
         return Model(*read_model_file(path))
     config, network, params, batch_stats, step, metrics = restore_checkpoint(path, checkpoint)
     info = ModelInfo(config, step, data_fingerprint(path), metrics, {})

@@ -38,7 +38,7 @@ from pmm_jax.model.weights_file import read_with_header, write_whole
 
 FORMAT = 1
 LONGEST_NOTE = 2000
-"""Characters of a licence note."""
+"""Characters of a license note."""
 _HINT = "give a run's folder, or a file that pmm export RUN MODEL.safetensors wrote"
 _MOST_FIGURES = 100
 _FOLDERS = names_in(Config, "host")
@@ -69,7 +69,7 @@ class ModelInfo:
     intervals: Mapping[str, tuple[float, float]]
     """95 % intervals of metrics, where they are known."""
     data_license: str = ""
-    """Licence of the training data in its user's words; empty where nobody has stated it."""
+    """License of the training data in its user's words; empty where nobody has stated it."""
     weights_license: str = ""
     """Likewise of the weights."""
 
@@ -109,7 +109,7 @@ def write_model_file(path: Path, parts: ModelParts, tensors: Tensors, identities
         identities: that it was trained on.
 
     Raises:
-        UserError: a licence note that is no line of text, or a path that can't be written.
+        UserError: a license note that is no line of text, or a path that can't be written.
     """
     header = {
         "format": FORMAT,
@@ -135,7 +135,20 @@ def read_model_file(path: Path) -> ModelParts:
             f"{path} is a model file of format {shown(header.get('format'))}, and this version of "
             f"pmm_jax reads format {FORMAT}; use the version that wrote it"
         )
-    loaded = load_state_dict(str(path), tensors)
+    return model_parts(path, load_state_dict(str(path), tensors), header)
+
+
+def model_parts(path: Path, loaded: Loaded, header: Mapping[str, Any]) -> ModelParts:
+    """The model, once all that the header says of it is found true.
+
+    Args:
+        path: of the file, for messages.
+        loaded: its network with its weights.
+        header: as `read_with_header` reads it.
+
+    Raises:
+        UserError: the header is no model file's, or says what isn't so.
+    """
     try:
         return _parts(loaded, header)
     except (*_WRONG, UserError) as error:
@@ -144,7 +157,7 @@ def read_model_file(path: Path) -> ModelParts:
 
 
 def check_note(name: str, text: str) -> None:
-    """Check a licence note.
+    """Check a license note.
 
     Raises:
         UserError: it is no single line of printable text.
@@ -175,8 +188,8 @@ def _preprocessing(image_size: tuple[int, int]) -> dict[str, Any]:
 
 
 def _run(info: ModelInfo) -> dict[str, Any]:
-    check_note("the data's licence", info.data_license)
-    check_note("the weights' licence", info.weights_license)
+    check_note("the data's license", info.data_license)
+    check_note("the weights' license", info.weights_license)
     return {
         **{field.name: getattr(info, field.name) for field in fields(info)},
         "config": _published(info.config),
@@ -186,7 +199,6 @@ def _run(info: ModelInfo) -> dict[str, Any]:
 
 
 def _parts(loaded: Loaded, header: Mapping[str, Any]) -> ModelParts:
-    """The model, once all that the header says of it is found true."""
     run, kind, network = header["run"], loaded.kind, loaded.network
     info = None if run is None else _info(run)
     if info is not None:

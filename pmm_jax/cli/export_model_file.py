@@ -17,9 +17,9 @@ class Options:
     checkpoint: Literal["latest", "best"] = "latest"
     """Checkpoint of the run; best is by mAP."""
     data_license: str = ""
-    """Licence of the training data, in your words; a line of text."""
+    """License of the training data, in your words; a line of text."""
     weights_license: str = ""
-    """Licence of the weights, likewise."""
+    """License of the weights, likewise."""
     card: bool = False
     """Write a model card, README.md, beside the file."""
 
@@ -28,11 +28,13 @@ def export_file(source: str, target: Path, arguments: Sequence[str]) -> None:
     """Parse, read the model, write the file."""
     options = parse(Options(), arguments, DESCRIPTION, "pmm export")
     from pmm_jax.cli.model_argument import load_model
-    from pmm_jax.export.model_file import describe, export_model
+    from pmm_jax.export.model_file import add_to_info, export_model
     from pmm_jax.files import user_path
 
     model = load_model(source, options.checkpoint)
-    describe(model, user_path(source), options.data_license, options.weights_license)
+    model.info = add_to_info(
+        model, user_path(source), options.data_license, options.weights_license
+    )
     export_model(model, target, options.card)
     print(f"{target}: {model.kind}, fingerprint {model.fingerprint}")
     if options.card:

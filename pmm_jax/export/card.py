@@ -21,7 +21,7 @@ _LICENSES = {
     *("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "gpl-3.0", "lgpl-3.0", "agpl-3.0"),
     *("cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "cc-by-nc-nd-4.0"),
 }
-"""Licences that the hub knows by these words; it takes any other as `other` with a name."""
+"""Licenses that the hub knows by these words; it takes any other as `other` with a name."""
 
 
 def model_card(model: Model, file: str) -> str:

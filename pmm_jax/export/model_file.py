@@ -1,4 +1,4 @@
-"""A run as a model file, with what is known of its metrics and what its user states of licences."""
+"""A run as a model file, with what is known of its metrics and what its user states of licenses."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from pmm_jax.errors import UserError
 from pmm_jax.export.card import CARD, model_card
 from pmm_jax.files import read_regular
 from pmm_jax.model.weights_file import write_whole
-from pmm_jax.model_file import ModelParts, write_model_file
+from pmm_jax.model_file import ModelInfo, ModelParts, write_model_file
 
 REPORT = "report.json"
 """Numbers of the run's report, which has the intervals of its metrics."""
@@ -26,7 +26,7 @@ def export_model(model: Model, path: Path, with_card: bool = False) -> None:
         with_card: write README.md into its folder, too.
 
     Raises:
-        UserError: there is another README.md already, a licence note is no line of text, or a file
+        UserError: there is another README.md already, a license note is no line of text, or a file
             can't be written.
     """
     parts = ModelParts(
@@ -49,13 +49,13 @@ def export_model(model: Model, path: Path, with_card: bool = False) -> None:
         write_whole(card, text)
 
 
-def describe(model: Model, run: Path, data_license: str, weights_license: str) -> None:
-    """Add to a model's info what its run's report knows and its user states.
+def add_to_info(model: Model, run: Path, data_license: str, weights_license: str) -> ModelInfo:
+    """A model's info with what its run's report knows and its user states.
 
     Args:
         model: of the run.
         run: its folder; anything else has no report.
-        data_license: licence of the data; empty leaves what the model says.
+        data_license: license of the data; empty leaves what the model says.
         weights_license: likewise of the weights.
 
     Raises:
@@ -65,7 +65,7 @@ def describe(model: Model, run: Path, data_license: str, weights_license: str) -
         raise UserError(
             f"{run} holds weights alone, without a config; export a run's folder, or use convert"
         )
-    model.info = replace(
+    return replace(
         model.info,
         intervals=known_intervals(run, model.info.metrics) or model.info.intervals,
         data_license=data_license or model.info.data_license,

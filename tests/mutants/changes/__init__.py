@@ -5,6 +5,7 @@ from tests.mutants.changes import (
     config,
     data,
     evaluation,
+    export,
     methods,
     mixing,
     model,
@@ -24,5 +25,6 @@ MUTANTS: list[Mutant] = [
     *evaluation.MUTANTS,
     *comparison.MUTANTS,
     *report.MUTANTS,
+    *export.MUTANTS,
     *config.MUTANTS,
 ]

@@ -1,0 +1,32 @@
+"""Wrong changes to what is taken away: model files and their cards."""
+
+from tests.mutants.mutant import of
+
+MUTANTS = [
+    *of("model/safetensors_file.py", "model/test_safetensors_file.py")(
+        (
+            "if hashlib.sha256(blank).hexdigest().encode() != digest:",
+            "if not digest:",
+            "a damaged model file is loaded",
+        ),
+    ),
+    *of("model_file.py", "test_model_file.py")(
+        (
+            'if header["preprocessing"] != _preprocessing(size):',
+            "if False:",
+            "a model of another normalization is fed this one's",
+        ),
+        (
+            "digest = hashlib.sha256(json.dumps(_preprocessing(image_size)).encode())",
+            "digest = hashlib.sha256()",
+            "galleries of two image sizes pass for one model's",
+        ),
+    ),
+    *of("export/model_file.py", "export/test_export_model.py")(
+        (
+            "if any(found[name] != metrics[name] for name in intervals):",
+            "if False:",
+            "a card shows the intervals of another checkpoint",
+        ),
+    ),
+]
