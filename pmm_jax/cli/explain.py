@@ -16,10 +16,10 @@ OUT = "explain.html"
 
 HELP = f"""usage: {USAGE}
 
-MODEL is a run's folder, or a PyTorch or safetensors file of a model of 384x128 images. For each
-image, where every stage finds the training identity that the stages name; with --pair, what in A
-and in B made the two match. A page ({OUT} by default, its numbers beside it as JSON), or a folder
-of PNG files, one an image and stage.
+MODEL is a run's folder, a file that pmm export wrote, hf://OWNER/NAME, or a PyTorch or safetensors
+file of a model of 384x128 images. For each image, where every stage finds the training identity
+that the stages name; with --pair, what in A and in B made the two match. A page ({OUT} by
+default, its numbers beside it as JSON), or a folder of PNG files, one an image and stage.
 """
 
 
