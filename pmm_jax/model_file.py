@@ -37,9 +37,8 @@ from pmm_jax.model.torch_checkpoint import Loaded, Tensors, load_state_dict
 from pmm_jax.model.weights_file import read_with_header, write_whole
 
 FORMAT = 1
-LONGEST_NOTE = 2000
-"""Characters of a license note."""
 _HINT = "give a run's folder, or a file that pmm export RUN MODEL.safetensors wrote"
+_LONGEST_LINE = 2000
 _MOST_FIGURES = 100
 _FOLDERS = names_in(Config, "host")
 _WRONG = (AttributeError, KeyError, RecursionError, TypeError, ValueError)
@@ -156,18 +155,6 @@ def model_parts(path: Path, loaded: Loaded, header: Mapping[str, Any]) -> ModelP
         raise UserError(f"{path} is not a sound model file: {word}; {_HINT}") from error
 
 
-def check_note(name: str, text: str) -> None:
-    """Check a license note.
-
-    Raises:
-        UserError: it is no single line of printable text.
-    """
-    if not text.isprintable() or len(text) > LONGEST_NOTE:
-        raise UserError(
-            f"{name} is {shown(text)}; it must be a line of at most {LONGEST_NOTE} characters"
-        )
-
-
 def _published(config: Config) -> dict[str, dict[str, Any]]:
     """A config as JSON, without what is one machine's: no folder, and of a file its name alone."""
     groups = _without_folders(asdict(config))
@@ -188,8 +175,8 @@ def _preprocessing(image_size: tuple[int, int]) -> dict[str, Any]:
 
 
 def _run(info: ModelInfo) -> dict[str, Any]:
-    check_note("the data's license", info.data_license)
-    check_note("the weights' license", info.weights_license)
+    _check_line("the data's license", info.data_license)
+    _check_line("the weights' license", info.weights_license)
     return {
         **{field.name: getattr(info, field.name) for field in fields(info)},
         "config": _published(info.config),
@@ -222,13 +209,14 @@ def _info(run: Mapping[str, Any]) -> ModelInfo:
     names = {field.name for field in fields(ModelInfo)}
     if set(run) != names:
         raise ValueError(f"this version has no field {shown(min(set(run) ^ names))}")
-    for name in ("data_license", "weights_license"):
-        check_note(name, run[name])
-    fingerprint, step = run["data_fingerprint"], run["step"]
-    if not (fingerprint is None or isinstance(fingerprint, str)) or type(step) is not int:
-        raise ValueError("its step is no number, or its data's fingerprint no text")
-    config = parse_config(json.dumps(_without_folders(run["config"])))
     metrics, intervals = run["metrics"], run["intervals"]
+    for text in (run["data_license"], run["weights_license"], *metrics, *intervals):
+        _check_line("a text of its header", text)
+    if run["data_fingerprint"] is not None:
+        _check_line("the data's fingerprint", run["data_fingerprint"])
+    if type(run["step"]) is not int:
+        raise ValueError("its step is no number")
+    config = parse_config(json.dumps(_without_folders(run["config"])))
     pairs = {name: tuple(map(_fraction, pair)) for name, pair in intervals.items()}
     if len(metrics) > _MOST_FIGURES or any(len(pair) != 2 for pair in pairs.values()):
         raise ValueError("its metrics are not those of a run")
@@ -260,3 +248,10 @@ def _check_network(config: Config, loaded: Loaded) -> None:
         or list(wanted.modules) != list(loaded.network.modules)
     ):
         raise ValueError("its weights are not those of its config")
+
+
+def _check_line(name: str, text: str) -> None:
+    if not text.isprintable() or len(text) > _LONGEST_LINE:
+        raise UserError(
+            f"{name} is {shown(text)}; it must be a line of at most {_LONGEST_LINE} characters"
+        )

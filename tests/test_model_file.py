@@ -73,7 +73,7 @@ def assert_same(one: Model, other: Model) -> None:
 KINDS = {
     "pmm": CONFIG,
     "two_stages": replace(CONFIG, method=replace(CONFIG.method, stages=2)),
-    "one_stage": replace(CONFIG, method=replace(CONFIG.method, stages=1)),
+    "one_stage": replace(CONFIG, method=replace(CONFIG.method, name="none", stages=1)),
     "bdb": replace(CONFIG, method=replace(CONFIG.method, name="bdb")),
     "gem": replace(CONFIG, model=replace(SIZES, pooling="gem")),
     "bnneck": replace(CONFIG, model=replace(SIZES, neck="bnneck")),
@@ -218,6 +218,8 @@ LIES = {
     "metric_text": (setting("run", "metrics", value={"mAP": "1"}), "no fraction"),
     "many": (setting("run", "metrics", value={str(n): 0.5 for n in range(101)}), "not those of"),
     "interval": (setting("run", "intervals", value={"mAP": [0.1]}), "not those of a run"),
+    "metric_name": (setting("run", "metrics", value={"a\nb": 0.5}), "must be a line"),
+    "fingerprint": (setting("run", "data_fingerprint", value="x" * 2001), "must be a line"),
     "step": (setting("run", "step", value=True), "step is no number"),
     "license": (setting("run", "data_license", value="a\nerror: b"), "must be a line"),
     "license_number": (setting("run", "data_license", value=1), "no attribute"),
