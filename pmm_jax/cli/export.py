@@ -10,6 +10,7 @@ from pmm_jax.files import user_path
 USAGE = "pmm export MODEL FILE [options]"
 FORMATS = {
     ".safetensors": ("export_model_file", "a whole model in one file, for pmm_jax.load"),
+    ".onnx": ("export_onnx", "a graph for trackers and inference engines"),
 }
 """Module of `cli` that writes each ending, by a function `export_file`, and what it writes."""
 

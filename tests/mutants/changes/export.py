@@ -1,4 +1,4 @@
-"""Wrong changes to what is taken away: model files and their cards."""
+"""Wrong changes to what is taken away: model files, graphs and their cards."""
 
 from tests.mutants.mutant import of
 
@@ -27,6 +27,32 @@ MUTANTS = [
             "if any(found[name] != metrics[name] for name in intervals):",
             "if False:",
             "a card shows the intervals of another checkpoint",
+        ),
+    ),
+    *of("export/onnx_graph.py", "export/test_onnx_graph.py")(
+        (
+            'values.get("bias", 0.0) - stats["mean"]',
+            '0.0 - stats["mean"]',
+            "a reduction loses its own bias",
+        ),
+        (
+            "if name in network.part_heads and x == feature_map:",
+            "if name in network.part_heads:",
+            "stage III sees the part block twice",
+        ),
+    ),
+    *of("export/presets.py", "export/test_onnx_file.py")(
+        (
+            'channels[..., ::-1] if self.color == "BGR" else channels',
+            "channels",
+            "a file for OpenVINO takes blue for red",
+        ),
+    ),
+    *of("export/onnx_file.py", "export/test_onnx_file.py")(
+        (
+            "if tolerance is not None and not worst < tolerance:",
+            "if False:",
+            "a file that embeds differently is written",
         ),
     ),
 ]

@@ -1,0 +1,56 @@
+"""Images of people that an exported file is checked on."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pmm_jax.config import DataConfig
+from pmm_jax.data.decode import to_rgb
+from pmm_jax.data.images import open_image
+from pmm_jax.data.split import open_split
+from pmm_jax.data.synthetic import SyntheticSettings
+from pmm_jax.data.synthetic.layout import QUERY, plan
+from pmm_jax.errors import UserError
+from pmm_jax.pixels import pixels
+
+COUNT = 64
+"""Images that a file is checked on."""
+PEOPLE = SyntheticSettings(train_identities=1, test_identities=32, cameras=2, min_cameras_each=2)
+
+
+class Crops(NamedTuple):
+    """Images of people."""
+
+    images: list[np.ndarray]
+    """(h, w, 3) uint8 RGB each, in their own sizes."""
+    source: str
+    """For the card."""
+
+    def resized(self, size: tuple[int, int]) -> np.ndarray:
+        """All of them, bilinearly resized to height and width: (N, H, W, 3) uint8."""
+        return np.stack([pixels(image, size) for image in self.images])
+
+
+def find_crops(data: DataConfig | None, count: int = COUNT) -> Crops:
+    """Query images of a run's data set, evenly spaced; where it isn't there, synthetic people.
+
+    Args:
+        data: of the run; None of a model that came without one.
+        count: images, at most.
+    """
+    if data is not None:
+        try:
+            return _query_images(data, count)
+        except UserError:
+            pass  # a model goes where its training images don't
+    images = [np.asarray(draw()) for path, _, draw in plan(PEOPLE) if path.startswith(QUERY)]
+    return Crops(images[:count], "synthetic people")
+
+
+def _query_images(data: DataConfig, count: int) -> Crops:
+    split = open_split(data, "query")
+    images = []
+    for row in np.linspace(0, len(split) - 1, min(count, len(split))).astype(int):
+        with open_image(split.read(row), split.filenames[row]) as image:
+            images.append(np.asarray(to_rgb(image)))
+    return Crops(images, f"query images of {data.name}")
