@@ -36,7 +36,8 @@ def crops() -> Crops:
     return Crops(list(find_crops(None, 8).resized(SIZE)), "tests")
 
 
-EMBED, MAKE = onnx_file.reference, onnx_file.make_onnx
+EMBED: Any = onnx_file.reference
+MAKE: Any = onnx_file.make_onnx
 KNOWN: dict[bytes, np.ndarray] = {}
 
 
