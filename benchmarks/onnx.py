@@ -13,7 +13,9 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +41,7 @@ def main() -> None:
     splits = [open_split(config.data, name) for name in ("query", "gallery")]
     images = [decode_split(split, model.image_size, config.data.num_workers) for split in splits]
 
-    def row(name: str, embed: Callable[[np.ndarray], np.ndarray], size: int) -> dict[str, object]:
+    def row(name: str, embed: Callable[[np.ndarray], np.ndarray], size: int) -> dict[str, Any]:
         started = time.perf_counter()
         features = [embed(array) for array in images]
         seconds = time.perf_counter() - started
@@ -52,13 +54,13 @@ def main() -> None:
 
     model.embed(images[0][:1])  # compiles
     rows = [row("jax", model.embed, sum(a.nbytes for a in model.state_dict().values()))]
-    crops = find_crops(config.data)
+    crops = find_crops(model.info)
     with tempfile.TemporaryDirectory() as folder:
         for precision in options.precisions:
             path = Path(folder, f"{precision}.onnx")
-            export_onnx(model, path, crops, OnnxOptions(precision=precision), {})
+            export_onnx(model, path, crops, OnnxOptions(precision=precision))
             data = path.read_bytes()
-            rows.append(row(precision, lambda array, data=data: run_onnx(data, array), len(data)))
+            rows.append(row(precision, partial(run_onnx, data), len(data)))
     if options.json:
         print(json.dumps(rows))
         return

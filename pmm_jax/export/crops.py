@@ -4,13 +4,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pmm_jax.config import DataConfig
 from pmm_jax.data.decode import to_rgb
 from pmm_jax.data.images import open_image
-from pmm_jax.data.split import open_split
+from pmm_jax.data.split import Split, open_split
 from pmm_jax.data.synthetic import SyntheticSettings
 from pmm_jax.data.synthetic.layout import QUERY, plan
 from pmm_jax.errors import UserError
+from pmm_jax.model_file import ModelInfo
 from pmm_jax.pixels import pixels
 
 COUNT = 64
@@ -31,26 +31,27 @@ class Crops(NamedTuple):
         return np.stack([pixels(image, size) for image in self.images])
 
 
-def find_crops(data: DataConfig | None, count: int = COUNT) -> Crops:
-    """Query images of a run's data set, evenly spaced; where it isn't there, synthetic people.
+def find_crops(info: ModelInfo | None, count: int = COUNT) -> Crops:
+    """Query images of the model's data set, evenly spaced; where it isn't there, synthetic people.
 
     Args:
-        data: of the run; None of a model that came without one.
+        info: of the model; None where nothing is known of it.
         count: images, at most.
     """
-    if data is not None:
+    if info is not None:
         try:
-            return _query_images(data, count)
+            split = open_split(info.config.data, "query")
+            if split.fingerprint == info.data_fingerprint:
+                return _images(split, info.config.data.name, count)
         except UserError:
             pass  # a model goes where its training images don't
     images = [np.asarray(draw()) for path, _, draw in plan(PEOPLE) if path.startswith(QUERY)]
     return Crops(images[:count], "synthetic people")
 
 
-def _query_images(data: DataConfig, count: int) -> Crops:
-    split = open_split(data, "query")
+def _images(split: Split, name: str, count: int) -> Crops:
     images = []
     for row in np.linspace(0, len(split) - 1, min(count, len(split))).astype(int):
         with open_image(split.read(row), split.filenames[row]) as image:
             images.append(np.asarray(to_rgb(image)))
-    return Crops(images, f"query images of {data.name}")
+    return Crops(images, f"query images of {name}")

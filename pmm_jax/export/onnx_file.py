@@ -42,7 +42,6 @@ def export_onnx(
     target: Path,
     crops: Crops,
     options: OnnxOptions,
-    about: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Write FILE.onnx, its card FILE.json, and what the consumer reads beside it.
 
@@ -51,7 +50,6 @@ def export_onnx(
         target: the file.
         crops: what the file is checked on; int8 is calibrated on the half that is left out then.
         options: what is exported.
-        about: what else is known of the model, such as its data set and metrics, for the card.
 
     Returns:
         The card.
@@ -77,10 +75,8 @@ def export_onnx(
     card = {
         **_form(target.name, preset, options, model.image_size, length),
         "model": {
-            "kind": model.kind,
-            "image_size": list(model.image_size),
+            **_about(model),
             "heads": {name: model.network.embedding_sizes[name] for name in heads or ["trunk"]},
-            **about,
         },
         "checks": {"images": len(images), "of": crops.source, **checks},
     }
@@ -90,6 +86,17 @@ def export_onnx(
         files[target.with_name(name)] = text
     _write({path: text.encode() for path, text in files.items()} | {target: data})
     return card
+
+
+def _about(model: Model) -> dict[str, Any]:
+    """The card's part on the model, whatever is exported of it."""
+    known = {"kind": model.kind, "image_size": list(model.image_size)}
+    about: dict[str, Any] = {**known, "fingerprint": model.fingerprint}
+    if model.info is not None:
+        about["data"] = model.info.config.data.name
+        about["data_fingerprint"] = model.info.data_fingerprint
+        about["metrics"] = dict(model.info.metrics)
+    return about
 
 
 def _checked(proto: ModelProto) -> bytes:

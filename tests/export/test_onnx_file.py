@@ -72,7 +72,7 @@ def test_a_consumer_gets_the_embedding_of_the_model(
     model: Model, crops: Crops, preset: str, tmp_path: Path
 ) -> None:
     target = tmp_path / "model.onnx"
-    card = export_onnx(model, target, crops, OnnxOptions(preset), {"name": "test"})
+    card = export_onnx(model, target, crops, OnnxOptions(preset))
     images = crops.resized(SIZE)
     found = run_onnx(target.read_bytes(), fed_by_the_consumer(preset, images))
     np.testing.assert_allclose(found, model.embed(images), rtol=1e-3, atol=2e-4)
@@ -93,7 +93,7 @@ def test_the_file_has_the_form_that_its_card_names(
     import onnx
 
     target = tmp_path / "model.onnx"
-    card = export_onnx(model, target, crops, OnnxOptions("boxmot"), {})
+    card = export_onnx(model, target, crops, OnnxOptions("boxmot"))
     written = onnx.load(target)
     shape = [d.dim_param or d.dim_value for d in written.graph.input[0].type.tensor_type.shape.dim]
     assert shape == ["batch", 3, 32, 16] == card["input"]["shape"]
@@ -106,7 +106,7 @@ def test_the_file_has_the_form_that_its_card_names(
 def test_deepstream_is_told_to_leave_normalization_to_the_graph(
     model: Model, crops: Crops, tmp_path: Path
 ) -> None:
-    card = export_onnx(model, tmp_path / "m.onnx", crops, OnnxOptions("deepstream", 1), {})
+    card = export_onnx(model, tmp_path / "m.onnx", crops, OnnxOptions("deepstream", 1))
     lines = (tmp_path / "m.yml").read_text().splitlines()
     assert card["normalization"]["where"] == "inside the graph"
     for line in ("offsets: [0.0, 0.0, 0.0]", "netScaleFactor: 1.0", "inferDims: [3, 32, 16]"):
@@ -132,8 +132,8 @@ def test_other_precisions_are_smaller_and_near(
     images: int,
 ) -> None:
     whole, small = tmp_path / "whole.onnx", tmp_path / "small.onnx"
-    export_onnx(model, whole, crops, OnnxOptions(), {})
-    checks = export_onnx(model, small, crops, OnnxOptions(precision=precision), {})["checks"]
+    export_onnx(model, whole, crops, OnnxOptions())
+    checks = export_onnx(model, small, crops, OnnxOptions(precision=precision))["checks"]
     assert 1e-5 < checks["relative_difference_max"] < difference
     assert checks["images"] == images
     assert small.stat().st_size < size * whole.stat().st_size
@@ -149,7 +149,7 @@ def test_a_file_that_differs_is_not_left_behind(
 
     monkeypatch.setattr(onnx_file, "make_onnx", make)
     with pytest.raises(UserError, match=r"is not written: .* differ from the model's by"):
-        export_onnx(model, tmp_path / "model.onnx", crops, OnnxOptions("boxmot"), {})
+        export_onnx(model, tmp_path / "model.onnx", crops, OnnxOptions("boxmot"))
     assert not list(tmp_path.iterdir())
 
 
@@ -159,13 +159,13 @@ def test_a_missing_extra_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(UserError, match=r'pip install "pmm_jax\[export\]"'):
-        export_onnx(model, tmp_path / "model.onnx", crops, OnnxOptions(), {})
+        export_onnx(model, tmp_path / "model.onnx", crops, OnnxOptions())
 
 
 def test_what_cannot_be_written_leaves_nothing(model: Model, crops: Crops, tmp_path: Path) -> None:
     (tmp_path / "model.onnx").mkdir()
     with pytest.raises(UserError, match="can't write"):
-        export_onnx(model, tmp_path / "model.onnx", crops, OnnxOptions(), {})
+        export_onnx(model, tmp_path / "model.onnx", crops, OnnxOptions())
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
 
 
