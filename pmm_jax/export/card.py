@@ -55,12 +55,12 @@ def model_card(model: Model, file: str) -> str:
         method=get_method(info.config).title,
         figures=_figures(info),
         parts=model.network.embedding_sizes,
-        data=_data(model, info),
+        data=data_name(model, info),
     )
 
 
 def _name(model: Model, info: ModelInfo) -> str:
-    return f"{get_method(info.config).title} on {_data(model, info)}"
+    return f"{get_method(info.config).title} on {data_name(model, info)}"
 
 
 def _is_published(model: Model, info: ModelInfo) -> bool:
@@ -69,7 +69,7 @@ def _is_published(model: Model, info: ModelInfo) -> bool:
     return published is not None and published.identities == model.classes
 
 
-def _data(model: Model, info: ModelInfo) -> str:
+def data_name(model: Model, info: ModelInfo) -> str:
     """The data set; a config names no more than the layout of its files."""
     name = info.config.data.name
     return name if _is_published(model, info) else f"own data (layout: {name})"
@@ -93,7 +93,7 @@ def _front_matter(model: Model, info: ModelInfo) -> str:
     """The YAML between the lines of dashes."""
     from huggingface_hub import EvalResult, ModelCardData
 
-    data, is_published = _data(model, info), _is_published(model, info)
+    data, is_published = data_name(model, info), _is_published(model, info)
     words = info.weights_license
     known = words.lower() if words.lower() in _LICENSES else "other"
     results = [

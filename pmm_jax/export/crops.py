@@ -42,16 +42,16 @@ def find_crops(info: ModelInfo | None, count: int = COUNT) -> Crops:
         try:
             split = open_split(info.config.data, "query")
             if split.fingerprint == info.data_fingerprint:
-                return _images(split, info.config.data.name, count)
+                return _images(split, count)
         except UserError:
             pass  # a model goes where its training images don't
     images = [np.asarray(draw()) for path, _, draw in plan(PEOPLE) if path.startswith(QUERY)]
     return Crops(images[:count], "synthetic people")
 
 
-def _images(split: Split, name: str, count: int) -> Crops:
+def _images(split: Split, count: int) -> Crops:
     images = []
     for row in np.linspace(0, len(split) - 1, min(count, len(split))).astype(int):
         with open_image(split.read(row), split.filenames[row]) as image:
             images.append(np.asarray(to_rgb(image)))
-    return Crops(images, f"query images of {name}")
+    return Crops(images, "query images of the model's data set")

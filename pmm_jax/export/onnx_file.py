@@ -11,6 +11,7 @@ import numpy as np
 
 from pmm_jax.data.augment import MEAN, STD
 from pmm_jax.errors import UserError
+from pmm_jax.export.card import data_name
 from pmm_jax.export.crops import Crops
 from pmm_jax.export.onnx_check import TOLERANCES, reference, relative_differences, run_onnx
 from pmm_jax.export.onnx_graph import IR_VERSION, OPSET, chosen_heads, embedding_size, make_onnx
@@ -62,7 +63,8 @@ def export_onnx(
     heads = chosen_heads(model.network, options.stages)
     weights = model.network, model.params, model.batch_stats
     proto = make_onnx(*weights, model.image_size, preset, heads)
-    images = crops.resized(preset.size(model.image_size))
+    size = preset.size(model.image_size)
+    images = crops.resized(size)
     if options.precision == "int8":
         calibration, images = images[::2], images[1::2]
         proto = to_int8(proto, preset.feed(calibration))
@@ -72,6 +74,10 @@ def export_onnx(
     length = embedding_size(model.network, heads)
     expected = reference(*weights, images, model.image_size)[:, :length]
     checks = _checks(target, options.precision, run_onnx(data, preset.feed(images)), expected)
+    if preset.square:
+        direct = reference(*weights, crops.resized(model.image_size), model.image_size)
+        squared = reference(*weights, crops.resized(size), model.image_size)
+        checks["square_difference_mean"] = float(relative_differences(squared, direct).mean())
     card = {
         **_form(target.name, preset, options, model.image_size, length),
         "model": {
@@ -93,7 +99,7 @@ def _about(model: Model) -> dict[str, Any]:
     known = {"kind": model.kind, "image_size": list(model.image_size)}
     about: dict[str, Any] = {**known, "fingerprint": model.fingerprint}
     if model.info is not None:
-        about["data"] = model.info.config.data.name
+        about["data"] = data_name(model, model.info)
         about["data_fingerprint"] = model.info.data_fingerprint
         about["metrics"] = dict(model.info.metrics)
     return about

@@ -84,7 +84,9 @@ PRESETS: dict[str, Preset] = {
         "output0",
         range="0..1",
         square=True,
-        note="Releases differ in whether they read the input's width; a square suits all.",
+        note="Releases differ in whether they read the input's width; a square suits all. "
+        "square_difference_mean is what the detour costs: relative difference of the embedding "
+        "from that of an image resized at once.",
     ),
     "deepstream": Preset(
         "DeepStream's NvDCF",
