@@ -24,6 +24,7 @@ SIZE = (5.2, 3.0)
 SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "pmm_jax",  # else two runs give two different files
     "svg.fonttype": "none",  # text stays text
+    "text.parse_math": False,  # a run's name may hold dollar signs
     "font.size": 10,
     "text.color": TEXT,
     "axes.labelcolor": TEXT,
@@ -56,7 +57,7 @@ def line_chart(
     """Curves over each other.
 
     Args:
-        lines: at most six.
+        lines: those beyond six share colors, and differ by style.
         x: label of the axis, with its unit.
         y: likewise.
         description: what the chart shows, for those who can't see it.
@@ -65,13 +66,17 @@ def line_chart(
     """
     with matplotlib.rc_context(SETTINGS):
         figure, axes = new_axes(x, y)
-        for line, color, style in zip(lines, SERIES, STYLES, strict=False):
+        handles = []
+        for number, line in enumerate(lines):
+            color = SERIES[number % len(SERIES)]
+            style = STYLES[(number + number // len(SERIES)) % len(STYLES)]
             mark = "o" if len(line.x) == 1 else ""
-            axes.plot(line.x, line.y, label=line.label, color=color, linestyle=style, marker=mark)
+            handles += axes.plot(line.x, line.y, color=color, linestyle=style, marker=mark)
         axes.set_xscale("log" if log_x else "linear")
         axes.set_yscale("log" if log_y else "linear")
         if len(lines) > 1:
-            axes.legend()
+            # By itself it leaves out names that begin with an underscore.
+            axes.legend(handles, [line.label for line in lines])
         return svg(figure, description)
 
 

@@ -1,5 +1,7 @@
 """A page of sections, and its numbers as JSON."""
 
+import base64
+import hashlib
 import json
 import math
 import os
@@ -56,9 +58,12 @@ def write_page(subject: S, sections: Sequence[Section[S]], path: Path) -> None:
     names = [section.name for section in sections]
     css, js = (_joined(kind, names) for kind in ("css", "js"))
     template = environment.get_template("page.html.j2")
-    page = template.render(subject=subject, built=built, css=css, js=js)
+    # Lets the page's own script run, and no other, whatever a name may bring.
+    digest = base64.b64encode(hashlib.sha256(js.encode()).digest()).decode()
+    page = template.render(subject=subject, built=built, css=css, js=js, js_digest=digest)
     try:
-        write_atomic(path, page.encode())
+        # Names of files need not be UTF-8.
+        write_atomic(path, page.encode(errors="backslashreplace"))
         write_atomic(path.with_suffix(".json"), _json(values).encode())
     except OSError as error:
         raise UserError(f"{path} can't be written: {error.strerror}") from error

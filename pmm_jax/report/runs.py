@@ -8,6 +8,7 @@ import numpy as np
 
 from pmm_jax.display import Display
 from pmm_jax.errors import UserError
+from pmm_jax.files import printable
 from pmm_jax.report.run_data import RunData
 
 
@@ -39,7 +40,8 @@ class Runs:
         common = os.path.commonpath([path.parent for path in real])
         names = [path.name for path in real]
         unique = len(set(names)) == len(names)
-        self.labels = names if unique else [os.path.relpath(path, common) for path in real]
+        labels = names if unique else [os.path.relpath(path, common) for path in real]
+        self.labels = [printable(label) for label in labels]
 
     @property
     def name(self) -> str:

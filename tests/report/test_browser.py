@@ -38,6 +38,17 @@ def test_the_keyboard_reaches_everything(browser: Any, report: Path) -> None:
     assert page.said == []
 
 
+def test_no_script_but_the_page_s_own_runs(browser: Any, report: Path) -> None:
+    page = open_page(browser, report, 1280)
+    page.evaluate(
+        """() => {
+            document.body.insertAdjacentHTML("beforeend", "<p onclick='document.title = 1'>");
+            document.body.lastElementChild.click();
+        }"""
+    )
+    assert page.title().endswith("report")
+
+
 def test_a_result_opens_the_explanation_of_its_pair(browser: Any, report: Path) -> None:
     page = open_page(browser, report, 400)
     page.focus("#rank_lists button.tile")
