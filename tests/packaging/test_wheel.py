@@ -108,6 +108,26 @@ def test_the_demo_in_an_empty_folder(installed: Installed, demo: str) -> None:
     assert "the run is finished" in again
 
 
+def test_the_demo_leaves_its_report(installed: Installed, demo: str) -> None:
+    assert "report: runs/demo/report.html" in demo
+    # Templates, styles and scripts come with the package, and no section failed.
+    assert "Not shown" not in (installed.empty / "runs/demo/report.html").read_text()
+    found = json.loads((installed.empty / "runs/demo/report.json").read_text())
+    last = (installed.empty / "runs/demo/metrics.jsonl").read_text().splitlines()[-1]
+    assert found["result"]["evaluation"]["mAP"] == json.loads(last)["mAP"]
+    assert found["provenance"]["command"].startswith("pmm demo ")
+
+
+def test_an_image_is_explained(installed: Installed, demo: str) -> None:
+    [image, *_] = sorted((installed.empty / "data/synthetic/query").iterdir())
+    said = installed.pmm("explain", "runs/demo", str(image), "--out", "look.html")
+    assert "training identity" in said
+    found = json.loads((installed.empty / "look.json").read_text())
+    assert found["identities"]["identities"] == 6
+    installed.pmm("explain", "runs/demo", "--pair", str(image), str(image), "--out", "pair")
+    assert len(list((installed.empty / "pair").glob("*.png"))) == 2 * 4
+
+
 def test_a_run_is_evaluated(installed: Installed, demo: str) -> None:
     result = json.loads(installed.pmm("eval", "--workdir", "runs/demo", "--json"))
     last = (installed.empty / "runs/demo/metrics.jsonl").read_text().splitlines()[-1]
@@ -137,6 +157,11 @@ def test_two_methods_side_by_side(installed: Installed, demo: str) -> None:
     assert "A-Hard-Mix (PMM)" in table
     assert "No mixing" in table
     assert (installed.empty / "runs/ablation/ablation.svg").is_file()
+    runs = [f"runs/ablation/{folder}" for folder in ("pmm-seed0", "none-seed0")]
+    assert "report: " in installed.pmm("report", *runs)
+    page = (installed.empty / "runs/ablation/comparison.html").read_text()
+    assert "Not shown" not in page
+    assert "No differences" not in page
 
 
 def test_the_page_of_a_comparison(installed: Installed, demo: str) -> None:
