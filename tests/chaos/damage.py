@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pmm_jax.workdir.sessions import SESSIONS, read_sessions
 from tests.chaos.disks import eval_command
 from tests.chaos.faults import Fault
 from tests.chaos.lab import (
@@ -122,6 +123,18 @@ def flip_in_metrics(trial: Trial) -> None:
     trial.finish()
     if not any(damaged in file.read_bytes() for file in trial.workdir.glob("metrics*")):
         trial.lost.append("the damaged lines were not kept")
+
+
+def flip_in_sessions(trial: Trial) -> None:
+    """The run goes on, and its record says that a line is damaged."""
+    trial.copy_run(trial.lab.halfway)
+    trial.about = flip(trial.workdir / SESSIONS, trial.random)
+    trial.finish()
+    record = read_sessions(trial.workdir)
+    if not record.damaged:
+        trial.wrong.append("a damaged line of sessions.jsonl is taken for what was written")
+    if not record.sessions or record.sessions[-1].get("outcome") != "finished":
+        trial.lost.append("sessions.jsonl lacks the session that finished the run")
 
 
 def flip_in_prepared(trial: Trial, pattern: str) -> None:
@@ -273,6 +286,7 @@ KINDS: Sequence[Flipped] = (
     ("checkpoint metadata", partial(flip_in_checkpoint, arrays=False)),
     ("config.json", flip_in_config),
     ("metrics.jsonl", flip_in_metrics),
+    ("sessions.jsonl", flip_in_sessions),
     ("prepared records", partial(flip_in_prepared, pattern="*.array_record*")),
     ("prepared index.json", partial(flip_in_prepared, pattern="index.json")),
     ("prepared descriptions", partial(flip_in_prepared, pattern="*e*s.json")),
