@@ -38,3 +38,5 @@ def test_it_ranks_prepared_images(tiny: Config) -> None:
     metrics = color_baseline(query, gallery, RankConfig())
     assert metrics.evaluated == 6
     assert 0 < metrics.mAP < 1
+    # A person's images of one camera are as good as the same picture.
+    assert color_baseline(query, gallery, RankConfig(cameras=False)).mAP > metrics.mAP

@@ -56,6 +56,7 @@ def test_four_of_five_flipped_labels_come_first(seed: int) -> None:
     found = label_errors(people.features, labels, people.cameras)
     hits = np.isin(found.images[:150], rows)
     assert hits.sum() >= 80
+    assert (np.diff(found.margins) <= 0).all()
     # What they look like is mostly whom they show.
     looks_like = labels[found.nearest_other[:150]][hits]
     assert np.mean(looks_like == people.identities[found.images[:150]][hits]) > 0.8
@@ -63,15 +64,15 @@ def test_four_of_five_flipped_labels_come_first(seed: int) -> None:
 
 def test_a_list_by_hand() -> None:
     # Person 1 at 0, person 2 at 10; the image at 9.5 is said to be person 1.
-    features = [[0.0], [1.0], [9.5], [10.0], [11.0], [12.0], [30.0]]
-    found = listed(features, [1, 1, 1, 2, 2, 2, 2], [1, 2, 3, 3, 4, 1, 2])
+    features = [[0.0], [1.0], [9.5], [10.0], [11.0], [12.0], [30.0], [-1.0]]
+    found = listed(features, [1, 1, 1, 2, 2, 2, 2, 1], [1, 2, 3, 3, 4, 1, 2, 4])
     assert found.images.tolist() == [2]
     assert found.own.tolist() == [8.5]
     assert found.other.tolist() == [pytest.approx((0.5 + 1.5 + 2.5) / 3)]
     assert found.margins.tolist() == [pytest.approx((8.5 - 1.5) / (8.5 + 1.5))]
     assert (found.nearest_own[0], found.nearest_other[0]) == (1, 3)
-    # Both are in cameras 1 and 2: 9.5 and 8.5 from the one, 2.5 and 20.5 from the other.
-    assert (found.cameras[0], found.agreeing[0]) == (2, 1)
+    # Cameras 1, 2 and 4 have both: 9.5, 8.5, 10.5 from the one and 2.5, 20.5, 1.5 from the other.
+    assert (found.cameras[0], found.agreeing[0]) == (3, 2)
 
 
 def test_one_neighbor_accuses_nobody() -> None:

@@ -60,6 +60,15 @@ def test_a_rate_that_allows_few_pairs_has_no_interval(found: PairDistances) -> N
     assert [interval is None for interval in found.intervals] == [False, False, True]
 
 
+def test_ten_allowed_pairs_are_enough_for_an_interval() -> None:
+    ids = np.repeat([1, 2, 3], [1, 1, 499])
+    query = Embeddings(np.eye(2, 4, dtype=np.float32), np.array([1, 2]), np.zeros(2, int))
+    features = np.random.default_rng(0).random((len(ids), 4), np.float32)
+    found = pair_distances(query, Embeddings(features, ids, np.ones(len(ids), int)), 512, 0)
+    assert [point.allowed for point in found.points] == [10, 1, 0]
+    assert [interval is None for interval in found.intervals] == [False, True, True]
+
+
 def test_intervals_are_those_of_sorted_pairs(
     both: tuple[Embeddings, Embeddings], found: PairDistances
 ) -> None:

@@ -344,6 +344,20 @@ def test_a_run_that_is_training_has_one_checkpoint_on_a_page(
     assert run.progress == "latest checkpoint, step 2; trained to epoch 1 of 1"
 
 
+def test_a_page_is_of_the_checkpoint_that_the_run_evaluates(
+    begun: Path, tiny: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunData(begun, QUIET)
+    run.config = best = replace(tiny, evaluate=replace(tiny.evaluate, checkpoint="best"))
+    monkeypatch.setattr(run_data, "load", lambda *words: words)
+    assert run.model == (begun, "best")
+    given: list[Any] = []
+    monkeypatch.setattr("pmm_jax.cli.report.make_report", lambda *words: given.append(words[-1]))
+    end(best, begun)
+    end(tiny, begun)
+    assert given == [None, (QUERY, GALLERY)]
+
+
 def unreachable(run: RunData) -> Content:
     raise AssertionError("the place is looked at before the work")
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -42,6 +43,9 @@ def test_the_page_shows_each_rate_as_eval_does(tmp_path: Path) -> None:
     told = {row["rate"]: row["true_positive_rate"] for row in values["rows"] if row["told"]}
     assert told == {rate: rates[rate] for rate in (1e-2, 1e-3)}
     assert all(f"{100 * rate:.1f} %" in page for rate in told.values())
+    squares = {point.rate: point.threshold for point in pair_distances(*both, 512, 0).points}
+    for row in values["rows"][:2]:
+        assert row["threshold"] ** 2 == pytest.approx(squares[row["rate"]])
     assert page.count("can't be told: it allows 2 false pairs, and 10 are needed") == 1
     assert "rerank changes nothing here" in page
     assert "too many pairs" not in page
@@ -53,6 +57,15 @@ def test_without_cameras_no_other_one_took_a_match(tmp_path: Path) -> None:
     page, values = page_of(*without_cameras(one, other), tmp_path / "page.html")
     assert values["no_cameras"]
     assert "pairs of a query and a match. Different" in page
+
+
+def test_a_rate_is_told_from_ten_false_pairs_on() -> None:
+    both = people(0, 90, 12, 32, 1.2), people(1, 400, 12, 32, 1.2)
+    found = pair_distances(*both, 512, 0)
+    for allowed, told in ((9, False), (10, True)):
+        points = [point._replace(allowed=allowed) for point in found.points]
+        rows = distances.describe(replace(found, points=points))["rows"]
+        assert [row["told"] for row in rows] == [told] * 3
 
 
 def test_bars_share_out_all_pairs() -> None:

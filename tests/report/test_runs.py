@@ -2,6 +2,8 @@ import itertools
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,6 +81,38 @@ def test_the_page_of_two_runs(finished: Path, tmp_path: Path) -> None:
     counts = values["run_queries"]["pairs"][0]["counts"]
     assert counts["only_first"] == counts["only_other"] == 0
     assert counts["both"] + counts["none"] == 6
+
+
+def ranked(**changes: Any) -> Any:
+    """A run as the check reads it."""
+    fields = {"query": ["q", "r"], "gallery": ["a", "b"], "first_match": [1, 2], "single_shot": 0}
+    query, gallery, first_match, single_shot = (fields | changes).values()
+    return SimpleNamespace(
+        config=SimpleNamespace(evaluate=SimpleNamespace(single_shot=single_shot)),
+        summary=SimpleNamespace(
+            query=SimpleNamespace(paths=np.array(query)),
+            gallery=SimpleNamespace(paths=np.array(gallery)),
+            metrics=SimpleNamespace(first_match=np.array(first_match)),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"query": ["r", "q"]}, "run has other queries than first"),
+        ({"gallery": ["a", "c"]}, "run has other gallery images than first"),
+        ({"first_match": [1, np.nan]}, "run counts other queries than first"),
+        ({"single_shot": 2}, "run is evaluated by single-shot galleries"),
+    ],
+)
+def test_what_is_another_question_is_not_paired(changes: dict[str, Any], reason: str) -> None:
+    runs = object.__new__(Runs)
+    runs.labels, runs.runs = ["first", "run"], [ranked(), ranked(first_match=[2, 1])]
+    runs.check_paired()
+    runs.runs[1] = ranked(**changes)
+    with pytest.raises(UserError, match=reason):
+        runs.check_paired()
 
 
 def test_runs_on_different_images_are_not_paired(finished: Path, tmp_path: Path) -> None:

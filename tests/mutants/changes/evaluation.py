@@ -300,6 +300,28 @@ MUTANTS = [
             "bins = (np.maximum(squares, 0) / self.width)",
             "histograms of squared distances",
         ),
+        (
+            "np.quantile(values, (0.025, 0.975), axis=1)",
+            "np.quantile(values, (0.975, 0.025), axis=1)",
+            "an interval's ends are swapped",
+        ),
+        (
+            "np.floor(rate * different[:, -1])",
+            "np.floor(rate * different[:, -1]) + different[:, -1] // 1000",
+            "intervals allow a thousandth of the false pairs more",
+        ),
+    ),
+    *of("evaluation/pair_distances.py", "evaluation/test_pair_distances.py")(
+        (
+            "point.allowed >= LEAST_ALLOWED",
+            "point.allowed > LEAST_ALLOWED",
+            "a rate that allows ten false pairs has no interval",
+        ),
+        (
+            "taken = np.cumsum(sizes[order]) <= most",
+            "taken = np.cumsum(sizes[order]) <= 2 * most",
+            "more pairs are compared than the limit",
+        ),
     ),
     *of("evaluation/projection.py", "evaluation/test_projection.py")(
         (
@@ -307,6 +329,7 @@ MUTANTS = [
             "np.lexsort((names, -cameras, -sizes))",
             "a map's identities by images, then cameras",
         ),
+        ("~is_query[mine])", "is_query[mine])", "a map's gallery images come first"),
     ),
     *of("evaluation/protocols.py", "evaluation/test_protocols.py")(
         (
@@ -351,12 +374,36 @@ MUTANTS = [
             "images of one's own camera count as matches",
         ),
     ),
+    *of("color_baseline.py", "test_color_baseline.py")(
+        ("BINS = (8, 4, 4)", "BINS = (4, 8, 4)", "fewer bins of hue than of saturation"),
+        ("np.sqrt(counts / counts.sum())", "(counts / counts.sum())", "not Hellinger's distance"),
+        (
+            "cameras=settings.cameras,",
+            "cameras=True,",
+            "--no-cameras ignored by the color baseline",
+        ),
+    ),
     *of("evaluation/label_errors.py", "evaluation/test_label_errors.py")(
         ("SUPPORT = 3", "SUPPORT = 1", "one image that looks alike accuses a label"),
         (
             "mean[labels == identities[:, None]] = np.inf",
             "mean[labels != identities[:, None]] = np.inf",
             "images are compared with their own identity alone",
+        ),
+        (
+            "np.argsort(-margins, kind",
+            "np.argsort(margins, kind",
+            "the least sure label errors come first",
+        ),
+        (
+            "margins = (own - other) / (own + other)",
+            "margins = (other - own) / (own + other)",
+            "margins below 0",
+        ),
+        (
+            "found[np.arange(len(some)), start + np.arange(len(some))] = np.inf",
+            "pass",
+            "each image is the nearest one of its own identity",
         ),
         ("sides[1].min() < sides[0].min()", "sides[1].min() > sides[0].min()", "cameras disagree"),
     ),

@@ -98,6 +98,16 @@ MUTANTS = [
             'names_in(Config, "execution", "host", "test")',
             "a report doesn't say that the gallery was re-ranked",
         ),
+        (
+            '"" if found.endswith(b"\\n") or not found else "\\n"',
+            '""',
+            "a line that a crash cut short takes the next one with it",
+        ),
+        (
+            'return re.sub(rf"{re.escape(home)}',
+            'return value or re.sub(rf"{re.escape(home)}',
+            "a report says whose home folder it was",
+        ),
     ),
     *of("workdir/checkpoint.py", "workdir/test_checkpoint.py", RESUME)(
         (
