@@ -349,8 +349,15 @@ def test_a_page_is_of_the_checkpoint_that_the_run_evaluates(
 ) -> None:
     run = RunData(begun, QUIET)
     run.config = best = replace(tiny, evaluate=replace(tiny.evaluate, checkpoint="best"))
-    monkeypatch.setattr(run_data, "load", lambda *words: words)
-    assert run.model == (begun, "best")
+    asked: list[Any] = []
+
+    def restore(workdir: Path, checkpoint: str, info: Any) -> None:
+        asked.append(checkpoint)
+        raise UserError("none is there")
+
+    monkeypatch.setattr(run_data, "restore_run", restore)
+    assert run.progress.startswith("no checkpoint")
+    assert asked == ["best"]
     given: list[Any] = []
     monkeypatch.setattr("pmm_jax.cli.report.make_report", lambda *words: given.append(words[-1]))
     end(best, begun)

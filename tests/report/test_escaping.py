@@ -141,7 +141,7 @@ def evil_run(config: Config, workdir: Path, seed: int = 0) -> RunData:
             for split in (run.split("query"), run.split("gallery"))
         ),
     )
-    run._results["model"] = Answers(config)
+    run._results["model"] = Answers(config), TAG
     return run
 
 

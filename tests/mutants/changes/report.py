@@ -130,8 +130,8 @@ MUTANTS = [
     ),
     *of("report/run_data.py", "report/test_bad_input.py")(
         (
-            "load(self.workdir, self.config.evaluate.checkpoint)",
-            "load(self.workdir)",
+            "restore_run(self.workdir, checkpoint, steps.append)",
+            'restore_run(self.workdir, "latest", steps.append)',
             "a page is of another checkpoint than the run's evaluation",
         ),
     ),
