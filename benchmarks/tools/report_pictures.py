@@ -13,8 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
+from pmm_jax.data.images import open_image
 from pmm_jax.data.prepare import SYNTHETIC
 from pmm_jax.workdir.run_config import load_run_config
 
@@ -33,7 +32,7 @@ def take(page: Any, selector: str, height: int) -> bytes:
     """The upper part of a section, as WebP."""
     box = page.locator(selector).bounding_box()
     clip = {**box, "height": min(height, box["height"])}
-    with Image.open(io.BytesIO(page.screenshot(clip=clip, full_page=True))) as image:
+    with open_image(page.screenshot(clip=clip, full_page=True)) as image:
         stream = io.BytesIO()
         image.save(stream, "WEBP", quality=80, method=6)
     return stream.getvalue()
@@ -57,10 +56,8 @@ def main() -> None:
             (arguments.folder / f"report-{name}.webp").write_bytes(take(page, selector, height))
         page.locator("#rank_lists button.tile").nth(3).click()
         page.wait_for_timeout(500)
-        page.locator("dialog[open]").screenshot(path=str(arguments.folder / "pair.png"))
-        with Image.open(arguments.folder / "pair.png") as image:
+        with open_image(page.locator("dialog[open]").screenshot()) as image:
             image.save(arguments.folder / "report-pair.webp", quality=80, method=6)
-        (arguments.folder / "pair.png").unlink()
         browser.close()
 
 

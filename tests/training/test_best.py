@@ -32,7 +32,7 @@ def train_with(
         return replace(state, step=state.step + 1), {name: jnp.float32(1) for name in LOSSES}
 
     patch.setattr(compile_step, "compile_step", lambda *_: step)
-    patch.setattr(hooks, "evaluate", lambda *_, **__: metrics_of(next(left)))
+    patch.setattr(hooks, "evaluate", lambda *_, **__: (metrics_of(next(left)), None))
     train = replace(config.train, evaluate_every=1, epochs=len(figures))
     loop.train(replace(config, train=train), workdir)
 

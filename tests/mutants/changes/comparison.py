@@ -107,10 +107,10 @@ MUTANTS = [
             "float(ours / baseline)",
             "float(baseline / ours)",
             "the ratio of times upside down",
-            "comparison/test_seeds.py",
+            "comparison/test_seed_pairs.py",
         ),
     ),
-    *of("comparison/seeds.py", "comparison/test_seeds.py", "comparison/test_compare.py")(
+    *of("comparison/seeds.py", "comparison/test_seed_pairs.py", "comparison/test_compare.py")(
         (
             "for result in results], axis=0).tolist()",
             "for result in results[:1]], axis=0).tolist()",

@@ -142,7 +142,7 @@ MUTANTS = [
             "the best checkpoint's page has the last one's embeddings",
         ),
     ),
-    *of("report/sections/distances.py", "report/test_distances.py")(
+    *of("report/sections/distances.py", "report/test_distances_section.py")(
         (
             "max(point.threshold, 0) ** 0.5",
             "point.threshold",
