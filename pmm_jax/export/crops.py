@@ -43,8 +43,9 @@ def find_crops(info: ModelInfo | None, count: int = COUNT) -> Crops:
             split = open_split(info.config.data, "query")
             if split.fingerprint == info.data_fingerprint:
                 return _images(split, count)
+        # A model goes where its data set doesn't; the card says whose images were taken.
         except UserError:
-            pass  # a model goes where its training images don't
+            pass
     images = [np.asarray(draw()) for path, _, draw in plan(PEOPLE) if path.startswith(QUERY)]
     return Crops(images[:count], "synthetic people")
 

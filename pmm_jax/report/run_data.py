@@ -85,7 +85,8 @@ class RunData:
         """The checkpoint that is shown, and the last epoch in the log, which may be a later one."""
         try:
             checkpoint = self._restored[1]
-        except Exception:  # the sections that need it say why
+        # Kept by `_once`: each section that needs the checkpoint raises it again and says why.
+        except Exception:
             checkpoint = "no checkpoint"
         epoch = max((line["epoch"] for line in self.log), default=0)
         return f"{checkpoint}; trained to epoch {epoch} of {self.config.train.epochs}"

@@ -116,10 +116,11 @@ def _identities(run: RunData) -> dict[str, Any]:
     people = np.where(strangers, -1, found)
     shown = []
     pairs = identity_pairs(query.identities, people)
+    assert metrics.first_images is not None  # else `confused` has refused
     for one, other, there, back in pairs[:SHOWN]:
         rows = np.flatnonzero((query.identities == one) & (people == other))
         row = rows[np.argmax(metrics.first_match[rows])]
-        image = metrics.first_images[row, 1]  # type: ignore[index]
+        image = metrics.first_images[row, 1]
         shown.append(
             {
                 "identity": query.identity_name(row),
