@@ -163,6 +163,8 @@ class EvalHook:
         run = self._run
         run.checkpoints.settle()
         metrics = self._evaluate(state)
+        if number < run.schedule.steps:
+            self._embeddings = None  # only the last ones are asked for
         result, epoch = finite(metrics_json(metrics)), run.schedule.epoch(number)
         run.still_there()
         run.checkpoints.add_evaluation(number, result)
@@ -171,7 +173,6 @@ class EvalHook:
 
     def _evaluate(self, state: TrainState) -> RankingMetrics:
         run = self._run
-        self._embeddings = None  # so that no two evaluations' are held at once
         self._last, self._embeddings = evaluate(
             self._embed_images, run.config, state.eval_params, state.batch_stats, run.display
         )
