@@ -35,7 +35,7 @@ def report_command(arguments: Sequence[str]) -> None:
     if unknown or not words:
         what = f"has no option {unknown[0]}" if unknown else "needs a run's folder"
         raise UserError(f"report {what}: {USAGE}")
-    if out is not None and not out.endswith(".html"):
+    if out is not None and Path(out).suffix != ".html":
         raise UserError(f"--out {out} must end in .html")
     from pmm_jax.runtime import set_up_training
 

@@ -31,7 +31,7 @@ _FORMATS: tuple[tuple[bytes, Callable[[io.BytesIO], ImageFile.ImageFile]], ...] 
 """First bytes of each format, and its decoder; records.IMAGE_SUFFIXES are their names."""
 
 _UNDECODABLE = "can't be decoded"
-_RESTORE = "restore it from where it came from, or take it out of the set"
+_RESTORE = "restore it from where it came from, or leave it out"
 _SMALLER = "store it smaller"
 
 _ORIENTATION = 0x0112
@@ -66,7 +66,7 @@ def read_image(path: str | os.PathLike[str]) -> bytes:
         file = open_regular(path)
     except UserError as error:
         reason = "is a pipe, a device or a folder, not an image file"
-        raise ImageError(name, reason, "take it out of the set") from error
+        raise ImageError(name, reason, "leave it out") from error
     with file:
         # Looked at first: nobody waits for a terabyte of zeros to be read.
         if os.fstat(file.fileno()).st_size > MAX_BYTES:

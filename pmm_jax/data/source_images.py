@@ -86,7 +86,7 @@ class SourceImages:
     def _unreadable(self, path: str, error: OSError | ValueError) -> Problem:
         base = self.dataset.base
         if isinstance(error, FileNotFoundError) and (base / path).is_symlink():
-            hint = "make it point to the image, or take it out of the set"
+            hint = "make it point to the image, or leave it out"
             return Problem(path, "is a link to a file that isn't there", True, hint)
         if isinstance(error, FileNotFoundError):
             hint = f"paths are relative to {base}; restore it, or take it off the list"
