@@ -1,5 +1,6 @@
 """Public API: load a model, embed images, explain matches, evaluate a run."""
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from pmm_jax.calibration import Calibration
 from pmm_jax.config import EvaluateConfig
 from pmm_jax.config_check import check
 from pmm_jax.display import Display
@@ -31,9 +33,11 @@ from pmm_jax.model.torch_checkpoint import Tensors, load_state_dict, state_dict
 from pmm_jax.model.weights_file import download, read_file, write_file
 from pmm_jax.model_file import ModelInfo, fingerprint_of, read_model_file
 from pmm_jax.pixels import Images, check_images, pixel_batches
+from pmm_jax.workdir.calibration_file import CALIBRATION, read_calibration
 from pmm_jax.workdir.restore import restore_checkpoint
 from pmm_jax.workdir.run_config import data_fingerprint, load_run_config
 
+_log = logging.getLogger(__name__)
 _HUB = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 
 
@@ -48,9 +52,10 @@ class Model:
         image_size: height and width that images are resized to.
         info: config, metrics, data and licenses of the run that trained it; None where it is
             unknown, as of a file of weights alone.
+        calibration: a threshold of its distances (`pmm calibrate`); None without one.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         kind: Kind,
         network: Network,
@@ -58,6 +63,7 @@ class Model:
         batch_stats: Tree,
         image_size: tuple[int, int],
         info: ModelInfo | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         self.kind = kind
         self.network = network
@@ -65,6 +71,7 @@ class Model:
         self.batch_stats = batch_stats
         self.image_size = image_size
         self.info = info
+        self.calibration = calibration
         self._weights = jax.device_put((params, batch_stats))  # once, not with every batch
         self._embed = make_embed(network)
         self._embed_both = make_embed(network, flip_average=True)
@@ -238,7 +245,15 @@ def load(source: str | PathLike[str], checkpoint: str = "latest") -> Model:
     config, network, params, batch_stats, step, metrics = restore_checkpoint(path, checkpoint)
     info = ModelInfo(config, step, data_fingerprint(path), metrics, {})
     kind = get_method(config).network
-    return Model(kind, network, params, batch_stats, config.data.image_size, info)
+    model = Model(kind, network, params, batch_stats, config.data.image_size, info)
+    found = read_calibration(path)
+    if found is not None and found.model != model.fingerprint:
+        _log.warning(
+            "%s is of another checkpoint, and left out; calibrate again", path / CALIBRATION
+        )
+    elif found is not None:
+        model.calibration = found
+    return model
 
 
 def _local(source: str | PathLike[str]) -> Path:

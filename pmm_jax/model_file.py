@@ -9,6 +9,7 @@ load_torch and other tools read its weights. The header (JSON):
     identities      that it was trained on; 0 of a bare trunk
     preprocessing   image_size (height, width), color, range, mean, std, resize
     run             what is known of the training (`ModelInfo`); null where that is nothing
+    calibration     a threshold (`Calibration`); null where nobody has calibrated the model
 
 The network follows from the tensors; what the header says must agree with it, and no path in it is
 ever opened. This lies below `api`, whose `load` reads such files; `export` stands above.
@@ -24,6 +25,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
+from pmm_jax.calibration import Calibration, parse_calibration
 from pmm_jax.config import Config, DataConfig
 from pmm_jax.config_check import parse_config
 from pmm_jax.data.augment import MEAN, STD
@@ -82,6 +84,7 @@ class ModelParts(NamedTuple):
     batch_stats: Tree
     image_size: tuple[int, int]
     info: ModelInfo | None
+    calibration: Calibration | None = None
 
 
 def fingerprint_of(tensors: Tensors, image_size: tuple[int, int]) -> str:
@@ -117,6 +120,7 @@ def write_model_file(path: Path, parts: ModelParts, tensors: Tensors, identities
         "identities": identities,
         "preprocessing": _preprocessing(parts.image_size),
         "run": None if parts.info is None else _run(parts.info),
+        "calibration": None if parts.calibration is None else parts.calibration.as_json(),
     }
     write_whole(path, encode_safetensors(tensors, header))
 
@@ -134,7 +138,13 @@ def read_model_file(path: Path) -> ModelParts:
             f"{path} is a model file of format {shown(header.get('format'))}, and this version of "
             f"pmm_jax reads format {FORMAT}; use the version that wrote it"
         )
-    return model_parts(path, load_state_dict(str(path), tensors), header)
+    parts = model_parts(path, load_state_dict(str(path), tensors), header)
+    found = parts.calibration
+    if found is not None and found.model != fingerprint_of(tensors, parts.image_size):
+        raise UserError(
+            f"{path} is not a sound model file: its threshold is another model's; {_HINT}"
+        )
+    return parts
 
 
 def model_parts(path: Path, loaded: Loaded, header: Mapping[str, Any]) -> ModelParts:
@@ -202,7 +212,9 @@ def _parts(loaded: Loaded, header: Mapping[str, Any]) -> ModelParts:
         raise ValueError("its run has another image size")
     if header["preprocessing"] != _preprocessing(size):
         raise ValueError("its preprocessing is another than this version's")
-    return ModelParts(kind, network, loaded.params, loaded.batch_stats, size, info)
+    found = header["calibration"]
+    calibration = None if found is None else parse_calibration(found)
+    return ModelParts(kind, network, loaded.params, loaded.batch_stats, size, info, calibration)
 
 
 def _info(run: Mapping[str, Any]) -> ModelInfo:

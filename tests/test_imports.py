@@ -20,7 +20,7 @@ LAYERS = [
     {"early", "errors", "runtime", "display"},
     {"files", "fields", "registry"},
     {"npz", "file_lock"},
-    {"config", "launch", "embedding_table"},
+    {"config", "launch", "embedding_table", "calibration"},
     {"config_check"},
     {"cli.parsing"},
     {"distributed"},

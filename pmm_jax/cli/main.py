@@ -16,6 +16,7 @@ VERBS = {
     "synthesize": "Draw a re-ID set of synthetic people: synthesize DIR",
     "convert": "Convert weights from or to PyTorch: convert RUN_OR_FILE FILE",
     "export": "Write a model for other programs: export MODEL FILE.safetensors",
+    "calibrate": "Find the distance below which two images show one person: calibrate RUN",
     "parity": "Compare model and step with numbers of the PyTorch release: parity FILE.npz",
     "compare": "Train ours and a PyTorch baseline side by side: compare --config NAME",
     "ablate": "Train methods side by side: ablate --config NAME --methods pmm cutout ...",

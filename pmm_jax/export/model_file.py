@@ -36,6 +36,7 @@ def export_model(model: Model, path: Path, with_card: bool = False) -> None:
         model.batch_stats,
         model.image_size,
         model.info,
+        model.calibration,
     )
     card = path.with_name(CARD)
     text = model_card(model, path.name).encode() if with_card else b""

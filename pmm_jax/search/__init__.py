@@ -1,0 +1,1 @@
+"""Find people again: thresholds, galleries, search, identities across cameras."""
