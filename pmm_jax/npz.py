@@ -49,10 +49,10 @@ def read_npz(path: Path, names: Sequence[str], what: str) -> dict[str, np.ndarra
             few = ", ".join(missing[:6]) + (", ..." if len(missing) > 6 else "")
             raise UserError(f"{path} lacks {few}; it is not {what}")
         needed = sum(_checked_size(path, name, file, members[name]) for name in names)
-        if needed > _memory():
+        if needed > memory():
             raise UserError(
                 f"{path}: {', '.join(names)} take {needed / 2**30:.1f} GiB, and this machine has "
-                f"{_memory() / 2**30:.1f} GiB of memory; save fewer images, or as float32"
+                f"{memory() / 2**30:.1f} GiB of memory; save fewer images, or as float32"
             )
         return {name: _array(path, name, file, members[name]) for name in names}
 
@@ -183,6 +183,6 @@ def _array(path: Path, name: str, file: zipfile.ZipFile, info: zipfile.ZipInfo) 
     return np.frombuffer(data, dtype).reshape(shape, order="F" if is_fortran else "C")
 
 
-def _memory() -> int:
+def memory() -> int:
     """Bytes of memory that this machine has."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -133,7 +133,8 @@ def roots(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("folder", ["mixing", "evaluation"])
 def test_mixing_and_evaluation_know_no_files_checkpoints_or_command_lines(folder: str) -> None:
-    paths = [path for path in modules(PACKAGE / folder) if path.name != "features_file.py"]
+    readers = {"features_file.py", "features_formats.py"}
+    paths = [path for path in modules(PACKAGE / folder) if path.name not in readers]
     assert len(paths) > 3
     for path in paths:
         assert not roots(path) & (FILES | COMMAND_LINE | CHECKPOINTS), path
@@ -146,8 +147,8 @@ def test_mixing_and_evaluation_know_no_files_checkpoints_or_command_lines(folder
 
 
 def test_features_file_knows_no_command_line_or_checkpoint() -> None:
-    path = PACKAGE / "evaluation" / "features_file.py"
-    assert not roots(path) & (COMMAND_LINE | CHECKPOINTS)
+    for name in ("features_file.py", "features_formats.py"):
+        assert not roots(PACKAGE / "evaluation" / name) & (COMMAND_LINE | CHECKPOINTS)
 
 
 def test_entry_points_hold_no_jax() -> None:

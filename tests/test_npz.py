@@ -100,7 +100,7 @@ def test_a_bomb_is_refused_by_the_memory_that_there_is(
     content = archive(("x.npy", header((count,)) + bytes(8 * count)), method=zipfile.ZIP_DEFLATED)
     path = written(tmp_path, content)
     assert len(read_npz(path, ["x"], "")["x"]) == count
-    monkeypatch.setattr("pmm_jax.npz._memory", lambda: 8 * count - 1)
+    monkeypatch.setattr("pmm_jax.npz.memory", lambda: 8 * count - 1)
     assert "x take 0.0 GiB, and this machine has 0.0 GiB" in refusal(path)
 
 

@@ -1,4 +1,4 @@
-"""Saved embeddings of any model, as one npz file."""
+"""Saved embeddings of any model, in one file."""
 
 from pathlib import Path
 
@@ -7,15 +7,10 @@ import numpy as np
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation.checks import feature_matrix
 from pmm_jax.evaluation.embeddings import Embeddings
+from pmm_jax.evaluation.features_formats import SIDES, read_arrays
 from pmm_jax.evaluation.protocols import without_cameras
 from pmm_jax.files import user_path
-from pmm_jax.npz import array_names, read_npz
 
-KIND = (
-    "a file of embeddings, which holds query_features, query_ids, gallery_features, gallery_ids "
-    "and, where there are cameras, query_cameras and gallery_cameras; or features, ids and cameras "
-    "of images that are each a query against all the others"
-)
 LARGEST_WHOLE = 2.0**53
 """Above it, float64 holds no longer every integer."""
 
@@ -29,52 +24,49 @@ def load_features(path: str | Path) -> tuple[Embeddings, Embeddings]:
             (G, D) and so on alike. Without both arrays of cameras no gallery image is removed. Or
             `features`, `ids`, `cameras` and `paths`, where query and gallery are one: every image
             is a query against all others that aren't of its identity and camera, or, without
-            cameras, against all others. Pickled objects are never loaded.
+            cameras, against all others. Or a file of another program (features_formats.py).
+            Pickled objects are never loaded.
 
     Returns:
         Query and gallery, with float32 or float64 features and int64 labels.
 
     Raises:
-        UserError: no such file, not an npz file, or an array that is missing, misshapen, of the
+        UserError: no such file, another format, or an array that is missing, misshapen, of the
             wrong type or not finite.
     """
     path = user_path(path)
-    names = array_names(path, KIND)
-    sides = [""] if "features" in names else ["query_", "gallery_"]
-    found = [side for side in sides if f"{side}cameras" in names]
-    if found and found != sides:
-        lacks = "gallery_cameras" if found == ["query_"] else "query_cameras"
-        raise UserError(f"{path} lacks {lacks}; give the cameras of both sides, or of neither")
-    kinds = ["features", "ids", *(["cameras"] if found else [])]
-    wanted = [f"{side}{kind}" for side in sides for kind in kinds]
-    wanted += [f"{side}paths" for side in sides if f"{side}paths" in names]
-    arrays = read_npz(path, wanted, KIND)
-    features = [feature_matrix(f"{path}: {s}features", arrays[f"{s}features"]) for s in sides]
+    arrays, said = read_arrays(path)
+    sides = [""] if "features" in arrays else [f"{side}_" for side in SIDES]
+    has_cameras = f"{sides[0]}cameras" in arrays
+    names = {name: f"{path}: {word}" for name, word in said.items()}
+    features = [feature_matrix(names[f"{s}features"], arrays[f"{s}features"]) for s in sides]
     if len({matrix.shape[1] for matrix in features}) > 1:
         raise UserError(
-            f"{path}: query_features has length {features[0].shape[1]} and gallery_features "
-            f"{features[1].shape[1]}; embed both with the same model"
+            f"{names['query_features']} has length {features[0].shape[1]} and "
+            f"{said['gallery_features']} {features[1].shape[1]}; embed both with the same model"
         )
     labels = {}
-    for kind in kinds[1:]:
+    for kind in ("ids", "cameras") if has_cameras else ("ids",):
         columns = [
-            _one_each(f"{path}: {side}{kind}", arrays[f"{side}{kind}"], len(matrix), side)
+            _one_each(names[side + kind], arrays[side + kind], len(matrix))
             for side, matrix in zip(sides, features, strict=True)
         ]
-        labels[kind] = _numbered([f"{path}: {side}{kind}" for side in sides], columns)
+        labels[kind] = _numbered([names[side + kind] for side in sides], columns)
     images = []
     for i, (side, matrix) in enumerate(zip(sides, features, strict=True)):
         identities, identity_names = labels["ids"][0][i], labels["ids"][1]
         cameras, camera_names = np.zeros(len(matrix), np.int64), dict[int, str]()
-        if found:
+        if has_cameras:
             cameras, camera_names = labels["cameras"][0][i], labels["cameras"][1]
-        paths = _paths(path, f"{side}paths", arrays, len(matrix), side)
+        paths = None
+        if f"{side}paths" in arrays:
+            paths = _paths(names[f"{side}paths"], arrays[f"{side}paths"], len(matrix))
         images.append(Embeddings(matrix, identities, cameras, paths, identity_names, camera_names))
     query, gallery = images[0], images[-1]
-    return (query, gallery) if found else without_cameras(query, gallery)
+    return (query, gallery) if has_cameras else without_cameras(query, gallery)
 
 
-def _one_each(name: str, array: np.ndarray, count: int, side: str) -> np.ndarray:
+def _one_each(name: str, array: np.ndarray, count: int) -> np.ndarray:
     """The array, one value to each image.
 
     Raises:
@@ -82,8 +74,8 @@ def _one_each(name: str, array: np.ndarray, count: int, side: str) -> np.ndarray
     """
     if array.shape != (count,):
         raise UserError(
-            f"{name} has shape {array.shape}; it must be ({count},), one to each row of "
-            f"{side}features"
+            f"{name} has shape {array.shape}; it must be ({count},), one to each row of the "
+            "features"
         )
     return array
 
@@ -147,12 +139,8 @@ def _fits_int64(column: np.ndarray) -> bool:
     return column.dtype.kind == "i" or not len(column) or int(column.max()) < 2**63
 
 
-def _paths(
-    path: Path, name: str, arrays: dict[str, np.ndarray], count: int, side: str
-) -> np.ndarray | None:
-    if name not in arrays:
-        return None
-    found = _plain(f"{path}: {name}", _one_each(f"{path}: {name}", arrays[name], count, side))
+def _paths(name: str, array: np.ndarray, count: int) -> np.ndarray:
+    found = _plain(name, _one_each(name, array, count))
     if found.dtype.kind != "U":
-        raise UserError(f"{path}: {name} holds {found.dtype}; it must hold str")
+        raise UserError(f"{name} holds {found.dtype}; it must hold str")
     return found
