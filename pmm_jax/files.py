@@ -62,19 +62,37 @@ def write_atomic(path: Path, data: bytes) -> None:
     Raises:
         OSError: it can't be written; what was there before stays, and nothing partial is left.
     """
+    with atomic_file(path) as file:
+        file.write(data)
+        _synchronize(file)
+        if Path(file.name).read_bytes() != data:
+            raise OSError(errno.EIO, "it reads back differently", str(path))
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[io.BufferedWriter]:
+    """A file to write, which appears under its name once the `with` ends without an error.
+
+    For what is too large to be in memory as a whole; nothing is read back.
+
+    Raises:
+        OSError: it can't be written; what was there before stays, and nothing partial is left.
+    """
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         with naming(path), partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if partial.read_bytes() != data:
-            raise OSError(errno.EIO, "it reads back differently", str(path))
+            yield file
+            _synchronize(file)
         partial.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             partial.unlink()
         raise
+
+
+def _synchronize(file: io.BufferedWriter) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 @contextlib.contextmanager

@@ -3,10 +3,10 @@
 Each is one jitted function that takes uint8 images; `map_batches` feeds it many of them.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +36,7 @@ from pmm_jax.model.pmm import Network, Tree, embed
 from pmm_jax.workdir.restore import restore_run
 from pmm_jax.workdir.run_config import data_fingerprint, shared_fields
 
+T = TypeVar("T")
 Embed = Callable[[Tree, Tree, jax.Array], jax.Array]
 """params, batch_stats and images (B, H, W, 3) uint8 to embeddings (B, D)."""
 
@@ -113,22 +114,38 @@ def map_batches(
         (N, ...) float32, or a tuple of such.
     """
     done: list[Any] = []
-
-    def finish(result: Any, count: int) -> None:
-        done.append(jax.tree.map(lambda array: np.asarray(array, np.float32)[:count], result))
+    for result, count in stream_batches(run, batches):
+        done.append(jax.tree.map(lambda array, n=count: array[:n], result))
         if progress is not None:
             progress(count)
+    return jax.tree.map(lambda *arrays: np.concatenate(arrays), *done)
 
-    pending: tuple[Any, int] | None = None
-    for batch, count in batches:
+
+def stream_batches(
+    run: Callable[[Any], Any], batches: Iterable[tuple[Any, T]]
+) -> Iterator[tuple[Any, T]]:
+    """Run a jitted function on every batch, with the device kept busy.
+
+    Args:
+        run: as of `map_batches`.
+        batches: what `run` takes, and what belongs to it.
+
+    Yields:
+        The results of a batch, (B, ...) float32 or a tuple of such, and what belongs to it.
+    """
+
+    def finish(result: Any) -> Any:
+        return jax.tree.map(lambda array: np.asarray(array, np.float32), result)
+
+    pending: tuple[Any, T] | None = None
+    for batch, own in batches:
         # The next batch is under way before the host waits for the one before it.
-        started = run(batch), count
+        started = run(batch), own
         if pending is not None:
-            finish(*pending)
+            yield finish(pending[0]), pending[1]
         pending = started
     if pending is not None:
-        finish(*pending)
-    return jax.tree.map(lambda *arrays: np.concatenate(arrays), *done)
+        yield finish(pending[0]), pending[1]
 
 
 def embed_split(

@@ -32,6 +32,7 @@ LAYERS = [
     {"sources"},
     {"inference", "model_file"},
     {"api"},
+    {"embedding"},
     {"report", "export", "search"},
     {"serve"},
     {"training"},

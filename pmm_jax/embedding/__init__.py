@@ -1,0 +1,1 @@
+"""Sources embedded by a model: in memory, or into a file that goes on where it stopped."""
