@@ -1,0 +1,241 @@
+"""A gallery: embedded images in a folder, or in an engine past one machine, to search in."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from pmm_jax.embedding_table import EmbeddingTable
+from pmm_jax.errors import UserError
+from pmm_jax.files import printable
+from pmm_jax.search.exact import Distance
+
+MILVUS = "milvus://"
+"""What the address of a gallery in Milvus begins with; any other is a folder."""
+KINDS = {"i": "integers", "f": "numbers", "U": "text"}
+"""What a column holds, by its type in NumPy."""
+Value = int | float | str
+Progress = Callable[[int], None]
+"""Called with the number of images done since its last call."""
+
+
+@dataclass(frozen=True)
+class Maker:
+    """The model that embeds a gallery's images."""
+
+    address: str
+    """Where it was when the gallery was made: a folder, a file, or hf://OWNER/NAME."""
+    fingerprint: str
+    """`Model.fingerprint`."""
+    distance: Distance
+    """As its config evaluates."""
+
+
+@dataclass(frozen=True)
+class GalleryInfo:
+    """What a gallery says of itself."""
+
+    address: str
+    images: int
+    length: int
+    """Of an embedding."""
+    columns: dict[str, str]
+    """What each column holds, by name: `integers`, `numbers` or `text`."""
+    maker: Maker
+    created: str
+    """Date and time, ISO 8601, UTC."""
+    version: int
+    """Changes that it has seen, its creation included."""
+
+
+class Result(NamedTuple):
+    """An image that a search found."""
+
+    rank: int
+    """From 1."""
+    path: str
+    distance: float
+    """Euclidean, of unit-length embeddings where the gallery's distance is cosine."""
+    columns: dict[str, Value]
+    """All that the gallery knows of it, its path included."""
+
+
+class Added(NamedTuple):
+    """What `Gallery.add` did."""
+
+    new: int
+    replaced: int
+    """Images whose path was there already."""
+
+
+class Gallery(ABC):
+    """Embedded images of one model, kept by an engine."""
+
+    @staticmethod
+    def create(
+        address: str, table: EmbeddingTable, maker: Maker, progress: Progress | None = None
+    ) -> Gallery:
+        """Make a gallery of a table's images, whole or not at all.
+
+        Args:
+            address: a folder that is new or empty, or milvus://HOST:PORT/NAME.
+            table: its first images, which settle its columns; embedded by `maker`.
+            maker: the model.
+            progress: told of images written.
+
+        Raises:
+            UserError: there is something already, or a table that can't be kept.
+        """
+        return _engine(address).make(address, table, maker, progress)
+
+    @staticmethod
+    def open(address: str) -> Gallery:
+        """The gallery at an address.
+
+        Raises:
+            UserError: there is none, or it is damaged.
+        """
+        return _engine(address).at(address)
+
+    @classmethod
+    @abstractmethod
+    def make(
+        cls, address: str, table: EmbeddingTable, maker: Maker, progress: Progress | None
+    ) -> Gallery:
+        """`create`, of one engine."""
+
+    @classmethod
+    @abstractmethod
+    def at(cls, address: str) -> Gallery:
+        """`open`, of one engine."""
+
+    @abstractmethod
+    def info(self) -> GalleryInfo:
+        """What the gallery says of itself, as of now."""
+
+    @abstractmethod
+    def add(self, table: EmbeddingTable, progress: Progress | None = None) -> Added:
+        """Add a table's images, all or none: they are on the disk when this returns.
+
+        One whose path is there already replaces it, in its place.
+
+        Args:
+            table: with the gallery's columns, embedded by its model.
+            progress: told of images written.
+
+        Raises:
+            UserError: another model's table, or one of other columns; another process that writes
+                for long.
+        """
+
+    @abstractmethod
+    def remove(self, paths: Sequence[str] = (), where: str | None = None) -> int:
+        """Remove images, all or none; nothing of them stays on the disk.
+
+        Args:
+            paths: of images to remove.
+            where: a condition (where.py); images that meet it are removed, too.
+
+        Returns:
+            How many were removed.
+
+        Raises:
+            UserError: a path that isn't there, no sound condition, or as of `add`.
+        """
+
+    @abstractmethod
+    def search(
+        self, features: np.ndarray, top: int = 10, where: str | None = None
+    ) -> list[list[Result]]:
+        """The nearest images of each query.
+
+        Args:
+            features: (Q, D) float32, by the gallery's model.
+            top: images of each list; fewer where there are fewer.
+            where: a condition (where.py) that images must meet to be ranked.
+
+        Raises:
+            UserError: embeddings of another length, or no sound condition.
+        """
+
+    def check_table(self, info: GalleryInfo, table: EmbeddingTable) -> None:
+        """Refuse a table that can't be added.
+
+        Raises:
+            UserError: another model's, other columns, another length, or a path twice.
+        """
+        self.check_model(table.fingerprint, "the table")
+        kinds = kinds_of(table)
+        if kinds != info.columns:
+            raise UserError(_difference(kinds, info.columns))
+        if table.features.shape[1] != info.length:
+            raise UserError(
+                f"the table's embeddings have length {table.features.shape[1]}, and the gallery's "
+                f"{info.length}; embed both with the same model"
+            )
+
+    def check_model(self, fingerprint: str | None, what: str) -> None:
+        """Refuse what another model has embedded.
+
+        Args:
+            fingerprint: of that model.
+            what: it embedded, for the message.
+
+        Raises:
+            UserError: it is another model's, or nobody knows whose.
+        """
+        info = self.info()
+        maker = info.maker
+        if fingerprint == maker.fingerprint:
+            return
+        theirs = "an unknown model" if fingerprint is None else f"model {fingerprint[:12]}"
+        raise UserError(
+            f"{what} is of {theirs}, and {printable(info.address)} was made by model "
+            f"{maker.fingerprint[:12]} ({printable(maker.address)}); use that model, or make "
+            "another gallery"
+        )
+
+
+def _engine(address: str) -> type[Gallery]:
+    from pmm_jax.search.embedded import EmbeddedGallery
+
+    return EmbeddedGallery
+
+
+def kinds_of(table: EmbeddingTable) -> dict[str, str]:
+    """Kind of each column of a table, `path` first, once its images can be kept.
+
+    Raises:
+        UserError: a path twice, or one that isn't UTF-8.
+    """
+    paths, counts = np.unique(table.columns["path"], return_counts=True)
+    if len(paths) < len(table):
+        twice = printable(str(paths[counts > 1][0]))
+        raise UserError(f"{twice} is in the table twice; a gallery has each path once")
+    names = ["path", *(name for name in table.columns if name != "path")]
+    for name in names:
+        if table.columns[name].dtype.kind != "U":
+            continue
+        for value in table.columns[name]:
+            try:
+                str(value).encode()
+            except UnicodeEncodeError:
+                raise UserError(f"{printable(str(value))} is not UTF-8; rename it") from None
+    return {name: KINDS[table.columns[name].dtype.kind] for name in names}
+
+
+def _difference(found: dict[str, str], wanted: dict[str, str]) -> str:
+    for name, kind in wanted.items():
+        if name not in found:
+            return f"the table lacks the column {printable(name)}, which the gallery has; add it"
+        if found[name] != kind:
+            return (
+                f"column {printable(name)} holds {found[name]} in the table, and {kind} in the "
+                "gallery; convert it"
+            )
+    new = printable(next(name for name in found if name not in wanted))
+    return f"the gallery has no column {new}; leave it out, or make another gallery"

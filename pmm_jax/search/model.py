@@ -1,0 +1,55 @@
+"""The model of a gallery."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pmm_jax.api import Model, load, load_torch
+from pmm_jax.errors import UserError
+from pmm_jax.files import printable, user_path
+from pmm_jax.model.weights_file import WeightsAlone
+from pmm_jax.search.gallery import Gallery, Maker
+
+
+def maker_of(model: Model, address: str) -> Maker:
+    """What a gallery remembers of its model.
+
+    Args:
+        model: loaded.
+        address: where from, as its user wrote it; a path is kept in full.
+    """
+    is_path = not address.startswith("hf:")
+    where = str(Path(user_path(address)).absolute()) if is_path else address
+    distance = "euclidean" if model.info is None else model.info.config.evaluate.distance
+    return Maker(where, model.fingerprint, distance)
+
+
+def model_of(gallery: Gallery, address: str | None = None) -> Model:
+    """The model that made a gallery.
+
+    Args:
+        gallery: open.
+        address: where it is now; where the gallery knows it by default.
+
+    Raises:
+        UserError: it can't be loaded, or is another model.
+    """
+    maker = gallery.info().maker
+    where = address or maker.address
+    try:
+        model = _loaded(where)
+    except UserError as error:
+        if address is not None:
+            raise
+        raise UserError(
+            f"the gallery's model can't be loaded ({error}); say where it is: --model MODEL"
+        ) from error
+    gallery.check_model(model.fingerprint, printable(where))
+    return model
+
+
+def _loaded(address: str) -> Model:
+    try:
+        return load(address)
+    except WeightsAlone:
+        return load_torch(address)

@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+
+from pmm_jax.config import RankConfig
+from pmm_jax.errors import UserError
+from pmm_jax.evaluation import Embeddings
+from pmm_jax.evaluation.distances import Distances
+from pmm_jax.evaluation.evaluate import preprocess_embeddings
+from pmm_jax.search.exact import Distance, ExactIndex
+
+
+def evaluators_order(query: np.ndarray, gallery: np.ndarray, distance: Distance) -> np.ndarray:
+    """(Q, G) by the evaluator's distances, ties in gallery order."""
+    settings = RankConfig(distance=distance, cameras=False)
+    one, other = preprocess_embeddings(labeled(query), labeled(gallery), settings)
+    distances = Distances(one.features, other.features)
+    every = np.arange(len(gallery))
+    rows = [distances.pairs(np.full(len(every), i), every) for i in range(len(query))]
+    return np.stack([np.lexsort((every, row)) for row in rows])
+
+
+def labeled(features: np.ndarray) -> Embeddings:
+    return Embeddings(features, np.arange(len(features)), np.zeros(len(features), int))
+
+
+def toy(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Queries and a gallery far from 0, with images twice, and some that float32 can't tell."""
+    rng = np.random.default_rng(seed)
+    gallery = rng.normal(3, 1, (300, 48)).astype(np.float32)
+    gallery[100:150] = gallery[:50]
+    gallery[150:200] = gallery[:50] * np.float32(1 + 2.0**-23)
+    query = np.concatenate([rng.normal(3, 1, (3, 48)), gallery[:4]]).astype(np.float32)
+    return query, gallery
+
+
+@pytest.mark.parametrize("distance", ["euclidean", "cosine"])
+@pytest.mark.parametrize("scale", [1.0, 1e-15, 1e15])
+def test_the_order_is_the_evaluators(distance: Distance, scale: float) -> None:
+    query, gallery = (features * np.float32(scale) for features in toy())
+    order = evaluators_order(query, gallery, distance)
+    for top in (1, 10, 300, 1000):
+        found = list(ExactIndex(gallery, distance).nearest(query, top))
+        np.testing.assert_array_equal([one.rows for one in found], order[:, :top])
+        assert all((np.diff(one.distances) >= 0).all() for one in found)
+
+
+def test_images_that_are_left_out_take_no_rank() -> None:
+    query, gallery = toy()
+    order = evaluators_order(query, gallery, "euclidean")
+    rows = np.flatnonzero(np.random.default_rng(1).random(300) < 0.3)
+    found = ExactIndex(gallery, "euclidean").nearest(query, 20, rows)
+    for one, all_rows in zip(found, order, strict=True):
+        np.testing.assert_array_equal(one.rows, all_rows[np.isin(all_rows, rows)][:20])
+    (none,) = ExactIndex(gallery, "euclidean").nearest(query[:1], 5, rows[:0])
+    assert len(none.rows) == len(none.distances) == 0
+
+
+def test_few_images_are_compared_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a gallery would be searched correctly, and slowly."""
+    from pmm_jax.search import exact
+
+    compared: list[int] = []
+    one_by_one = exact.squared_distance
+
+    def counted(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        compared.append(len(one))
+        return one_by_one(one, other)
+
+    monkeypatch.setattr(exact, "squared_distance", counted)
+    rng = np.random.default_rng(0)
+    gallery = rng.normal(5, 1, (2000, 48)).astype(np.float32)
+    list(exact.ExactIndex(gallery, "euclidean").nearest(gallery[:5], 10))
+    assert 10 <= min(compared) <= max(compared) < 13
+
+
+def test_a_query_far_outside_is_ranked_too() -> None:
+    _, gallery = toy()
+    query = np.full((1, 48), 1e30, np.float32)
+    (found,) = ExactIndex(gallery * np.float32(1e-20), "euclidean").nearest(query, 5)
+    np.testing.assert_array_equal(found.rows, np.arange(5))
+
+
+def test_embeddings_that_do_not_fit_are_refused() -> None:
+    query, gallery = toy()
+    with pytest.raises(UserError, match="have length 47"):
+        list(ExactIndex(gallery, "euclidean").nearest(query[:, 1:], 5))
+    with pytest.raises(UserError, match="all 0 in row 0"):
+        list(ExactIndex(gallery, "cosine").nearest(0 * query, 5))
+    query[1, 2] = np.nan
+    with pytest.raises(UserError, match="holds nan"):
+        list(ExactIndex(gallery, "euclidean").nearest(query, 5))
