@@ -99,7 +99,7 @@ def products(one: Part, other: Part) -> jax.Array:
 def _count(query: Part, gallery: Part, thresholds: jax.Array) -> Counts:
     # (N, Q): counting runs over the first axis, which is the fast one on a CPU.
     distances = gallery.squares[:, None] - 2 * products(gallery, query)
-    error = rounding(query, gallery)
+    error = _rounding(query, gallery)
     # The last term covers the rounding of the threshold itself and of what is done to it here.
     error = error[None] + jnp.abs(thresholds) * 2.0**-21
     low, high = thresholds - error, thresholds + error
@@ -138,7 +138,7 @@ def _below(distances: jax.Array, limits: jax.Array) -> jax.Array:
     return lax.scan(add, jnp.zeros_like(limits, jnp.int32), distances)[0]
 
 
-def rounding(query: Part, gallery: Part) -> jax.Array:
+def _rounding(query: Part, gallery: Part) -> jax.Array:
     """(Q,): how far a distance, less the query's squared length, may lie from float64's."""
     sizes = [piece.shape[1] for piece in query.pieces]
     # Exact in float32 on CPU and GPU; a TPU multiplies by pieces of bfloat16, a little less exact.

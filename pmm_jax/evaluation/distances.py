@@ -50,8 +50,10 @@ class Distances:
             UserError: an embedding too long for float64 to hold its square.
         """
         self.query, self.gallery = comparable(query, gallery)
-        sample = _sampled(self.gallery)
-        self._center = center_of(self.gallery)
+        sample = _spread(self.gallery, (min(SAMPLE, len(self.gallery)) - 1) // 2 * 2 + 1)
+        # Of the median, so that one far image doesn't move it. It moves no distance, and errors
+        # grow with the length of what is left.
+        self._center = np.median(sample, axis=0).astype(self.gallery.dtype)
         self._lengths = self._measured(self.query), self._measured(self.gallery)
         ends = [float(lengths.max()) for lengths in self._lengths]
         longest, self.bound = max(ends), sum(ends)
@@ -174,19 +176,10 @@ class Distances:
 
 
 def squared_distance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """(N,) float64: the distance of each pair of rows, (N, D) each, that decides every order."""
+    """(N,) float64: the distance of each pair of rows (N, D), which decides every order here."""
     difference = one.astype(np.float64)
     difference -= other
     return np.square(difference, out=difference).sum(-1)
-
-
-def center_of(gallery: np.ndarray) -> np.ndarray:
-    """(D,) what embeddings (N, D) are moved by before they are multiplied.
-
-    Their median, so that one far image doesn't move it. It moves no distance, and errors grow with
-    the length of what is left.
-    """
-    return np.median(_sampled(gallery), axis=0).astype(gallery.dtype)
 
 
 def comparable(query: np.ndarray, gallery: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -227,10 +220,6 @@ def _exponent(features: np.ndarray) -> int:
     """2 to this power is above every embedding's length."""
     largest = max(float(features.max()), -float(features.min()))
     return int(np.frexp(largest)[1]) + (features.shape[1] - 1).bit_length() // 2 + 1
-
-
-def _sampled(gallery: np.ndarray) -> np.ndarray:
-    return _spread(gallery, (min(SAMPLE, len(gallery)) - 1) // 2 * 2 + 1)
 
 
 def _spread(features: np.ndarray, count: int) -> np.ndarray:
