@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pmm_jax.cli.parsing import take_option, wants_help
 from pmm_jax.errors import UserError
 from pmm_jax.files import printable, user_path
+
+if TYPE_CHECKING:
+    from pmm_jax.display import Display
 
 USAGE = (
     "pmm search GALLERY IMAGE... [--top 10] [--where CONDITION] [--json] [--out FILE.html] "
@@ -17,6 +20,8 @@ USAGE = (
 )
 MOST = 1000
 """Results of a query."""
+BATCH = 64
+"""Query images embedded at once."""
 
 HELP = f"""usage: {USAGE}
 
@@ -49,20 +54,21 @@ def search_command(arguments: Sequence[str]) -> None:
     from pmm_jax.pixels import read_rgb
     from pmm_jax.search.gallery import Gallery
     from pmm_jax.search.model import model_of
-    from pmm_jax.search.results import as_json
+    from pmm_jax.search.results import as_json, warnings_of
+    from pmm_jax.search.where import parse_where
 
     # First: a misspelt path needs no model.
     images = [read_rgb(image) for image in words.images]
+    if words.where is not None:
+        parse_where(words.where)
     gallery, display = Gallery.open(words.gallery), Display()
     model = model_of(gallery, words.model)
-    features = model.embed(images, min(len(images), 64))
+    features = model.embed(images, min(len(images), BATCH))
     found = gallery.search(features, words.top, words.where)
-    calibration = getattr(model, "calibration", None)
-    answers = [
-        as_json(image, results, calibration)
-        for image, results in zip(words.images, found, strict=True)
-    ]
-    for answer in answers:
+    for line in warnings_of(found, model.calibration):
+        Display(stderr=True).info(f"warning: {printable(line)}")
+    for image, results in zip(words.images, found, strict=True):
+        answer = as_json(image, results, model.calibration)
         if words.is_json:
             print(json.dumps(answer))
         else:
@@ -99,21 +105,23 @@ def _page(out: str) -> Path:
     return path
 
 
-def _show(answer: dict[str, Any], display: Any) -> None:
+def _show(answer: dict[str, Any], display: Display) -> None:
     from rich.table import Table
     from rich.text import Text
 
     results = answer["results"]
-    title = Text(printable(answer["query"]))
     names = [
         name
         for name in ("rank", "path", "identity", "camera", "distance", "decision")
         if any(result[name] is not None for result in results)
     ]
-    table = Table(title=title, title_justify="left", box=None)
+    table = Table(box=None)
     for name in names:
-        table.add_column(name, justify="right" if name in ("rank", "distance") else "left")
+        right = name in ("rank", "distance")
+        table.add_column(name, justify="right" if right else "left", overflow="fold")
     for result in results:
         shown = {**result, "distance": f"{result['distance']:.4g}"}
         table.add_row(*(Text(printable(str(shown[name]))) for name in names))
-    display.console.print(table if results else Text("no image of the gallery meets the condition"))
+    display.info(f"{printable(answer['query'])}:")
+    with display.unheard():
+        display.console.print(table if results else "  no image of the gallery is left")

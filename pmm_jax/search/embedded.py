@@ -139,12 +139,13 @@ class EmbeddedGallery(Gallery):
     def _current(self) -> _Snapshot:
         """The images in memory, read anew where another process has changed them."""
         with self._transaction() as connection:
-            info = self._info(connection)
-            if self._snapshot is not None and self._snapshot.version == info.version:
+            version = _version(connection)
+            if self._snapshot is not None and self._snapshot.version == version:
                 return self._snapshot
+            info = self._info(connection)
             features, columns = _read(connection, info)
         index = ExactIndex(features, info.maker.distance) if len(features) else None
-        self._snapshot = _Snapshot(info.version, columns, index)
+        self._snapshot = _Snapshot(version, columns, index)
         return self._snapshot
 
     def _info(self, connection: sqlite3.Connection) -> GalleryInfo:
@@ -161,7 +162,7 @@ class EmbeddedGallery(Gallery):
             said["columns"],
             Maker(**said["maker"]),
             said["created"],
-            connection.execute("PRAGMA user_version").fetchone()[0],
+            _version(connection),
         )
 
     def _fill(
@@ -280,8 +281,11 @@ def _count(connection: sqlite3.Connection) -> int:
 
 
 def _bump(connection: sqlite3.Connection) -> None:
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    connection.execute(f"PRAGMA user_version = {version + 1}")
+    connection.execute(f"PRAGMA user_version = {_version(connection) + 1}")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _columns(connection: sqlite3.Connection, kinds: dict[str, str]) -> dict[str, np.ndarray]:

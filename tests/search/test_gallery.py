@@ -2,11 +2,12 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
+from pmm_jax.calibration import Calibration
 from pmm_jax.embedding_table import EmbeddingTable
 from pmm_jax.errors import UserError
 from pmm_jax.search import embedded
@@ -215,5 +216,5 @@ def test_results_as_json() -> None:
     second = {"rank": 2, "path": "b.jpg", "identity": None, "camera": None, "distance": 1.5}
     assert answer["query"] == "q.jpg"
     assert answer["results"] == [{**first, "decision": None}, {**second, "decision": None}]
-    decided = as_json("q.jpg", results, Never())["results"]
+    decided = as_json("q.jpg", results, cast(Calibration, Never()))["results"]
     assert [result["decision"] for result in decided] == ["same", "unsure"]
