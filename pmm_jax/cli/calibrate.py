@@ -21,7 +21,8 @@ USAGE = "pmm calibrate MODEL [SOURCE] [options]"
 DESCRIPTION = (
     "MODEL [SOURCE] [options]: find the distance below which two images count as one person, and "
     "store it with the model. MODEL is a run's folder, whose query and gallery are taken, or a "
-    "model file. SOURCE is what pmm embed wrote, with columns id and camera."
+    "model file. SOURCE is a CSV file with columns path, id and camera, or what pmm embed wrote of "
+    "one."
 )
 
 
@@ -81,16 +82,16 @@ def _images(
     Raises:
         UserError: nothing is named for a model file, or what another model embedded.
     """
-    from pmm_jax.embedding_table import read_table
+    from pmm_jax.embedding.embed_source import embedding_table_of
     from pmm_jax.files import user_path
     from pmm_jax.search.calibrate import labeled_run, labeled_table
 
     target = user_path(named[0])
     if len(named) == 2:
         source = user_path(named[1])
-        table = read_table(source)
-        if table.fingerprint not in (None, model.fingerprint):
-            raise UserError(f"{source} was embedded by another model; embed it with {target}")
+        with display.bar("embedding", 1) as bar:
+            table = embedding_table_of(named[1], model)
+            bar.advance()
         return labeled_table(table, source.name)
     if not target.is_dir():
         raise UserError(

@@ -20,6 +20,7 @@ VERBS = {
     "embed": "Embed the images of a folder, CSV file or video: embed MODEL SOURCE OUT.npz",
     "gallery": "Keep embedded images to search in: gallery create GALLERY --model MODEL SOURCE",
     "search": "Find the images of a gallery that are most alike: search GALLERY IMAGE...",
+    "link": "Give tracklets of several cameras identities: link TRACKLETS.csv --model MODEL",
     "parity": "Compare model and step with numbers of the PyTorch release: parity FILE.npz",
     "compare": "Train ours and a PyTorch baseline side by side: compare --config NAME",
     "ablate": "Train methods side by side: ablate --config NAME --methods pmm cutout ...",

@@ -19,7 +19,7 @@ from pmm_jax.report.section import S, Section
 
 TEMPLATE = Path(__file__).with_name("template")
 SECTION_FOLDERS = tuple(
-    Path(__file__).with_name(name) for name in ("sections", "several", "explanation")
+    Path(__file__).with_name(name) for name in ("sections", "several", "explanation", "linked")
 )
 """Each section's template, and its style and script, where it has any, lie beside its module."""
 LONGEST_ERROR = 300

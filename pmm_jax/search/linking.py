@@ -1,8 +1,8 @@
 """Tracklets of several cameras to identities: agglomerative clustering with a calibrated threshold.
 
-Two groups of images are as far apart as their pairs of images are in the root mean square, so the
-threshold of single pairs (calibration.py) applies to groups. Of tracklets it needs the mean and the
-spread alone: the mean square over all pairs is |m - m'|^2 + s^2 + s'^2.
+The distance of two tracklets is that of their mean embeddings, in which what changes from image to
+image averages out; that of two groups of tracklets is the root mean square over their pairs,
+weighed by the numbers of images.
 """
 
 from collections.abc import Callable
@@ -23,8 +23,6 @@ class Tracklets(NamedTuple):
 
     means: np.ndarray
     """(T, D) float32, of their images' embeddings."""
-    spreads: np.ndarray
-    """(T,) mean squared distance of their images from the mean."""
     counts: np.ndarray
     """(T,) images."""
     cameras: np.ndarray
@@ -56,15 +54,14 @@ def sum_up(
     ones = np.ones(len(tracklet), features.dtype)
     members = sparse.csr_matrix((ones, (tracklet, np.arange(len(tracklet)))))
     means = (members @ features) / counts[:, None]
-    squares = np.square(features - means[tracklet], dtype=np.float64).sum(1)
-    spreads = np.bincount(tracklet, squares) / counts
     first = np.full(total, np.inf)
     last = np.full(total, -np.inf)
-    np.minimum.at(first, tracklet, spans[:, 0])  # NaN stays NaN
-    np.maximum.at(last, tracklet, spans[:, 1])
+    with np.errstate(invalid="ignore"):  # of NaN, which stays NaN
+        np.minimum.at(first, tracklet, spans[:, 0])
+        np.maximum.at(last, tracklet, spans[:, 1])
     owners = np.zeros(total, np.int64)
     owners[tracklet] = cameras
-    return Tracklets(means.astype(np.float32), spreads, counts, owners, first, last)
+    return Tracklets(means.astype(np.float32), counts, owners, first, last)
 
 
 def link(
@@ -84,7 +81,7 @@ def link(
     Returns:
         (T,) integers from 1 on, in order of each identity's first tracklet.
     """
-    squares = _mean_squares(tracklets)
+    squares = _squares(tracklets)
     total, sizes = len(squares), tracklets.counts.astype(np.float32).copy()
     group = np.arange(total)
     nearest = squares.argmin(1)
@@ -114,10 +111,10 @@ def link(
     return identities.ravel() + 1
 
 
-def _mean_squares(tracklets: Tracklets) -> np.ndarray:
-    """(T, T) float32 mean squared distances of pairs of images; infinite where forbidden."""
+def _squares(tracklets: Tracklets) -> np.ndarray:
+    """(T, T) float32 squared distances; infinite where two can't be one person."""
     means = tracklets.means - tracklets.means.mean(0)  # keeps rounding small
-    own = (np.square(means).sum(1) + tracklets.spreads).astype(np.float32)
+    own = np.square(means).sum(1)
     squares = means @ means.T
     squares *= -2
     squares += own[:, None]
