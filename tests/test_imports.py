@@ -181,6 +181,7 @@ PROCESS = {
 }
 """What changes the process where it is called, set or deleted."""
 RESTORED = {
+    "export/stablehlo_file.py": {"jax.config.update"},  # no source files in what is lowered
     "training/interrupt.py": {"signal.signal"},
     "workdir/checkpoint.py": {"addFilter"},
     "data/source_images.py": {"warnings.filterwarnings"},

@@ -11,6 +11,7 @@ USAGE = "pmm export MODEL FILE [options]"
 FORMATS = {
     ".safetensors": ("export_model_file", "a whole model in one file, for pmm_jax.load"),
     ".onnx": ("export_onnx", "a graph for trackers and inference engines"),
+    ".stablehlo": ("export_stablehlo", "a program for CPU, CUDA and TPU, for jax alone"),
 }
 """Module of `cli` that writes each ending, by a function `export_file`, and what it writes."""
 
@@ -18,7 +19,7 @@ FORMATS = {
 def export_command(arguments: Sequence[str]) -> None:
     """Have the module of FILE's ending parse the options and write."""
     if wants_help(arguments[:2]):
-        listing = "\n".join(f"  {ending:<14}{what}" for ending, (_, what) in FORMATS.items())
+        listing = "\n".join(f"  {ending:<15}{what}" for ending, (_, what) in FORMATS.items())
         print(f"usage: {USAGE}\n\nFILE ends in\n{listing}\n")
         print("pmm export MODEL FILE --help lists the options of that ending.")
         return

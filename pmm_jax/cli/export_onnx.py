@@ -10,8 +10,8 @@ from typing import Literal
 from pmm_jax.cli.parsing import parse
 
 DESCRIPTION = (
-    "MODEL FILE.onnx [options]: write an ONNX graph that is checked against the model, FILE.json, "
-    "which says what goes in and out, and what the consumer reads beside them."
+    "MODEL FILE.onnx [options]: write an ONNX graph that is checked against the model, "
+    "FILE.onnx.json, which says what goes in and out, and what the consumer reads beside them."
 )
 
 
@@ -37,6 +37,7 @@ def export_file(source: str, target: Path, arguments: Sequence[str]) -> None:
     from pmm_jax.cli.model_argument import load_model
     from pmm_jax.display import Display
     from pmm_jax.export.crops import find_crops
+    from pmm_jax.export.file_card import card_path
     from pmm_jax.export.onnx_file import OnnxOptions, export_onnx
 
     model = load_model(source, options.checkpoint)
@@ -49,5 +50,5 @@ def export_file(source: str, target: Path, arguments: Sequence[str]) -> None:
     )
     display.info(
         f"checked on {checks['images']} images ({checks['of']}): relative difference at most "
-        f"{checks['relative_difference_max']:.1e}; card: {target.with_suffix('.json')}"
+        f"{checks['relative_difference_max']:.1e}; card: {card_path(target)}"
     )

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import numpy as np
-
-from pmm_jax.data.augment import MEAN, STD
-from pmm_jax.errors import UserError
-from pmm_jax.export.card import data_name
 from pmm_jax.export.crops import Crops
+from pmm_jax.export.file_card import (
+    about_model,
+    card_path,
+    compare,
+    encode_card,
+    normalization,
+    write_all,
+)
 from pmm_jax.export.onnx_check import TOLERANCES, reference, relative_differences, run_onnx
 from pmm_jax.export.onnx_graph import IR_VERSION, OPSET, chosen_heads, embedding_size, make_onnx
 from pmm_jax.export.onnx_precision import to_float16, to_int8
 from pmm_jax.export.presets import PRESETS, Preset
-from pmm_jax.files import write_atomic
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -44,7 +44,7 @@ def export_onnx(
     crops: Crops,
     options: OnnxOptions,
 ) -> dict[str, Any]:
-    """Write FILE.onnx, its card FILE.json, and what the consumer reads beside it.
+    """Write FILE.onnx, its card FILE.onnx.json, and what the consumer reads beside it.
 
     Args:
         model: what embeds.
@@ -73,36 +73,25 @@ def export_onnx(
     data = _checked(proto)
     length = embedding_size(model.network, heads)
     expected = reference(*weights, images, model.image_size)[:, :length]
-    checks = _checks(target, options.precision, run_onnx(data, preset.feed(images)), expected)
+    checks: dict[str, Any] = {"images": len(images), "of": crops.source}
+    found, tolerance = run_onnx(data, preset.feed(images)), TOLERANCES.get(options.precision)
+    checks |= compare(target, "onnxruntime", found, expected, tolerance)
+    checks |= {"onnxruntime": _version(), "onnx_checker": "passed"}
     if preset.square:
         direct = reference(*weights, crops.resized(model.image_size), model.image_size)
         squared = reference(*weights, crops.resized(size), model.image_size)
         checks["square_difference_mean"] = float(relative_differences(squared, direct).mean())
     card = {
         **_form(target.name, preset, options, model.image_size, length),
-        "model": {
-            **_about(model),
-            "heads": {name: model.network.embedding_sizes[name] for name in heads or ["trunk"]},
-        },
-        "checks": {"images": len(images), "of": crops.source, **checks},
+        "model": about_model(model, heads),
+        "checks": checks,
     }
-    files = {target.with_suffix(".json"): json.dumps(card, indent=1) + "\n"}
+    files = {card_path(target): encode_card(card)}
     if preset.beside is not None:
         name, text = preset.beside(target.name, card)
         files[target.with_name(name)] = text
-    _write({path: text.encode() for path, text in files.items()} | {target: data})
+    write_all({path: text.encode() for path, text in files.items()} | {target: data})
     return card
-
-
-def _about(model: Model) -> dict[str, Any]:
-    """The card's part on the model, whatever is exported of it."""
-    known = {"kind": model.kind, "image_size": list(model.image_size)}
-    about: dict[str, Any] = {**known, "fingerprint": model.fingerprint}
-    if model.info is not None:
-        about["data"] = data_name(model, model.info)
-        about["data_fingerprint"] = model.info.data_fingerprint
-        about["metrics"] = dict(model.info.metrics)
-    return about
 
 
 def _checked(proto: ModelProto) -> bytes:
@@ -113,30 +102,10 @@ def _checked(proto: ModelProto) -> bytes:
     return proto.SerializeToString()
 
 
-def _checks(
-    target: Path, precision: Precision, found: np.ndarray, expected: np.ndarray
-) -> dict[str, Any]:
-    """Figures for the card.
-
-    Raises:
-        UserError: the embeddings differ by more than their precision explains.
-    """
+def _version() -> str:
     import onnxruntime
 
-    differences = relative_differences(found, expected)
-    worst, tolerance = float(differences.max()), TOLERANCES.get(precision)
-    if tolerance is not None and not worst < tolerance:
-        raise UserError(
-            f"{target} is not written: onnxruntime's embeddings differ from the model's by "
-            f"{worst:.1e} of their length, more than {tolerance:.0e}"
-        )
-    return {
-        "relative_difference_max": worst,
-        "relative_difference_mean": float(differences.mean()),
-        "tolerance": tolerance,
-        "onnxruntime": onnxruntime.__version__,
-        "onnx_checker": "passed",
-    }
+    return str(onnxruntime.__version__)
 
 
 def _form(
@@ -147,7 +116,6 @@ def _form(
     resize = f"to {height}x{width} (height x width), bilinear, by the caller"
     if preset.size(image_size) != image_size:
         resize += f"; then to {image_size[0]}x{image_size[1]} inside the graph"
-    is_outside = preset.range == "normalized"
     return {
         "file": name,
         "format": "onnx",
@@ -172,26 +140,6 @@ def _form(
             "type": "float32",
             "unit_length": False,
         },
-        "normalization": {
-            "where": "outside, by the consumer" if is_outside else "inside the graph",
-            "color": "RGB",
-            "range": "0..1",
-            "mean": [round(float(value), 6) for value in MEAN],
-            "std": [round(float(value), 6) for value in STD],
-        },
+        "normalization": normalization(preset.range == "normalized"),
         "note": preset.note,
     }
-
-
-def _write(files: Mapping[Path, bytes]) -> None:
-    """Write all files, or none."""
-    written = []
-    try:
-        for path, data in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, data)
-            written.append(path)
-    except OSError as error:
-        for other in written:
-            other.unlink(missing_ok=True)
-        raise UserError(f"can't write {path}: {error.strerror or error}") from error

@@ -76,7 +76,7 @@ def test_a_consumer_gets_the_embedding_of_the_model(
     images = crops.resized(SIZE)
     found = run_onnx(target.read_bytes(), fed_by_the_consumer(preset, images))
     np.testing.assert_allclose(found, model.embed(images), rtol=1e-3, atol=2e-4)
-    assert card == json.loads((tmp_path / "model.json").read_text())
+    assert card == json.loads((tmp_path / "model.onnx.json").read_text())
     assert card["checks"]["relative_difference_max"] < 1e-5
     names = {"boxmot": ("images", "output0"), "openvino": ("images", "reid_embedding")}
     names |= {"tensorrt": ("input", "embedding"), "ultralytics": ("images", "output0")}
@@ -84,7 +84,7 @@ def test_a_consumer_gets_the_embedding_of_the_model(
     assert (card["input"]["name"], card["output"]["name"]) == expected
     beside = {"boxmot": {"model.onnx.metadata.json"}, "deepstream": {"model.yml"}}
     files = {path.name for path in tmp_path.iterdir()}
-    assert files == {"model.onnx", "model.json"} | beside.get(preset, set())
+    assert files == {"model.onnx", "model.onnx.json"} | beside.get(preset, set())
 
 
 def test_the_file_has_the_form_that_its_card_names(

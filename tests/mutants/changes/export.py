@@ -48,7 +48,24 @@ MUTANTS = [
             "a file for OpenVINO takes blue for red",
         ),
     ),
-    *of("export/onnx_file.py", "export/test_onnx_file.py")(
+    *of("export/stablehlo_file.py", "export/test_stablehlo_file.py")(
+        (
+            'with override_platform("gpu"), _without_source_files():',
+            "with _without_source_files():",
+            "a program for GPUs has a CPU's forms",
+        ),
+        (
+            'with override_platform("gpu"), _without_source_files():',
+            'with override_platform("gpu"):',
+            "a program's bytes depend on where the package lies",
+        ),
+        (
+            "if name in heads or not isinstance(module, StageHead)",
+            "if True",
+            "the first stage's file has all stages",
+        ),
+    ),
+    *of("export/file_card.py", "export/test_onnx_file.py")(
         (
             "if tolerance is not None and not worst < tolerance:",
             "if False:",
