@@ -74,9 +74,18 @@ def decode_safetensors(
         ) from error
     # Of two tensors of one name the library keeps one and says nothing.
     names = json.loads(data[8 : 8 + length], object_pairs_hook=lambda pairs: _unique(path, pairs))
-    text = names.get("__metadata__", {}).get(ENTRY)
+    text = _header_text(names.get("__metadata__", {}))
     header = {} if text is None else _header(path, data, text, hint)
     return {name: _array(path, name, **entry) for name, entry in sorted(entries)}, header
+
+
+def _header_text(metadata: Mapping[str, str]) -> str | None:
+    """Our entry; where its very name is damaged, what begins as ours, so that its checksum fails.
+
+    Others' metadata is of any kind, and no ground for refusing their weights.
+    """
+    ours = (text for text in metadata.values() if _CHECKSUM.match(text))
+    return metadata.get(ENTRY, next(ours, None))
 
 
 def _header(path: Path, data: bytes, text: str, hint: str) -> dict[str, Any]:

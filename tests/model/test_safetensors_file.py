@@ -53,6 +53,9 @@ def test_every_flipped_byte_is_refused(tmp_path: Path) -> None:
         flipped[place] ^= 1 + place % 255
         path.write_bytes(flipped)
         refusal(path)
+        # Nor is it taken for one of weights alone.
+        with pytest.raises(UserError):
+            read_file(path, "give another file")
     for length in (0, 7, 8, 100, len(whole) - 1):
         path.write_bytes(whole[:length])
         refusal(path)

@@ -9,6 +9,11 @@ MUTANTS = [
             "if not digest:",
             "a damaged model file is loaded",
         ),
+        (
+            "return metadata.get(ENTRY, next(ours, None))",
+            "return metadata.get(ENTRY)",
+            "load_torch reads a model file unchecked whose entry has lost its name",
+        ),
     ),
     *of("model_file.py", "test_model_file.py")(
         (
