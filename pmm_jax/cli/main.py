@@ -21,6 +21,7 @@ VERBS = {
     "gallery": "Keep embedded images to search in: gallery create GALLERY --model MODEL SOURCE",
     "search": "Find the images of a gallery that are most alike: search GALLERY IMAGE...",
     "link": "Give tracklets of several cameras identities: link TRACKLETS.csv --model MODEL",
+    "serve": "Search a gallery in a browser, or through an API: serve GALLERY",
     "parity": "Compare model and step with numbers of the PyTorch release: parity FILE.npz",
     "compare": "Train ours and a PyTorch baseline side by side: compare --config NAME",
     "ablate": "Train methods side by side: ablate --config NAME --methods pmm cutout ...",

@@ -22,7 +22,16 @@ from pmm_jax.embedding_table import EmbeddingTable
 from pmm_jax.errors import UserError
 from pmm_jax.files import printable, user_path
 from pmm_jax.search.exact import ExactIndex
-from pmm_jax.search.gallery import Added, Gallery, GalleryInfo, Maker, Progress, Result, kinds_of
+from pmm_jax.search.gallery import (
+    Added,
+    Gallery,
+    GalleryInfo,
+    Maker,
+    Progress,
+    Result,
+    Value,
+    kinds_of,
+)
 from pmm_jax.search.where import parse_where
 
 FILE = "gallery.sqlite"
@@ -135,6 +144,20 @@ class EmbeddedGallery(Gallery):
             ]
             for found in exact.nearest(features, top, rows)
         ]
+
+    def images(
+        self, where: str | None = None, start: int = 0, count: int = 10
+    ) -> tuple[int, list[dict[str, Value]]]:
+        """Columns of images in the order in which they were first added."""
+        columns = self._current().columns
+        rows = np.arange(len(columns["path"]))
+        if where is not None:
+            rows = np.flatnonzero(parse_where(where).rows(columns))
+        shown = [
+            {name: column[row].item() for name, column in columns.items()}
+            for row in rows[start : start + count]
+        ]
+        return len(rows), shown
 
     def _current(self) -> _Snapshot:
         """The images in memory, read anew where another process has changed them."""

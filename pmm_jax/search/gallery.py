@@ -162,6 +162,24 @@ class Gallery(ABC):
             UserError: embeddings of another length, or no sound condition.
         """
 
+    @abstractmethod
+    def images(
+        self, where: str | None = None, start: int = 0, count: int = 10
+    ) -> tuple[int, list[dict[str, Value]]]:
+        """What the gallery knows of some of its images, in its own order.
+
+        Args:
+            where: a condition (where.py) that they must meet.
+            start: leave out so many of these.
+            count: images, at most.
+
+        Returns:
+            How many meet it in all, and the columns of those asked for.
+
+        Raises:
+            UserError: no sound condition.
+        """
+
     def check_table(self, info: GalleryInfo, table: EmbeddingTable) -> None:
         """Refuse a table that can't be added.
 

@@ -1,0 +1,1 @@
+"""Search by HTTP: a JSON API, and a page that uses it."""
