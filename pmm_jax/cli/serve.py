@@ -68,21 +68,16 @@ def _serve(address: str, options: Options, token: str | None, listening: socket.
     from pmm_jax.search.gallery import Gallery
     from pmm_jax.search.model import model_of
     from pmm_jax.serve.app import make_app
-    from pmm_jax.serve.server import run_server
+    from pmm_jax.serve.server import Server
 
     display, gallery = Display(), Gallery.open(address)
     model = model_of(gallery, options.model or None)
     app = make_app(model, gallery, getattr(model, "calibration", None), token)
     host = f"[{options.host}]" if ":" in options.host else options.host
     display.info("compiling and reading the gallery")
-    run_server(
-        app,
-        listening,
-        lambda: display.info(
-            f"{gallery.info().images:,} images at http://{host}:{listening.getsockname()[1]}/"
-            " (Ctrl-C ends it)"
-        ),
-    )
+    place = f"http://{host}:{listening.getsockname()[1]}/"
+    about = f"{gallery.info().images:,} images at {place} (Ctrl-C ends it)"
+    Server(app, lambda: display.info(about)).run(sockets=[listening])
     display.info("ended")
 
 

@@ -7,7 +7,6 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 
-import h11
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -36,45 +35,40 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def run_server(app: ASGIApp, listening: socket.socket, ready: Callable[[], None]) -> None:
-    """Answer requests until a signal comes; those in flight are finished first.
+class Server(uvicorn.Server):
+    """Answers requests until a signal comes, and finishes those in flight.
 
-    Args:
-        app: answers.
-        listening: bound socket.
-        ready: called when requests are answered.
+    The signal is not raised anew, as uvicorn would: being told to end is no failure.
     """
-    config = uvicorn.Config(
-        app,
-        loop="asyncio",
-        http=_Connection,
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        log_level="error",
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        limit_concurrency=limits.MAX_CONNECTIONS,
-        timeout_graceful_shutdown=limits.SHUTDOWN_SECONDS,
-    )
-    _Server(config, ready).run(sockets=[listening])
 
-
-class _Server(uvicorn.Server):
-    """Ends at a signal without raising it anew: being told to end is no failure."""
-
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(self, app: ASGIApp, ready: Callable[[], None] = lambda: None) -> None:
+        """Make a server; `ready` is called when it answers."""
+        config = uvicorn.Config(
+            app,
+            loop="asyncio",
+            http=_Connection,
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            log_level="error",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            limit_concurrency=limits.MAX_CONNECTIONS,
+            timeout_graceful_shutdown=limits.SHUTDOWN_SECONDS,
+        )
         super().__init__(config)
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Compile, listen, and say so."""
         await super().startup(sockets)
         if not self.should_exit:
             self._ready()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """Have each signal that ends a command end the server."""
         loop = asyncio.get_running_loop()
         for number in SIGNALS:
             if signal.getsignal(number) != signal.SIG_IGN:
@@ -98,14 +92,12 @@ class _Connection(H11Protocol):
         self._expect_request()
 
     def send_400_response(self, msg: str) -> None:
-        headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
         body = json.dumps({"error": msg}).encode()
-        for event in (
-            h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
-            h11.Data(data=body),
-            h11.EndOfMessage(),
-        ):
-            self.transport.write(self.conn.send(event))
+        head = (
+            "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
         self.transport.close()
 
     def _expect_request(self) -> None:

@@ -1,7 +1,5 @@
 """The API in this process: what it answers, and what it refuses."""
 
-import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from pmm_jax.api import Model
 from pmm_jax.search.gallery import Gallery
 from pmm_jax.serve import limits
 from pmm_jax.serve.app import make_app
-from tests.serve.toys import COUNT, encoded, pictures
+from tests.serve.toys import COUNT, bomb, encoded, pictures
 
 LOCAL = "http://127.0.0.1:8765"
 
@@ -131,19 +129,6 @@ def test_a_picture_whose_file_is_gone_is_not_found(
 
 
 PNG = encoded(pictures(1)[0])
-
-
-def bomb(width: int, height: int) -> bytes:
-    """A PNG whose header promises more than its few bytes hold."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        crc = struct.pack(">I", zlib.crc32(kind + data))
-        return struct.pack(">I", len(data)) + kind + data + crc
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    pixels = zlib.compress(bytes(2**20))
-    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + chunks
 
 
 @pytest.mark.parametrize(
