@@ -115,6 +115,8 @@ def printable(text: str) -> str:
     For names of files and other words of the user's in messages: an escape code or a line break in
     a file's name must not forge a line of ours.
     """
+    if text.isprintable():
+        return text
     return "".join(
         c if unicodedata.category(c)[0] != "C" else c.encode("unicode_escape").decode()
         for c in text

@@ -1,6 +1,7 @@
 """Convert images of any form that the API accepts to uint8 arrays."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from os import PathLike
 
 import numpy as np
@@ -58,13 +59,8 @@ def read_rgb(path: str | PathLike[str]) -> np.ndarray:
     Raises:
         UserError: it can't be read, or is no image.
     """
-    name = printable(str(path))
-    try:
-        with open_image(read_image(user_path(path)), f"image {name}") as image:
-            return np.asarray(to_rgb(image))
-    except (OSError, ValueError) as error:  # a NUL in the path is a ValueError
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"can't read image {name}: {reason}") from error
+    with _opened(path) as image:
+        return np.asarray(to_rgb(image))
 
 
 def pixels(image: AnyImage, image_size: tuple[int, int], name: str = "the image") -> np.ndarray:
@@ -79,7 +75,8 @@ def pixels(image: AnyImage, image_size: tuple[int, int], name: str = "the image"
         UserError: it can't be read, is no image, has no pixels, or has another type or shape.
     """
     if isinstance(image, str | PathLike):
-        image = read_rgb(image)
+        with _opened(image) as opened:
+            return _resized(opened, image_size)
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise UserError(
@@ -93,6 +90,21 @@ def pixels(image: AnyImage, image_size: tuple[int, int], name: str = "the image"
         )
     if 0 in image.size:
         raise UserError(f"{name} has 0 pixels; leave it out")
-    height, width = image_size
     with decoding(name):  # PIL images are often opened and not yet decoded
-        return np.asarray(to_rgb(image).resize((width, height), Image.Resampling.BILINEAR))
+        return _resized(image, image_size)
+
+
+@contextmanager
+def _opened(path: str | PathLike[str]) -> Iterator[Image.Image]:
+    name = printable(str(path))
+    try:
+        with open_image(read_image(user_path(path)), f"image {name}") as image:
+            yield image
+    except (OSError, ValueError) as error:  # a NUL in the path is a ValueError
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"can't read image {name}: {reason}") from error
+
+
+def _resized(image: Image.Image, image_size: tuple[int, int]) -> np.ndarray:
+    height, width = image_size
+    return np.asarray(to_rgb(image).resize((width, height), Image.Resampling.BILINEAR))

@@ -69,9 +69,11 @@ def read_image(path: str | os.PathLike[str]) -> bytes:
         raise ImageError(name, reason, "leave it out") from error
     with file:
         # Looked at first: nobody waits for a terabyte of zeros to be read.
-        if os.fstat(file.fileno()).st_size > MAX_BYTES:
+        size = os.fstat(file.fileno()).st_size
+        if size > MAX_BYTES:
             raise ImageError(name, f"is larger than {MAX_BYTES >> 20} MiB", _SMALLER)
-        return file.read(MAX_BYTES)
+        # Python makes room for all that it is asked for first.
+        return file.read(size)
 
 
 @contextmanager

@@ -12,9 +12,8 @@ from pmm_jax.api import Model
 from pmm_jax.distributed.sharding import data_mesh, replicated, shard_pytree, split_batch
 from pmm_jax.embedding_table import ENDINGS, EmbeddingTable, read_table
 from pmm_jax.errors import UserError
-from pmm_jax.files import printable, user_path
+from pmm_jax.files import user_path
 from pmm_jax.inference import make_embed, stream_batches
-from pmm_jax.pixels import pixels
 from pmm_jax.sources import Source, open_source
 
 BATCH = 64
@@ -56,18 +55,24 @@ def embed_source(
     Raises:
         UserError: a batch that the devices can't share.
     """
+    embed = embedder(model, batch_size)
+    batches = _batches(source, rows, model.image_size, batch_size)
+    for features, (taken, bad) in stream_batches(embed, batches):
+        sound = np.array([row not in bad for row in taken])
+        yield Block(features[: len(taken)][sound], taken[sound], bad)
+
+
+def embedder(model: Model, batch_size: int) -> Callable[[np.ndarray], jax.Array]:
+    """A function from images (batch_size, H, W, 3) uint8 to embeddings, on all devices.
+
+    Raises:
+        UserError: a batch that the devices can't share.
+    """
     check_batch(batch_size)
     mesh = data_mesh(batch_size)
     params, batch_stats = shard_pytree((model.params, model.batch_stats), replicated(mesh))
     embed = make_embed(model.network, mesh=mesh)
-
-    def run(images: np.ndarray) -> jax.Array:
-        return embed(params, batch_stats, split_batch(mesh, images, batch_size))
-
-    batches = _batches(source, rows, model.image_size, batch_size)
-    for features, (taken, bad) in stream_batches(run, batches):
-        sound = np.array([row not in bad for row in taken])
-        yield Block(features[: len(taken)][sound], taken[sound], bad)
+    return lambda images: embed(params, batch_stats, split_batch(mesh, images, batch_size))
 
 
 def check_batch(batch_size: int) -> None:
@@ -151,7 +156,7 @@ def _batches(
         bad: dict[int, str] = {}
         for i, row in enumerate(taken.tolist()):
             try:
-                images[i] = pixels(source.image(row), image_size, _name(source, row))
+                images[i] = source.pixels(row, image_size)
             except UserError as error:
                 bad[row] = str(error)
         return images, (taken, bad)
@@ -160,10 +165,6 @@ def _batches(
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
     dataset = grain.MapDataset.range(0, len(rows), batch_size).map(load)
     return iter(dataset.to_iter_dataset(options))
-
-
-def _name(source: Source, row: int) -> str:
-    return f"image {printable(str(source.columns['path'][row]))}"
 
 
 def _cores() -> int:

@@ -43,7 +43,7 @@ def read_columns(file: Path, needed: Sequence[str]) -> dict[str, np.ndarray]:
         raise UserError(f"can't read {file}: {error.strerror or error}") from error
     if "\0" in text:
         raise UserError(f"{file} holds a NUL character; save the table as CSV again")
-    lines = csv.reader(io.StringIO(text, newline=""))
+    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = [name.strip().lower() for name in next(lines, [])]
         _check_header(file, header, needed)

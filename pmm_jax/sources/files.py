@@ -10,7 +10,7 @@ import numpy as np
 from pmm_jax.data.records import OTHER_FORMAT, is_clutter, is_image, not_read, summary_of
 from pmm_jax.errors import UserError
 from pmm_jax.files import printable
-from pmm_jax.pixels import read_rgb
+from pmm_jax.pixels import pixels, read_rgb
 from pmm_jax.sources.csv_columns import read_columns
 from pmm_jax.sources.source import Source, file_stamp
 
@@ -24,6 +24,10 @@ class FileSource(Source):
     def image(self, row: int) -> np.ndarray:
         """As of Source."""
         return read_rgb(str(self.columns["path"][row]))
+
+    def pixels(self, row: int, image_size: tuple[int, int]) -> np.ndarray:
+        """As of Source."""
+        return pixels(str(self.columns["path"][row]), image_size)
 
     def stamp(self, row: int) -> str:
         """As of Source."""

@@ -1,12 +1,12 @@
 """SOURCE on a command line."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 from pmm_jax.errors import UserError
 from pmm_jax.files import user_path
 from pmm_jax.sources.files import csv_source, folder_source
 from pmm_jax.sources.source import Source
+from pmm_jax.sources.video import VideoSource
 
 
 def open_source(
@@ -24,7 +24,7 @@ def open_source(
     """
     path = user_path(source)
     if detections:
-        return _video(path, user_path(detections))
+        return VideoSource(path, user_path(detections))
     if path.is_dir():
         return folder_source(path, info)
     if path.suffix.lower() == ".csv":
@@ -34,7 +34,3 @@ def open_source(
     raise UserError(
         f"{path} is neither a folder nor a CSV file; a video needs --detections FILE.csv"
     )
-
-
-def _video(video: Path, detections: Path) -> Source:
-    raise UserError(f"{video}: {detections}")

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from pmm_jax.pixels import pixels
+
 
 class Source(abc.ABC):
     """Images in order, with what is known of each.
@@ -28,6 +30,10 @@ class Source(abc.ABC):
         Raises:
             UserError: it can't be read; the message names it.
         """
+
+    def pixels(self, row: int, image_size: tuple[int, int]) -> np.ndarray:
+        """The image of a row resized to (height, width), as `Model.embed` does; raises likewise."""
+        return pixels(self.image(row), image_size)
 
     @abc.abstractmethod
     def stamp(self, row: int) -> str:
