@@ -18,10 +18,12 @@ def is_worth_logging(record: logging.LogRecord) -> bool:
 
 
 def filter_logs() -> None:
-    """Leave out what orbax logs of a failed write, whenever it comes."""
+    """Leave out what orbax logs of a failed write, whenever it comes, and pymilvus of any error."""
     # A failed write drops the others half made. All are libraries': no code of ours has one.
     warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
     logging.getLogger("absl").addFilter(is_worth_logging)
+    # The traceback of an error that it raises, too.
+    logging.getLogger("pymilvus.decorators").addFilter(lambda _: False)
     # The same failure once more, from tasks that nobody waits for after the first one.
     logging.getLogger("asyncio").addFilter(
         lambda record: (

@@ -23,6 +23,7 @@ from pmm_jax.errors import UserError
 from pmm_jax.files import printable, user_path
 from pmm_jax.search.exact import ExactIndex
 from pmm_jax.search.gallery import (
+    DTYPES,
     Added,
     Gallery,
     GalleryInfo,
@@ -43,7 +44,6 @@ PAGE = 65536
 PATIENCE = 30.0
 """Seconds for which a writer waits for another one."""
 TYPES = {"integers": "INTEGER", "numbers": "REAL", "text": "TEXT"}
-DTYPES: dict[str, type] = {"integers": np.int64, "numbers": np.float64, "text": np.str_}
 RESERVED = ("_rowid_", "embedding")
 """Names that no column can have, in any case."""
 STEP = 256

@@ -18,6 +18,7 @@ MILVUS = "milvus://"
 """What the address of a gallery in Milvus begins with; any other is a folder."""
 KINDS = {"i": "integers", "f": "numbers", "U": "text"}
 """What a column holds, by its type in NumPy."""
+DTYPES: dict[str, type] = {"integers": np.int64, "numbers": np.float64, "text": np.str_}
 Value = int | float | str
 Progress = Callable[[int], None]
 """Called with the number of images done since its last call."""
@@ -219,6 +220,10 @@ class Gallery(ABC):
 
 
 def _engine(address: str) -> type[Gallery]:
+    if address.startswith(MILVUS):
+        from pmm_jax.search.milvus import MilvusGallery
+
+        return MilvusGallery
     from pmm_jax.search.embedded import EmbeddedGallery
 
     return EmbeddedGallery

@@ -1,3 +1,4 @@
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -218,3 +219,52 @@ def test_results_as_json() -> None:
     assert answer["results"] == [{**first, "decision": None}, {**second, "decision": None}]
     decided = as_json("q.jpg", results, cast(Calibration, Never()))["results"]
     assert [result["decision"] for result in decided] == ["same", "unsure"]
+
+
+def large(count: int, start: int) -> EmbeddingTable:
+    """More than SQLite holds in memory, so that a transaction writes before it ends."""
+    numbers = np.arange(start, start + count)
+    features = np.random.default_rng(start).normal(size=(count, 1024)).astype(np.float32)
+    paths = np.array([f"{number:03}.jpg" for number in numbers])
+    return EmbeddingTable(features, {"path": paths}, MAKER.fingerprint)
+
+
+@pytest.mark.parametrize("change", ["add", "create", "remove"])
+def test_what_a_killed_process_leaves_is_as_before(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    before, after = large(600, 0), large(900, 300)
+    first = b""
+    if change != "create":
+        Gallery.create(address, before, MAKER)
+        first = Path(address, embedded.FILE).read_bytes()
+    left, bump = str(tmp_path / "left"), embedded._bump
+
+    def copied(connection: sqlite3.Connection) -> None:
+        """The files as they would be found if the process ended here."""
+        shutil.copytree(address, left)
+        bump(connection)
+
+    monkeypatch.setattr(embedded, "_bump", copied)
+    if change == "add":
+        Gallery.open(address).add(after)
+    elif change == "remove":
+        Gallery.open(address).remove(where='path != "000.jpg"')
+    else:
+        Gallery.create(address, after, MAKER)
+    monkeypatch.undo()
+    names = {file.name for file in Path(left).iterdir()}
+    assert f"{embedded.FILE}-journal" in names
+    if change == "create":
+        with pytest.raises(UserError, match="is no gallery"):
+            Gallery.open(left)
+        assert Gallery.create(left, before, MAKER).info().images == 600
+        return
+    # So that there is something to undo.
+    assert Path(left, embedded.FILE).read_bytes() != first
+    gallery = Gallery.open(left)
+    assert (gallery.info().images, gallery.info().version) == (600, 1)
+    found = gallery.search(before.features[::100], 1)
+    assert [results[0][1:3] for results in found] == [(f"{n}00.jpg", 0) for n in range(6)]
+    gallery.add(after)
+    assert gallery.info().images == 1200
