@@ -61,18 +61,27 @@ def search_command(arguments: Sequence[str]) -> None:
     images = [read_rgb(image) for image in words.images]
     if words.where is not None:
         parse_where(words.where)
-    gallery, display = Gallery.open(words.gallery), Display()
+    gallery, display = Gallery.open(words.gallery), Display(stderr=words.is_json)
     model = model_of(gallery, words.model)
     features = model.embed(images, min(len(images), BATCH))
     found = gallery.search(features, words.top, words.where)
     for line in warnings_of(found, model.calibration):
-        Display(stderr=True).info(f"warning: {printable(line)}")
-    for image, results in zip(words.images, found, strict=True):
-        answer = as_json(image, results, model.calibration)
+        display.info(f"warning: {printable(line)}")
+    answers = [
+        as_json(image, results, model.calibration)
+        for image, results in zip(words.images, found, strict=True)
+    ]
+    for answer in answers:
         if words.is_json:
             print(json.dumps(answer))
         else:
             _show(answer, display)
+    if words.out is not None:
+        from pmm_jax.report.explanation.matches import Matches
+
+        about = f"In the gallery {words.gallery}, as {gallery.info().maker.address} embeds images"
+        Matches(about, answers, images, model, display).write(words.out)
+        display.info(f"page: {words.out}")
 
 
 def parse_words(arguments: Sequence[str]) -> Words:
@@ -102,6 +111,8 @@ def _page(out: str) -> Path:
     path = user_path(out)
     if path.suffix != ".html":
         raise UserError(f"--out {out} must end in .html")
+    if not path.parent.is_dir():
+        raise UserError(f"--out {out}: there is no folder {path.parent}")
     return path
 
 

@@ -107,7 +107,7 @@ def explain_identities(
         "What names the identity",
         images,
         cams,
-        *_parts_of(model),
+        *parts_of(model),
         {"images": entries, "identities": model.classes},
         [f"{entry['path']}: training identity {entry['identity']}" for entry in entries],
         display,
@@ -128,7 +128,7 @@ def explain_match(
     """
     cams = with_sum(np.concatenate(model.explain_pair(images[:1], images[1:], 1)))
     embeddings = model.embed(images, 2)
-    titles, files = _parts_of(model)
+    titles, files = parts_of(model)
     match = compare_pair(embeddings, parts(embeddings, model.network))
     values: dict[str, Any] = {"images": [{"path": path} for path in paths], **match}
     values["heads"] = dict(zip(match["heads"], titles, strict=False))
@@ -181,7 +181,7 @@ def compare_pair(embeddings: np.ndarray, heads: dict[str, np.ndarray]) -> dict[s
         }
 
 
-def _parts_of(model: Model) -> tuple[list[str], list[str]]:
+def parts_of(model: Model) -> tuple[list[str], list[str]]:
     """Titles of the CAMs that `with_sum` gives, and names for files."""
     titles, files = head_titles(model.network), list(model.network.embedding_sizes)
     return (titles, files) if len(titles) == 1 else ([*titles, ALL], [*files, ALL.lower()])

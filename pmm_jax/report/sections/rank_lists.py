@@ -133,7 +133,7 @@ def _explanations(run: RunData, queries: list[dict[str, Any]]) -> tuple[Cams, li
         model = run.model
     except UserError as error:
         return {}, [], [f"No pair is explained: {error}."]
-    depth = _depth(model, len(queries))
+    depth = explained_results(model, len(queries))
     pairs, unread = [], 0
     for query in queries:
         for result in query["results"][:depth]:
@@ -156,8 +156,8 @@ def _explanations(run: RunData, queries: list[dict[str, Any]]) -> tuple[Cams, li
     return _cams(run, model, pairs), titles, reasons
 
 
-def _depth(model: Model, queries: int) -> int:
-    """Results of each query that are explained."""
+def explained_results(model: Model, queries: int) -> int:
+    """Results of each query that are explained, of so many queries: all but on a CPU."""
     if not on_cpu():
         return LENGTH + 1
     parameters = sum(leaf.size for leaf in jax.tree.leaves(model.params))
