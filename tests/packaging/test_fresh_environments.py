@@ -54,7 +54,7 @@ def install(tmp_path_factory: pytest.TempPathFactory, project: Path) -> Install:
         subprocess.run([sys.executable, "-m", "venv", str(root)], check=True, timeout=300)
         python = root / "bin" / "python"
         pinned = ["-c", str(project / "requirements-dev.txt"), *packages]
-        words = [python, "-m", "pip", "--disable-pip-version-check", "-q", "install", *pinned]
+        words = [str(python), "-m", "pip", "--disable-pip-version-check", "-q", "install", *pinned]
         done = subprocess.run(words, capture_output=True, text=True, timeout=900)
         if "(from versions: none)" in done.stderr:
             pytest.skip("the package index can't be reached")
@@ -80,7 +80,7 @@ def embedded(python: Path, program: str, file: Path, images: np.ndarray) -> np.n
     """What a program in a folder with nothing else makes of a file and images."""
     np.save(file.with_name("images.npy"), images)
     # -I: no PYTHONPATH, nothing of the user, not the folder.
-    words = [python, "-I", "-c", ABSENT + program, file.name]
+    words = [str(python), "-I", "-c", ABSENT + program, file.name]
     done = subprocess.run(words, cwd=file.parent, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return np.load(file.with_name("embeddings.npy"))
