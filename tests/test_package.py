@@ -186,7 +186,7 @@ def test_the_lock_holds_the_lower_end_of_every_range(project: Path) -> None:
 def test_every_import_of_the_package_is_declared(project: Path) -> None:
     """By the name of the import; a library that another one brings along is declared, too."""
     named = {"PIL": "pillow", "orbax": "orbax-checkpoint", "sklearn": "scikit-learn"}
-    optional = {"torch", "faiss", "onnx", "onnxruntime"}
+    optional = {"torch", "faiss", "onnx", "onnxruntime", "av", "pymilvus", "starlette", "uvicorn"}
     brought = {"absl-py", "etils", "jaxlib", "markupsafe", "ml-dtypes"}
     declared = {normal(re.split("[>=]", line)[0]) for line in pyproject(project)["dependencies"]}
     assert brought <= {*pins(project / "requirements.txt")}

@@ -32,6 +32,7 @@ from pmm_jax.search.gallery import (
     Maker,
     Progress,
     Result,
+    Value,
     kinds_of,
 )
 from pmm_jax.search.where import Among, parse_where
@@ -173,6 +174,24 @@ class MilvusGallery(Gallery):
             for query, hits in zip(features, found, strict=True)
         ]
 
+    def images(
+        self, where: str | None = None, start: int = 0, count: int = 10
+    ) -> tuple[int, list[dict[str, Value]]]:
+        """Columns of images in Milvus's order."""
+        info = self.info()
+        condition = "" if where is None else self._checked(where, info)
+        with self._refusing():
+            rows = self._client.query(
+                self._name,
+                condition,
+                output_fields=list(info.columns),
+                offset=start,
+                limit=count,
+                **STRONG,
+            )
+            total = self._count(condition)
+        return total, [{name: row[name] for name in info.columns} for row in rows]
+
     def _checked(self, where: str, info: GalleryInfo) -> str:
         """A condition as Milvus takes it, once it fits the columns."""
         condition = parse_where(where)
@@ -259,8 +278,8 @@ class MilvusGallery(Gallery):
             if progress is not None:
                 progress(len(some))
 
-    def _count(self) -> int:
-        found = self._client.query(self._name, "", output_fields=["count(*)"], **STRONG)
+    def _count(self, condition: str = "") -> int:
+        found = self._client.query(self._name, condition, output_fields=["count(*)"], **STRONG)
         return int(found[0]["count(*)"])
 
     @contextmanager

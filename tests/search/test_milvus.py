@@ -41,6 +41,10 @@ def test_a_gallery_in_milvus_is_one_in_a_folder(tmp_path: Path, distance: Any) -
     for where in (None, "camera != 2", 'not (id in ["p1", "p3"]) and time < 20.25 or camera = 0'):
         remote, local = (gallery.search(query, 10, where) for gallery in both)
         assert remote == local
+        listed = [gallery.images(where, 0, 200) for gallery in both]
+        assert listed[0][0] == listed[1][0] == len(listed[0][1])
+        assert sorted(map(str, listed[0][1])) == sorted(map(str, listed[1][1]))
+        assert [len(gallery.images(where, 3, 5)[1]) for gallery in both] == [5, 5]
     with pytest.raises(UserError, match="is there already"):
         Gallery.create(ADDRESS, table, maker)
     both[0] = Gallery.open(ADDRESS)
