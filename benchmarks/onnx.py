@@ -1,9 +1,10 @@
-"""Figures of a run's ONNX files beside the model's own: accuracy, size and speed.
+"""Figures of a run's exported files beside the model's own: accuracy, size and speed.
 
     python -m benchmarks.onnx WORKDIR [--precisions float32 float16 int8] [--json]
 
 Query and gallery are embedded by onnxruntime from the `plain` preset and ranked as the run's config
-says; `jax` is the model itself. Images are decoded before the clock starts.
+says, and by jax from the StableHLO file, whose rate includes its compilation; `jax` is the model
+itself. Images are decoded before the clock starts.
 """
 
 from __future__ import annotations
@@ -27,12 +28,13 @@ from pmm_jax.evaluation.evaluate import evaluate_ranking
 from pmm_jax.export.crops import find_crops
 from pmm_jax.export.onnx_check import run_onnx
 from pmm_jax.export.onnx_file import OnnxOptions, export_onnx
+from pmm_jax.export.stablehlo_file import export_stablehlo, run_stablehlo
 from pmm_jax.workdir.run_config import load_run_config
 
 
 def main() -> None:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(description="Accuracy, size and speed of ONNX files.")
+    parser = argparse.ArgumentParser(description="Accuracy, size and speed of exported files.")
     parser.add_argument("workdir", type=Path)
     parser.add_argument("--precisions", nargs="+", default=["float32", "float16", "int8"])
     parser.add_argument("--json", action="store_true")
@@ -61,6 +63,10 @@ def main() -> None:
             export_onnx(model, path, crops, OnnxOptions(precision=precision))
             data = path.read_bytes()
             rows.append(row(precision, partial(run_onnx, data), len(data)))
+        path = Path(folder, "model.stablehlo")
+        export_stablehlo(model, path, crops)
+        data = path.read_bytes()
+        rows.append(row("stablehlo", partial(run_stablehlo, data), len(data)))
     if options.json:
         print(json.dumps(rows))
         return

@@ -11,7 +11,7 @@ USAGE = "pmm export MODEL FILE [options]"
 FORMATS = {
     ".safetensors": ("export_model_file", "a whole model in one file, for pmm_jax.load"),
     ".onnx": ("export_onnx", "a graph for trackers and inference engines"),
-    ".stablehlo": ("export_stablehlo", "a program for CPU, CUDA and TPU, for jax alone"),
+    ".stablehlo": ("export_stablehlo", "a program for CPU, CUDA and TPU, run by jax"),
 }
 """Module of `cli` that writes each ending, by a function `export_file`, and what it writes."""
 

@@ -10,9 +10,9 @@ from typing import Literal
 from pmm_jax.cli.parsing import parse
 
 DESCRIPTION = (
-    "MODEL FILE.stablehlo [options]: write one program for CPU, CUDA and TPU, which jax alone runs "
-    "and which is checked against the model, and FILE.stablehlo.json, which says what goes in and "
-    "out."
+    "MODEL FILE.stablehlo [options]: write one program for CPU, CUDA and TPU that jax runs without "
+    "this package and that is checked against the model, and FILE.stablehlo.json, which says what "
+    "goes in and out."
 )
 
 
