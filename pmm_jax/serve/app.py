@@ -157,9 +157,9 @@ class Routes:
     async def explain(self, request: Request) -> Response:
         """What made a query match an image of the gallery."""
         with self._admitted():
-            form = await read_form(request, {"image"}, {"row", "result"})
+            result = self._row(request.query_params.get("result", ""))
+            form = await read_form(request, {"image"}, {"row"})
             _, query = self._query(form)
-            result = self._row(form.texts.get("result", ""))
             return JSONResponse(await self._service.explain(query, result))
 
     async def description(self, _: Request) -> Response:

@@ -6,7 +6,7 @@ from pmm_jax.serve import limits
 
 Schema = dict[str, Any]
 
-FILTER_FORMAT = "filter"
+FILTER_FORMAT = "condition"
 """Format of `where` in the description: conditions on columns."""
 _TEXT: Schema = {"type": "string"}
 _VALUE: Schema = {"type": ["integer", "number", "string", "null"]}
@@ -46,7 +46,6 @@ def describe() -> Schema:
     return {
         "openapi": "3.1.0",
         "info": {"title": "pmm serve", "version": "1"},
-        "servers": [{"url": "."}],
         # Without a token the server asks for none.
         "security": [{}, {"token": []}],
         "paths": {
@@ -76,8 +75,8 @@ def describe() -> Schema:
 
 def _search() -> Schema:
     answer = _object(query=_TEXT, results=_list("Result"))
-    fields = {"top": _TOP, "where": _WHERE}
-    return _operation("search", "Nearest images of the gallery", answer, body=_form(fields, []))
+    body = _form(top=_TOP, where=_WHERE)
+    return _operation("search", "Nearest images of the gallery", answer, body=body)
 
 
 def _explain() -> Schema:
@@ -89,8 +88,9 @@ def _explain() -> Schema:
         query=pictures,
         result=pictures,
     )
-    body = _form({"result": _ROW}, ["result"])
-    return _operation("explain", "What made two images match, by head", answer, body=body)
+    result = {"name": "result", "in": "query", "required": True, "schema": _ROW}
+    summary = "What made an image match one of the gallery, by head"
+    return _operation("explain", summary, answer, body=_form(), parameters=[result])
 
 
 def _about() -> Schema:
@@ -155,18 +155,15 @@ def _operation(
     return found if parameters is None else found | {"parameters": parameters}
 
 
-def _form(fields: dict[str, Schema], required: list[str]) -> Schema:
-    """A query, an image or a row, and other fields."""
-    forms = [
-        {
-            "type": "object",
-            "properties": {name: schema, **fields},
-            "required": [name, *required],
-            "additionalProperties": False,
-        }
-        for name, schema in (("image", _IMAGE), ("row", _ROW))
-    ]
-    return {"schema": {"oneOf": forms}, "encoding": {"image": {"contentType": "image/*"}}}
+def _form(**fields: Schema) -> Schema:
+    """A query, which is an image or a row, and other fields."""
+    schema: Schema = {
+        "type": "object",
+        "properties": {"image": _IMAGE, "row": _ROW, **fields},
+        "oneOf": [{"required": ["image"]}, {"required": ["row"]}],
+        "additionalProperties": False,
+    }
+    return {"schema": schema, "encoding": {"image": {"contentType": "image/*"}}}
 
 
 def _object(**properties: Schema) -> Schema:

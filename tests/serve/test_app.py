@@ -86,13 +86,13 @@ def test_an_image_of_the_gallery_is_a_query_too(client: TestClient, gallery: Gal
 
 def test_a_pair_is_explained(client: TestClient, model: Model) -> None:
     [image] = pictures(1, seed=7)
-    found = client.post("/api/explain", **form(image=encoded(image), result=3)).json()
+    found = client.post("/api/explain?result=3", **form(image=encoded(image))).json()
     assert found["heads"] == ["Mean of the map"]
     for side in ("query", "result"):
         assert [one.partition(",")[0] for one in found[side]] == ["data:image/webp;base64"]
     one, other = model.embed([image, pictures(COUNT)[3]], 4)
     assert found["distance"] == pytest.approx(float(np.linalg.norm(one - other)), rel=1e-4)
-    same = client.post("/api/explain", **form(row=3, result=3)).json()
+    same = client.post("/api/explain?result=3", **form(row=3)).json()
     assert same["cosine"] == pytest.approx(1)
     assert same["query"] == same["result"]
 
@@ -122,7 +122,7 @@ def test_a_picture_whose_file_is_gone_is_not_found(
         answer = client.get("/api/images/4")
         refused(answer, 404, "it is no JPEG, PNG, BMP or WEBP image")
         assert "secret" not in answer.text
-        refused(client.post("/api/explain", **form(row=3, result=1)), 400, "No such file")
+        refused(client.post("/api/explain?result=1", **form(row=3)), 400, "No such file")
     finally:
         gone.write_bytes(kept[0])
         changed.write_bytes(kept[1])
@@ -292,6 +292,6 @@ def test_the_description_has_every_route_and_limit(client: TestClient) -> None:
         *("/healthz", "/metrics"),
     }
     content = found["paths"]["/api/search"]["post"]["requestBody"]["content"]
-    by_image, by_row = content["multipart/form-data"]["schema"]["oneOf"]
-    assert set(by_image["properties"]) == {"image", "top", "where"}
-    assert by_row["properties"]["top"]["maximum"] == limits.MAX_TOP
+    fields = content["multipart/form-data"]["schema"]["properties"]
+    assert set(fields) == {"image", "row", "top", "where"}
+    assert fields["top"]["maximum"] == limits.MAX_TOP

@@ -62,9 +62,10 @@ def wait_for_pictures(page: Any, within: str) -> None:
     assert page.eval_on_selector_all(f"{within} img", decode) > 0
 
 
-@pytest.mark.parametrize(
-    ("width", "scheme"), [pytest.param(1280, "light", marks=pytest.mark.slow), (400, "dark")]
-)
+WIDE = pytest.param(1280, "light", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [WIDE, (400, "dark")])
 def test_a_crop_is_searched_filtered_and_explained(
     browser: Any, server: Running, width: int, scheme: str
 ) -> None:

@@ -255,13 +255,12 @@ for (const id of ["camera", "where"]) {
 async function explain(result) {
   opened = result;
   const place = get("pair").querySelector("div"), body = form(query);
-  body.append("result", result.row);
   place.replaceChildren();
   get("pair-status").classList.remove("wrong");
   get("pair-status").textContent = "Looking …";
   get("pair").showModal();
   try {
-    const pair = await (await ask("api/explain", { method: "POST", body })).json();
+    const pair = await (await ask(`api/explain?result=${result.row}`, { method: "POST", body })).json();
     if (opened !== result) return;
     get("pair-status").textContent = `Rank ${result.rank}: ${result.path}, `
       + `distance ${pair.distance.toPrecision(4)}, cosine ${pair.cosine.toPrecision(4)}`;
