@@ -7,13 +7,14 @@ from typing import Literal
 import numpy as np
 
 from pmm_jax.api import Model
-from pmm_jax.calibration import Calibration, calibrate
+from pmm_jax.calibration import Calibration
 from pmm_jax.config import Config
 from pmm_jax.data.split import open_split
 from pmm_jax.display import Display
 from pmm_jax.embedding_table import EmbeddingTable
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation.expansion import unit_length
+from pmm_jax.evaluation.threshold import find_threshold
 from pmm_jax.inference import embed_run
 from pmm_jax.workdir.run_config import load_run_config
 
@@ -129,7 +130,7 @@ def calibrate_model(
         seed: of the resampling.
 
     Raises:
-        UserError: as `pmm_jax.calibration.calibrate`; or weights alone, whose distance nobody
+        UserError: as `find_threshold`; or weights alone, whose distance nobody
             knows.
     """
     if model.info is None:
@@ -137,7 +138,7 @@ def calibrate_model(
     distance, features = model.info.config.evaluate.distance, images.features
     if distance == "cosine":
         features = unit_length("features", features)
-    found = calibrate(features, images.identities, images.cameras, false_match_rate, seed)
+    found = find_threshold(features, images.identities, images.cameras, false_match_rate, seed)
     return Calibration(
         **found._asdict(),
         distance=distance,
