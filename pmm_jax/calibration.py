@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from pmm_jax.files import printable
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -56,10 +58,14 @@ class Calibration:
             data_fingerprint: of their data set, where it is known.
         """
         found = []
-        other = sorted(set(cameras) - set(self.cameras))
+        other = sorted({printable(camera) for camera in cameras} - set(self.cameras))
         if self.cameras and other:
             few = ", ".join(other[:3]) + (", ..." if len(other) > 3 else "")
-            found.append(f"the threshold was not calibrated on camera {few}")
+            name = "camera" if len(other) == 1 else "cameras"
+            found.append(
+                f"the threshold was not calibrated on {name} {few}, where it may accept more or "
+                "fewer"
+            )
         if data_fingerprint and self.data_fingerprint and data_fingerprint != self.data_fingerprint:
             found.append(f"the threshold was calibrated on another data set ({self.data})")
         return found

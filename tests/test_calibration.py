@@ -35,7 +35,7 @@ def test_decisions() -> None:
 def test_other_cameras_and_data_are_warned_of() -> None:
     assert MADE.warnings(["1", "roof"], "d" * 64) == []
     lines = MADE.warnings(["1", "gate", "hall"], "e" * 64)
-    assert "camera gate, hall" in lines[0]
+    assert "cameras gate, hall" in lines[0]
     assert "another data set (market1501)" in lines[1]
     assert dataclasses.replace(MADE, cameras=()).warnings(["gate"]) == []
 

@@ -27,6 +27,14 @@ DESCRIPTION = (
 
 
 @dataclass(frozen=True)
+class DataOptions:
+    """Where images are."""
+
+    root: str = path("")
+    """Folder of the run's images now, if elsewhere."""
+
+
+@dataclass(frozen=True)
 class Options:
     """Options of `pmm calibrate`."""
 
@@ -34,8 +42,7 @@ class Options:
     """Fraction of pairs of different people that may be taken for one person."""
     checkpoint: Literal["latest", "best"] = "latest"
     """Checkpoint of the run; best is by mAP."""
-    data_root: str = path("")
-    """Where the run's images are now, if elsewhere."""
+    data: DataOptions = DataOptions()
     seed: int = number(0, 0, 2**31 - 1)
     """Seed of the resampling."""
     json: bool = False
@@ -98,7 +105,7 @@ def _images(
             f"{target} is a file, which knows no images: name what pmm embed wrote of people that "
             "the model wasn't trained on, too"
         )
-    return labeled_run(target, options.checkpoint, options.data_root, display)
+    return labeled_run(target, options.checkpoint, options.data.root, display)
 
 
 def _text(found: Calibration) -> str:

@@ -7,6 +7,7 @@ pigeonhole bootstrap (Owen, 2007). It errs on the wide side: by what only one pa
 has in common, which it counts more than once.
 """
 
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -118,6 +119,27 @@ def find_threshold(
     )
 
 
+def rates_at(
+    features: np.ndarray, identities: np.ndarray, cameras: np.ndarray, threshold: float, seed: int
+) -> tuple[float, float]:
+    """What a threshold comes to: the rates of false and of missed matches.
+
+    Args:
+        features: as of `find_threshold`, and all else.
+        identities: likewise.
+        cameras: likewise.
+        threshold: pairs below it are accepted.
+        seed: of the identities that are left out, where there are too many pairs.
+
+    Raises:
+        UserError: fewer than 10 identities, or fewer of them seen by two cameras.
+    """
+    pairs = _pairs(features, identities, cameras, seed)
+    bound = (threshold / pairs.scale) ** 2
+    accepted = sum(len(found.squares) for found in pairs.blocks(bound))
+    return accepted / pairs.different, float((pairs.same_squares >= bound).mean())
+
+
 def _interval(values: np.ndarray) -> tuple[float, float]:
     low, high = np.quantile(values, LEVEL).tolist()
     return low, high
@@ -140,10 +162,7 @@ def _pairs(
             f"{LEAST_IDENTITIES}, and better hundreds"
         )
     rows = rows[np.argsort(identities[rows], kind="stable")]
-    return _Pairs(features[rows], identities[rows], cameras[rows])
-
-
-def _check(pairs: "_Pairs", rate: float) -> None:
+    pairs = _Pairs(features[rows], identities[rows], cameras[rows])
     matched = len(np.unique(pairs.same_identity))
     if matched < LEAST_IDENTITIES:
         raise UserError(
@@ -151,6 +170,10 @@ def _check(pairs: "_Pairs", rate: float) -> None:
             f"matches are missed; give at least {LEAST_IDENTITIES}, or leave the cameras out, so "
             "that all pairs of images count"
         )
+    return pairs
+
+
+def _check(pairs: "_Pairs", rate: float) -> None:
     allowed = rate * pairs.different
     if allowed < LEAST_FALSE_MATCHES:
         raise UserError(
@@ -235,6 +258,11 @@ class _Pairs:
         squares = np.maximum(squares[i, j], 0)
         return _Near(squares[counted], one[counted], other[counted])
 
+    def blocks(self, bound: float) -> Iterator[_Near]:
+        """All pairs of different identities with squares below a bound, block by block."""
+        for start in range(0, len(self._identity), BLOCK):
+            yield self._below(slice(start, start + BLOCK), slice(start, None), bound)
+
     def _compare_same(self) -> tuple[np.ndarray, np.ndarray]:
         """Identity and square of each pair of one identity and two cameras."""
         found = []
@@ -254,9 +282,8 @@ class _Pairs:
         place = int(1.3 * count / self.different * len(sample)) + 10
         while True:
             bound = sample[place] if place < len(sample) else np.inf
-            blocks = (slice(i, i + BLOCK) for i in range(0, images, BLOCK))
-            found = [self._below(rows, slice(rows.start, None), bound) for rows in blocks]
-            squares, one, other = (np.concatenate(column) for column in zip(*found, strict=True))
+            found = zip(*self.blocks(bound), strict=True)
+            squares, one, other = (np.concatenate(column) for column in found)
             if len(squares) >= count:
                 order = np.argsort(squares, kind="stable")
                 return _Near(squares[order], one[order], other[order])

@@ -15,13 +15,11 @@ from pmm_jax.embedding_table import EmbeddingTable
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation.expansion import unit_length
 from pmm_jax.evaluation.threshold import find_threshold
+from pmm_jax.files import printable
 from pmm_jax.inference import embed_run
 from pmm_jax.workdir.run_config import load_run_config
 
 Checkpoint = Literal["latest", "best"]
-NOBODY = ("", "-1", "0", "0000")
-"""Identities that stand for none known."""
-NO_CAMERA = ("", "-1")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,13 +43,16 @@ class LabeledImages:
         """Names of the cameras that saw somebody known, sorted."""
         known = self.cameras[(self.identities > 0) & (self.cameras >= 0)]
         names = [self.camera_names.get(number, str(number)) for number in np.unique(known).tolist()]
-        return tuple(sorted(names))
+        return tuple(sorted(map(printable, names)))
 
 
 def labeled_run(
     workdir: Path, checkpoint: Checkpoint, root: str, display: Display
 ) -> LabeledImages:
     """Query and gallery of a run's data set, without the identities that it was trained on.
+
+    Embedded as `Model.embed` does by default, which galleries hold: never averaged with the mirror
+    image, even where the run's evaluation does that.
 
     Args:
         workdir: of the run.
@@ -60,7 +61,7 @@ def labeled_run(
         display: shows progress.
 
     Raises:
-        UserError: as `embed_run`.
+        UserError: as `embed_run`; the run was trained on all of them.
     """
     config = _config(workdir, checkpoint, root)
     query, gallery = embed_run(config, workdir, display)
@@ -71,6 +72,11 @@ def labeled_run(
     trained = open_split(config.data, "train")
     identities = np.concatenate([query.identities, gallery.identities])
     is_new = ~np.isin(identities[rows], trained.identities)
+    if not (identities[rows[is_new]] > 0).any():
+        raise UserError(
+            f"the run was trained on everybody in query and gallery of {config.data.root}; name "
+            "images of other people: pmm calibrate RUN SOURCE"
+        )
     if not is_new.all():
         count = int((~is_new).sum())
         display.info(f"{count} images of people that the run was trained on are left out")
@@ -88,7 +94,8 @@ def labeled_run(
 def _config(workdir: Path, checkpoint: Checkpoint, root: str) -> Config:
     config = load_run_config(workdir)
     data = replace(config.data, root=root or config.data.root)
-    return replace(config, data=data, evaluate=replace(config.evaluate, checkpoint=checkpoint))
+    evaluate = replace(config.evaluate, checkpoint=checkpoint, flip_average=False)
+    return replace(config, data=data, evaluate=evaluate)
 
 
 def labeled_table(table: EmbeddingTable, name: str) -> LabeledImages:
@@ -103,19 +110,32 @@ def labeled_table(table: EmbeddingTable, name: str) -> LabeledImages:
     """
     if "id" not in table.columns:
         raise UserError(f"{name} has no column id; a threshold needs to know who is on each image")
-    identities, _ = _numbered(table.columns["id"], NOBODY)
-    cameras, camera_names = np.full(len(table), -1), dict[int, str]()
+    identities, _ = _numbered(table.columns["id"], least=1)
+    cameras, camera_names = np.zeros(len(table), np.int64), dict[int, str]()
     if "camera" in table.columns:
-        cameras, camera_names = _numbered(table.columns["camera"], NO_CAMERA)
-        cameras = np.where(cameras == 0, -1, cameras)
+        cameras, camera_names = _numbered(table.columns["camera"], least=0)
+    cameras[cameras == 0] = -1
     return LabeledImages(table.features, identities, cameras, name, None, camera_names)
 
 
-def _numbered(column: np.ndarray, none: tuple[str, ...]) -> tuple[np.ndarray, dict[int, str]]:
-    """Numbers from 1 on for the values, 0 for those that stand for none; the values by number."""
+def _numbered(column: np.ndarray, least: int) -> tuple[np.ndarray, dict[int, str]]:
+    """Numbers from 1 on for the values, 0 for unknown ones; the values by number.
+
+    Args:
+        column: (N,) integers, floating point or text.
+        least: a number below it, or NaN, stands for none known; so does empty text.
+    """
     values, numbers = np.unique(column.astype(str), return_inverse=True)
-    codes = [0 if value in none else code for code, value in enumerate(values.tolist(), 1)]
-    return np.array(codes)[numbers.ravel()], dict(zip(codes, values.tolist(), strict=True))
+    known = np.array([_is_known(value, least) for value in values.tolist()])
+    codes = np.where(known, np.arange(1, len(values) + 1), 0)
+    return codes[numbers.ravel()], dict(zip(codes.tolist(), values.tolist(), strict=True))
+
+
+def _is_known(value: str, least: int) -> bool:
+    try:
+        return float(value) >= least
+    except ValueError:
+        return bool(value.strip())
 
 
 def calibrate_model(
@@ -143,7 +163,7 @@ def calibrate_model(
         **found._asdict(),
         distance=distance,
         cameras=images.known_cameras(),
-        data=images.data,
+        data=printable(images.data),
         data_fingerprint=images.data_fingerprint,
         model=model.fingerprint,
         seed=seed,
