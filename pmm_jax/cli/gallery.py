@@ -12,6 +12,7 @@ from pmm_jax.files import printable, user_path
 
 if TYPE_CHECKING:
     from pmm_jax.api import Model
+    from pmm_jax.display import Display
 
 USAGE = """pmm gallery create GALLERY --model MODEL SOURCE
        pmm gallery add GALLERY [--model MODEL] SOURCE
@@ -48,16 +49,9 @@ def _create(action: str, address: str, arguments: Sequence[str]) -> None:
     from pmm_jax.search.model import maker_of
 
     model, display = load_model(named), Display()
-    maker = maker_of(model, named)
-    table = _table(source, model)
-    if table.fingerprint != maker.fingerprint:
-        theirs = "an unknown model" if table.fingerprint is None else table.fingerprint[:12]
-        raise UserError(
-            f"{source} was embedded by {theirs}, and {named} is model {maker.fingerprint[:12]}; "
-            "embed it again: pmm embed"
-        )
+    table = _table(source, model, display)
     with display.bar("gallery", len(table)) as bar:
-        info = Gallery.create(address, table, maker, bar.advance).info()
+        info = Gallery.create(address, table, maker_of(model, named), bar.advance).info()
     display.info(f"{info.images} images in {printable(address)}")
 
 
@@ -68,8 +62,11 @@ def _add(action: str, address: str, arguments: Sequence[str]) -> None:
     from pmm_jax.search.model import model_of
 
     display, gallery = Display(), Gallery.open(address)
-    is_table = named is None and source.endswith(ENDINGS)
-    table = _table(source, None if is_table else model_of(gallery, named))
+    if source.endswith(ENDINGS):
+        # It names its model itself.
+        table = read_table(user_path(source))
+    else:
+        table = _table(source, model_of(gallery, named), display)
     with display.bar("gallery", len(table)) as bar:
         added = gallery.add(table, bar.advance)
     display.info(
@@ -128,7 +125,12 @@ def _words(
     return value, words
 
 
-def _table(source: str, model: Model | None) -> EmbeddingTable:
-    if not source.endswith(ENDINGS):
-        raise UserError(f"{source}: its name must end in {' or '.join(ENDINGS)}")
-    return read_table(user_path(source))
+def _table(source: str, model: Model, display: Display) -> EmbeddingTable:
+    """The table that SOURCE stands for."""
+    from pmm_jax.embedding.embed_source import embedding_table_of
+    from pmm_jax.sources import open_source
+
+    if source.endswith(ENDINGS):
+        return embedding_table_of(source, model)
+    with display.bar("embedding", len(open_source(source, info=display.info))) as bar:
+        return embedding_table_of(source, model, bar.advance)

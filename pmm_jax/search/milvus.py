@@ -43,6 +43,8 @@ LONGEST_TEXT = 65535
 """Bytes of a text, the most that Milvus takes."""
 STEP = 500
 """Images in a request."""
+MOST_ROWS = 16384
+"""Rows from the first on that Milvus lists."""
 SPARE = 16
 """Images found beyond those wanted, which float32 may have put behind them."""
 SECONDS = 30.0
@@ -177,20 +179,23 @@ class MilvusGallery(Gallery):
     def images(
         self, where: str | None = None, start: int = 0, count: int = 10
     ) -> tuple[int, list[dict[str, Value]]]:
-        """Columns of images in Milvus's order."""
+        """Columns of images in Milvus's order; those beyond the first MOST_ROWS can't be had."""
         info = self.info()
         condition = "" if where is None else self._checked(where, info)
         with self._refusing():
-            rows = self._client.query(
+            images = self._count(condition)
+            names, room = list(info.columns), MOST_ROWS - start
+            if room < 1 or images <= start:
+                return images, []
+            found = self._client.query(
                 self._name,
                 condition,
-                output_fields=list(info.columns),
+                output_fields=names,
                 offset=start,
-                limit=count,
+                limit=min(count, room),
                 **STRONG,
             )
-            total = self._count(condition)
-        return total, [{name: row[name] for name in info.columns} for row in rows]
+        return images, [{name: row[name] for name in names} for row in found]
 
     def _checked(self, where: str, info: GalleryInfo) -> str:
         """A condition as Milvus takes it, once it fits the columns."""

@@ -55,6 +55,8 @@ def test_from_a_table_to_results(
     assert "3 images in mine" in said(capsys)
     gallery_command(["add", "mine", "others.parquet"])
     assert "2 new images, 1 replaced; 5 in mine" in said(capsys)
+    with pytest.raises(UserError, match="the table lacks the column camera"):
+        gallery_command(["add", "mine", "."])
     search_command(["mine", "1.png", "4.png", "--json", "--top=2", "--where", "camera != 2"])
     answers = [json.loads(line) for line in said(capsys).splitlines()]
     assert [answer["query"] for answer in answers] == ["1.png", "4.png"]
@@ -87,6 +89,23 @@ def test_the_gallery_says_which_model_it_needs(capsys: pytest.CaptureFixture[str
     said(capsys)
     search_command(["mine", "1.png", "--json", "--model", "moved.safetensors"])
     assert json.loads(said(capsys))["results"][0]["path"] == "1.png"
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_folder_of_images_is_embedded(
+    model: Model, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pmm_jax.search.model.load", lambda _: model)
+    gallery_command(["create", "mine", "--model", "mine.safetensors", "."])
+    assert "5 images in mine" in said(capsys)
+    Path("more").mkdir()
+    Image.fromarray(np.full((32, 16, 3), 9, np.uint8)).save("more/9.png")
+    gallery_command(["add", "mine", "more"])
+    assert "1 new images, 0 replaced; 6 in mine" in said(capsys)
+    search_command(["mine", "more/9.png", "--json", "--top", "1"])
+    (result,) = json.loads(said(capsys))["results"]
+    assert result["path"] == str(Path("more/9.png").absolute())
+    assert result["identity"] is None
 
 
 def test_words() -> None:
