@@ -11,14 +11,15 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pmm_jax.calibration import calibrate
 from pmm_jax.display import Display
 from pmm_jax.evaluation.expansion import unit_length
+from pmm_jax.evaluation.threshold import find_threshold
 from pmm_jax.inference import embed_run
 from pmm_jax.search.linking import Tracklets, link, link_figures, overlapping, sum_up
 from pmm_jax.workdir.run_config import load_run_config
@@ -39,6 +40,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     config, display = load_run_config(options.workdir), Display(stderr=True)
+    # As Model.embed does, which pmm link uses.
+    config = replace(config, evaluate=replace(config.evaluate, flip_average=False))
     query, gallery = embed_run(config, options.workdir, display)
     assert query.paths is not None
     assert gallery.paths is not None
@@ -77,7 +80,7 @@ def split_rows(
     times = (names[:, 2] * SEQUENCE + names[:, 3]).astype(float)
     tracklets = sum_up(images, tracklet.ravel(), names[:, 1], np.stack([times, times], 1))
     chosen = {
-        f"false-match rate {rate:g}": calibrate(
+        f"false-match rate {rate:g}": find_threshold(
             features[mine], labels[mine, 0], labels[mine, 1], rate, seed
         ).threshold
         for rate in rates

@@ -110,15 +110,15 @@ def labeled_table(table: EmbeddingTable, name: str) -> LabeledImages:
     """
     if "id" not in table.columns:
         raise UserError(f"{name} has no column id; a threshold needs to know who is on each image")
-    identities, _ = _numbered(table.columns["id"], least=1)
+    identities, _ = numbered(table.columns["id"], least=1)
     cameras, camera_names = np.zeros(len(table), np.int64), dict[int, str]()
     if "camera" in table.columns:
-        cameras, camera_names = _numbered(table.columns["camera"], least=0)
+        cameras, camera_names = numbered(table.columns["camera"], least=0)
     cameras[cameras == 0] = -1
     return LabeledImages(table.features, identities, cameras, name, None, camera_names)
 
 
-def _numbered(column: np.ndarray, least: int) -> tuple[np.ndarray, dict[int, str]]:
+def numbered(column: np.ndarray, least: int) -> tuple[np.ndarray, dict[int, str]]:
     """Numbers from 1 on for the values, 0 for unknown ones; the values by number.
 
     Args:

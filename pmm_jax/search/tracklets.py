@@ -8,7 +8,7 @@ from pmm_jax.embedding_table import EmbeddingTable
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation.expansion import unit_length
 from pmm_jax.files import printable
-from pmm_jax.search.calibrate import NOBODY
+from pmm_jax.search.calibrate import numbered
 from pmm_jax.search.linking import LinkFigures, Tracklets, link_figures, sum_up
 
 NEEDED = ("camera", "track")
@@ -40,8 +40,7 @@ class TrackletTable:
         column = self.table.columns.get("id")
         if column is None:
             return None
-        names, codes = np.unique(column.astype(str), return_inverse=True)
-        codes = codes.ravel()
+        codes, _ = numbered(column, least=1)
         true = np.zeros(len(identities), np.int64)
         true[self.rows] = codes
         if not (true[self.rows] == codes).all():
@@ -50,7 +49,7 @@ class TrackletTable:
                 f"the tracklet of {printable(str(self.table.columns['path'][row]))} has images of "
                 "two ids; a tracklet is one person's"
             )
-        known = ~np.isin(names, NOBODY)[true]
+        known = true > 0
         if not known.any():
             return None
         return link_figures(identities[known], true[known], self.tracklets.counts[known])
