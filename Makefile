@@ -17,7 +17,7 @@ demo: .venv/run
 test: check
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-test-all: check .venv/torch
+test-all: check .venv/all
 	$(BIN)/python -m pytest -n auto --dist loadfile --all
 
 mutants: .venv/torch
@@ -43,6 +43,10 @@ check: .venv/dev
 
 .venv/torch: .venv/dev requirements-torch.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-torch.txt
+	touch $@
+
+.venv/all: .venv/torch requirements-all.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-all.txt
 	touch $@
 
 # The ranges are in pyproject.toml. Pins stay where these allow; LOCK=--upgrade takes the newest.
