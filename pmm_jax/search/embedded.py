@@ -65,6 +65,7 @@ class EmbeddedGallery(Gallery):
     def __init__(self, address: str) -> None:
         self._address, self._path = address, user_path(address) / FILE
         self._snapshot: _Snapshot | None = None
+        self._is_prepared = False
 
     @classmethod
     def make(
@@ -145,6 +146,13 @@ class EmbeddedGallery(Gallery):
             for found in exact.nearest(features, top, rows)
         ]
 
+    def prepare(self) -> None:
+        """Read the gallery; from now on a large one is encoded whenever it is read."""
+        self._is_prepared = True
+        exact = self._current().exact
+        if exact is not None:
+            exact.prepare()
+
     def images(
         self, where: str | None = None, start: int = 0, count: int = 10
     ) -> tuple[int, list[dict[str, Value]]]:
@@ -168,6 +176,8 @@ class EmbeddedGallery(Gallery):
             info = self._info(connection)
             features, columns = _read(connection, info)
         index = ExactIndex(features, info.maker.distance) if len(features) else None
+        if index is not None and self._is_prepared:
+            index.prepare()
         self._snapshot = _Snapshot(version, columns, index)
         return self._snapshot
 

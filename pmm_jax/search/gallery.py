@@ -164,6 +164,10 @@ class Gallery(ABC):
         """
 
     @abstractmethod
+    def prepare(self) -> None:
+        """Get ready for many searches, which takes seconds of a large gallery, and memory."""
+
+    @abstractmethod
     def images(
         self, where: str | None = None, start: int = 0, count: int = 10
     ) -> tuple[int, list[dict[str, Value]]]:

@@ -176,6 +176,9 @@ class MilvusGallery(Gallery):
             for query, hits in zip(features, found, strict=True)
         ]
 
+    def prepare(self) -> None:
+        """Nothing is needed: Milvus keeps its index."""
+
     def images(
         self, where: str | None = None, start: int = 0, count: int = 10
     ) -> tuple[int, list[dict[str, Value]]]:

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -6,6 +8,7 @@ from pmm_jax.errors import UserError
 from pmm_jax.evaluation import Embeddings
 from pmm_jax.evaluation.distances import Distances
 from pmm_jax.evaluation.evaluate import preprocess_embeddings
+from pmm_jax.search import codes, exact
 from pmm_jax.search.exact import Distance, ExactIndex
 
 
@@ -57,8 +60,6 @@ def test_images_that_are_left_out_take_no_rank() -> None:
 
 def test_few_images_are_compared_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise a gallery would be searched correctly, and slowly."""
-    from pmm_jax.search import exact
-
     compared: list[int] = []
     one_by_one = exact.squared_distance
 
@@ -69,7 +70,7 @@ def test_few_images_are_compared_in_float64(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(exact, "squared_distance", counted)
     rng = np.random.default_rng(0)
     gallery = rng.normal(5, 1, (2000, 48)).astype(np.float32)
-    list(exact.ExactIndex(gallery, "euclidean").nearest(gallery[:5], 10))
+    list(ExactIndex(gallery, "euclidean").nearest(gallery[:5], 10))
     assert 10 <= min(compared) <= max(compared) < 13
 
 
@@ -89,3 +90,64 @@ def test_embeddings_that_do_not_fit_are_refused() -> None:
     query[1, 2] = np.nan
     with pytest.raises(UserError, match="holds nan"):
         list(ExactIndex(gallery, "euclidean").nearest(query, 5))
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gallery of any size counts as large, and little is found at first."""
+    monkeypatch.setattr(exact, "LARGE", 1)
+    monkeypatch.setattr(codes, "SPARE", 2)
+
+
+def prepared(gallery: np.ndarray, distance: Distance = "euclidean") -> ExactIndex:
+    index = ExactIndex(gallery, distance)
+    index.prepare()
+    return index
+
+
+@pytest.mark.usefixtures("encoded")
+@pytest.mark.parametrize("distance", ["euclidean", "cosine"])
+@pytest.mark.parametrize("scale", [1.0, 1e-15, 1e15])
+def test_codes_leave_the_order_as_it_is(
+    distance: Distance, scale: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query, gallery = (features * np.float32(scale) for features in toy())
+    gallery[7] *= 100  # whose values are beyond the largest integer
+    query[-1] = gallery[7]
+    order = evaluators_order(query, gallery, distance)
+    index, rows = prepared(gallery, distance), np.flatnonzero(np.arange(300) % 3)
+    monkeypatch.setattr(codes, "MOST_FOUND", 10_000)
+    for top in (1, 10, 300, 1000):
+        found = list(index.nearest(query, top))
+        np.testing.assert_array_equal([one.rows for one in found], order[:, :top])
+        some = list(index.nearest(query, top, rows))
+        for one, all_rows in zip(some, order, strict=True):
+            np.testing.assert_array_equal(one.rows, all_rows[np.isin(all_rows, rows)][:top])
+    assert len(next(index.nearest(query, 3, rows[:0])).rows) == 0
+
+
+@pytest.mark.usefixtures("encoded")
+def test_codes_rule_out_nearly_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    gallery = rng.normal(0, 1, (5000, 256)).astype(np.float32)
+    left: list[int] = []
+    near = codes.Codes.near
+
+    def counted(self: codes.Codes, *asked: Any) -> Any:
+        found = near(self, *asked)
+        left.append(0 if found is None else len(found))
+        return found
+
+    monkeypatch.setattr(codes.Codes, "near", counted)
+    list(prepared(gallery).nearest(rng.normal(0, 1, (5, 256)).astype(np.float32), 10))
+    assert 10 <= min(left) <= max(left) < 500
+
+
+@pytest.mark.usefixtures("encoded")
+def test_where_codes_do_not_do_products_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codes, "MOST_FOUND", 50)
+    query, gallery = toy()
+    gallery[7] *= 1e4  # leaves so much that all are near
+    order = evaluators_order(query, gallery, "euclidean")
+    found = list(prepared(gallery).nearest(query, 10))
+    np.testing.assert_array_equal([one.rows for one in found], order[:, :10])
