@@ -1,139 +1,106 @@
 """A large gallery in eight bits a value, which rules out nearly all of its images.
 
-An image x is kept as s c, with c of small integers; what that leaves of it, r = |x - s c|, is
-measured. So its distance from a query lies within r of that of s c (the triangle inequality), and
-an image farther than the k-th nearest by more than both bounds isn't among the first k. FAISS reads
-a quarter of the bytes that a product of the embeddings reads; the few images that are left are
-compared exactly (exact.py).
+An image x is kept as s c, with c of small integers; what that leaves of it, |x - s c|, is
+measured. A query is two such vectors, which leave next to nothing of it. So the product of the
+integers, which is exact, is that of the embeddings up to a bound (Cauchy and Schwarz). It reads a
+quarter of the bytes that a product of the embeddings reads, which is what a query waits for.
 """
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Any
-
-import faiss as faiss_package
 import numpy as np
 
-faiss: Any = faiss_package  # its stubs know less than it takes
-
 LARGEST = 127
-BLOCK = 1 << 14
+ZERO = 128
+"""Added to the query's integers, which onnxruntime takes as unsigned ones."""
+SHARD = 1 << 18
+"""Images of one graph: it can't hold more than 2 GiB."""
+BLOCK = 1 << 12
 """Images encoded at once."""
-SAMPLE = 4096
-"""Images that settle the step between two integers."""
-OUTLIERS = 5e-4
-"""Fraction of images, those of which most is left, that are compared exactly with every query."""
-SPARE = 1024
-"""Images found at first beyond those wanted; four times as many where they don't do."""
-MOST_FOUND = 1 << 15
-"""A product of all embeddings is faster than finding more of each part."""
+ROUNDING = 2.0**-13
+"""Of float32, relative, in sums of a thousand terms or two, and more."""
+LOST = np.float32(2.0**-100)
+"""Products below it may be lost."""
 
 
 class Codes:
     """A gallery in eight bits a value."""
 
-    def __init__(self, features: np.ndarray, lengths: np.ndarray | None) -> None:
-        """Encode embeddings.
+    def __init__(self, features: np.ndarray) -> None:
+        """Encode embeddings (N, D) float32."""
+        from onnxruntime import InferenceSession, SessionOptions
+
+        options = SessionOptions()
+        # Threads that wait for the next query would take the processor from whoever embeds it.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        count = len(features)
+        self._steps, self._left, self._lengths = np.empty((3, count), np.float32)
+        self._sessions = []
+        for start in range(0, count, SHARD):
+            codes = self._encoded(features, start, min(start + SHARD, count))
+            self._sessions.append(InferenceSession(_graph(codes), options))
+
+    def products(self, query: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Products with the gallery, and how far off each may be: (Q, N) float32 each.
 
         Args:
-            features: (N, D) float32.
-            lengths: (N,) what they are divided by first; None leaves them as they are.
+            query: (Q, D) float32.
         """
-        self._features, self._lengths = features, lengths
-        count, length = features.shape
-        sample = np.abs(self._compared(slice(None, None, -(-count // SAMPLE))))
-        self._step = np.float32(sample.max() / LARGEST) or np.float32(1)
-        self._lefts, self._longest = np.empty(count), 0.0
-        # Squares of differences and their sum round; half of that is a distance's.
-        self._rounding = 1.01 * (length + 8) * 2.0**-25
-        threads = len(os.sched_getaffinity(0))
-        size = -(-count // threads)
-        self._pool = ThreadPoolExecutor(threads)
-        self._parts = [
-            (start, self._encoded(start, min(start + size, count)))
-            for start in range(0, count, size)
-        ]
-        # Few images have values beyond the largest integer; their bound would be everybody's.
-        self._left = float(np.quantile(self._lefts, 1 - OUTLIERS, method="higher"))
-        self._outliers = np.flatnonzero(self._lefts > self._left)
+        exact = query.astype(np.float64)
+        step = np.abs(exact).max(1, keepdims=True) / LARGEST
+        step[step == 0] = 1
+        high = np.rint(exact / step)
+        fine = step / (2 * LARGEST)
+        low = np.rint((exact - high * step) / fine)
+        left = np.linalg.norm(exact - high * step - low * fine, axis=1)
+        codes = (np.concatenate([high, low]) + ZERO).astype(np.uint8)
+        found = [session.run(None, {"query": codes})[0] for session in self._sessions]
+        coarse, rest = np.split(np.concatenate(found, axis=1), 2)
+        # In float32: a large gallery's arrays are read from memory, too.
+        products = coarse * step.astype(np.float32)
+        products += rest * fine.astype(np.float32)
+        products *= self._steps
+        length = np.linalg.norm(exact, axis=1)
+        error = _column(length) * self._left
+        error += _column(left + ROUNDING * length) * self._lengths + LOST
+        return products, error
 
-    def near(
-        self, query: np.ndarray, top: int, is_ranked: np.ndarray | None = None
-    ) -> np.ndarray | None:
-        """Images among which the nearest are, ascending; None where too many are left.
-
-        Args:
-            query: (D,) as it is compared.
-            top: how many nearest ones, at most as many as are ranked.
-            is_ranked: (N,) bool: images to rank; all by default.
-        """
-        steps = (query / self._step).astype(np.float32)[None]
-        # Beyond what an image's integers leave of it: float32 rounds it and the query.
-        left = self._left + 2.0**-22 * (float(np.linalg.norm(query)) + self._longest)
-        found = top + SPARE
-        while found <= MOST_FOUND:
-            first = partial(self._first, steps=steps, found=found, is_ranked=is_ranked)
-            parts = list(self._pool.map(first, self._parts))
-            images, distances = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-            is_bounded = ~np.isin(images, self._outliers)
-            nearest = np.inf
-            if is_bounded.sum() >= top:
-                nearest = float(np.partition(distances[is_bounded], top - 1)[top - 1])
-            reach = (nearest * (1 + self._rounding) + 2 * left) / (1 - self._rounding)
-            if all(len(its) < found or its[-1] > reach for _, its in parts):
-                outliers = self._outliers
-                if is_ranked is not None:
-                    outliers = outliers[is_ranked[outliers]]
-                return np.union1d(images[distances <= reach], outliers)
-            found *= 4
-        return None
-
-    def _first(
-        self,
-        part: tuple[int, Any],
-        steps: np.ndarray,
-        found: int,
-        is_ranked: np.ndarray | None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Images of a part and their distances, nearest first; fewer where there are fewer."""
-        start, index = part
-        selected = None
-        if is_ranked is not None:
-            bits = np.packbits(is_ranked[start : start + index.ntotal], bitorder="little")
-            selected = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))
-        squares, images = index.search(steps, min(found, index.ntotal), params=selected)
-        is_image = images[0] >= 0
-        distances = np.sqrt(squares[0][is_image].astype(np.float64)) * float(self._step)
-        return images[0][is_image] + start, distances
-
-    def _compared(self, some: slice) -> np.ndarray:
-        """Embeddings of some images as they are compared, (N, D) float32."""
-        features = self._features[some]
-        if self._lengths is None:
-            return features
-        return (features / self._lengths[some, None]).astype(np.float32)
-
-    def _encoded(self, start: int, end: int) -> Any:
-        index = faiss.IndexScalarQuantizer(
-            self._features.shape[1],
-            faiss.ScalarQuantizer.QT_8bit_direct_signed,
-            faiss.METRIC_L2,
-        )
+    def _encoded(self, features: np.ndarray, start: int, end: int) -> np.ndarray:
+        codes = np.empty((features.shape[1], end - start), np.int8)
         for first in range(start, end, BLOCK):
-            some = self._compared(slice(first, min(first + BLOCK, end)))
-            codes = np.rint(some / self._step)
-            codes = np.clip(codes, -LARGEST, LARGEST, out=codes)
-            index.add(codes)
-            codes *= self._step
-            codes -= some
-            self._lefts[first : first + len(some)] = _lengths(codes)
-            self._longest = max(self._longest, float(_lengths(some).max()))
-        return index
+            some = slice(first, min(first + BLOCK, end))
+            block = features[some]
+            step = np.abs(block).max(1) / np.float32(LARGEST)
+            step[step == 0] = 1
+            integers = np.rint(block / step[:, None])
+            codes[:, some.start - start : some.stop - start] = integers.astype(np.int8).T
+            integers *= step[:, None]
+            self._steps[some], self._lengths[some] = step, _lengths(block)
+            self._left[some] = _lengths(block - integers) + ROUNDING * self._lengths[some]
+        return codes
+
+
+def _column(values: np.ndarray) -> np.ndarray:
+    return (values * (1 + ROUNDING)).astype(np.float32)[:, None]
 
 
 def _lengths(vectors: np.ndarray) -> np.ndarray:
-    """(N,) float64."""
-    return np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))
+    """(N,) float32, not below the true ones by more than ROUNDING."""
+    return np.sqrt(np.einsum("nd,nd->n", vectors, vectors)) * np.float32(1 + ROUNDING)
+
+
+def _graph(codes: np.ndarray) -> bytes:
+    """An ONNX model: a query's integers times those of images, (D, N) int8."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    inputs = [helper.make_tensor_value_info("query", TensorProto.UINT8, [None, len(codes)])]
+    outputs = [helper.make_tensor_value_info("products", TensorProto.INT32, None)]
+    constants = [
+        numpy_helper.from_array(codes, "codes"),
+        numpy_helper.from_array(np.array(ZERO, np.uint8), "zero"),
+    ]
+    node = helper.make_node("MatMulInteger", ["query", "codes", "zero"], ["products"])
+    graph = helper.make_graph([node], "codes", inputs, outputs, constants)
+    opset = helper.make_opsetid("", 17)
+    model = helper.make_model(graph, opset_imports=[opset], ir_version=10)
+    return bytes(model.SerializeToString())

@@ -29,10 +29,6 @@ VALUES = 1 << 24
 """Products of a block of queries that are held at once, 64 MiB; but of one query."""
 LARGE = 100_000
 """Images from which on many searches are worth eight bits a value more (codes.py)."""
-FEW_QUERIES = 8
-"""Queries up to which these are faster than one product for all (measured)."""
-FEW_IMAGES = 0.2
-"""Fraction of the gallery up to which copying some images is faster than multiplying all."""
 LARGEST = 2.0**120
 """Lengths whose product is larger come near float32's limit."""
 SETTLED = 2.0**-40
@@ -93,87 +89,80 @@ class ExactIndex:
             )
         compared = self._compared("query", query)
         lengths = _lengths(query)
-        by_codes = self._codes is not None and len(query) <= FEW_QUERIES
-        size = 1 if by_codes else max(VALUES // len(self._features), 1)
+        size = max(VALUES // len(self._features), 1)
         for start in range(0, len(query), size):
-            some, images = query[start : start + size], rows
-            if by_codes:
-                near = self._near(compared[start], top, rows)
-                images = rows if near is None else near
-            for number, products in enumerate(self._products(some, images), start):
-                yield self._first(compared[number], float(lengths[number]), products, images, top)
+            some = slice(start, start + size)
+            estimates = self._estimates(query[some], lengths[some])
+            for number, (products, error) in enumerate(zip(*estimates, strict=True), start):
+                one, length = query[number], float(lengths[number])
+                if rows is not None:
+                    products, error = products[rows], error[rows]
+                images = self._near(products, error, length, rows, top)
+                if self._codes is not None:
+                    products = self._multiplied(one[None], self._features[images])[0]
+                    images = self._near(products, self._error(length, images), length, images, top)
+                yield self._settled(compared[number], images, top)
 
     def prepare(self) -> None:
-        """Get ready for many searches, where FAISS is installed: by eight bits a value more."""
-        if self._codes is None and len(self._features) >= LARGE and find_spec("faiss"):
-            # Only now: FAISS takes its time to import, and large galleries alone need it.
+        """Get ready for many searches, where onnxruntime is there: by eight bits a value more."""
+        is_there = all(find_spec(name) for name in ("onnx", "onnxruntime"))
+        if self._codes is None and len(self._features) >= LARGE and is_there:
+            # Only now: it takes its time to import, and large galleries alone need it.
             from pmm_jax.search.codes import Codes
 
-            self._codes = Codes(self._features, self._lengths if self._is_cosine else None)
+            self._codes = Codes(self._features)
 
-    def _near(self, query: np.ndarray, top: int, rows: np.ndarray | None) -> np.ndarray | None:
-        """Images among which the nearest are; None where codes don't tell them apart."""
-        assert self._codes is not None
-        if rows is None:
-            return self._codes.near(query, min(top, len(self._features)))
-        if not len(rows):
-            return rows
-        is_ranked = np.zeros(len(self._features), bool)
-        is_ranked[rows] = True
-        return self._codes.near(query, min(top, len(rows)), is_ranked)
+    def _estimates(self, query: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(Q, N) products of queries with the gallery, and how far off each may be."""
+        if self._codes is not None:
+            return self._codes.products(query)
+        errors = [self._error(float(length), slice(None)) for length in lengths]
+        return self._multiplied(query, self._features), np.stack(errors)
+
+    def _multiplied(self, query: np.ndarray, features: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore", invalid="ignore"):  # beyond LARGEST
+            return query @ features.T
+
+    def _error(self, length: float, images: np.ndarray | slice) -> np.ndarray:
+        """(M,) how far off float32 products may be."""
+        return self._unit * length * self._lengths[images] + self._lost
 
     def _compared(self, name: str, features: np.ndarray) -> np.ndarray:
         """The embeddings as the evaluator compares them."""
         return unit_length(name, features) if self._is_cosine else features
 
-    def _products(self, query: np.ndarray, images: np.ndarray | None) -> np.ndarray:
-        """(Q, M) float32 of queries with some images, or all."""
-        with np.errstate(over="ignore", invalid="ignore"):  # beyond LARGEST
-            if images is None:
-                return query @ self._features.T
-            if len(images) < len(self._features) * FEW_IMAGES:
-                return query @ self._features[images].T
-            return (query @ self._features.T)[:, images]
-
-    def _first(
+    def _near(
         self,
-        query: np.ndarray,
-        length: float,
         products: np.ndarray,
-        rows: np.ndarray | None,
+        error: np.ndarray,
+        length: float,
+        images: np.ndarray | None,
         top: int,
-    ) -> Nearest:
-        """The first images of a query, by its (M,) float32 products with the images to rank."""
-        low, high = self._bounds(products, length, slice(None) if rows is None else rows)
-        near = np.arange(len(low))
-        if top < len(low):
-            near = np.flatnonzero(low <= np.partition(high, top - 1)[top - 1])
-        return self._settled(query, near if rows is None else rows[near], top)
-
-    def _bounds(
-        self, products: np.ndarray, length: float, images: slice | np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """(M,) float64 each: what is surely not above and not below half the squared distances.
-
-        Both less half the query's squared length, the same for all.
+    ) -> np.ndarray:
+        """Images among which the first are, ascending.
 
         Args:
-            products: (M,) float32 of the query with images of the gallery.
+            products: (M,) of a query with the images.
+            error: (M,) how far off each may be.
             length: of the query.
-            images: which.
+            images: (M,) ascending indices of the images to rank; all by default.
+            top: how many are wanted.
         """
-        if length * self._longest > LARGEST:
-            return np.full(len(products), -np.inf), np.full(len(products), np.inf)
-        lengths, half_squares = self._lengths[images], self._half_squares[images]
+        every = np.arange(len(products)) if images is None else images
+        if top >= len(every) or length * self._longest > LARGEST:
+            return every
+        some = slice(None) if images is None else images
+        # Half the squared distances, less half the query's squared length, the same for all.
         if self._is_cosine:
-            scale = length * lengths
+            scale = length * self._lengths[some]
             values = -products / scale
-            error = self._unit + self._lost / scale + SETTLED
+            error = error / scale + SETTLED
         else:
+            half_squares = self._half_squares[some]
             values = half_squares - products
-            error = self._unit * length * lengths
-            error += SETTLED * (2 * half_squares + length**2) + self._lost
-        return values - error, values + error
+            error = error + SETTLED * (2 * half_squares + length**2)
+        limit = np.partition(values + error, top - 1)[top - 1]
+        return every[values - error <= limit]
 
     def _settled(self, query: np.ndarray, near: np.ndarray, top: int) -> Nearest:
         """The first of some images, (N,) ascending, by the distances that decide."""

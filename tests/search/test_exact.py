@@ -94,9 +94,10 @@ def test_embeddings_that_do_not_fit_are_refused() -> None:
 
 @pytest.fixture
 def encoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A gallery of any size counts as large, and little is found at first."""
+    """A gallery of any size counts as large, and takes several graphs."""
     monkeypatch.setattr(exact, "LARGE", 1)
-    monkeypatch.setattr(codes, "SPARE", 2)
+    monkeypatch.setattr(codes, "SHARD", 128)
+    monkeypatch.setattr(codes, "BLOCK", 50)
 
 
 def prepared(gallery: np.ndarray, distance: Distance = "euclidean") -> ExactIndex:
@@ -108,15 +109,12 @@ def prepared(gallery: np.ndarray, distance: Distance = "euclidean") -> ExactInde
 @pytest.mark.usefixtures("encoded")
 @pytest.mark.parametrize("distance", ["euclidean", "cosine"])
 @pytest.mark.parametrize("scale", [1.0, 1e-15, 1e15])
-def test_codes_leave_the_order_as_it_is(
-    distance: Distance, scale: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_codes_leave_the_order_as_it_is(distance: Distance, scale: float) -> None:
     query, gallery = (features * np.float32(scale) for features in toy())
     gallery[7] *= 100  # whose values are beyond the largest integer
     query[-1] = gallery[7]
     order = evaluators_order(query, gallery, distance)
     index, rows = prepared(gallery, distance), np.flatnonzero(np.arange(300) % 3)
-    monkeypatch.setattr(codes, "MOST_FOUND", 10_000)
     for top in (1, 10, 300, 1000):
         found = list(index.nearest(query, top))
         np.testing.assert_array_equal([one.rows for one in found], order[:, :top])
@@ -131,23 +129,25 @@ def test_codes_rule_out_nearly_all(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     gallery = rng.normal(0, 1, (5000, 256)).astype(np.float32)
     left: list[int] = []
-    near = codes.Codes.near
+    near = ExactIndex._near
 
-    def counted(self: codes.Codes, *asked: Any) -> Any:
+    def counted(self: ExactIndex, *asked: Any) -> np.ndarray:
         found = near(self, *asked)
-        left.append(0 if found is None else len(found))
+        left.append(len(found))
         return found
 
-    monkeypatch.setattr(codes.Codes, "near", counted)
+    monkeypatch.setattr(ExactIndex, "_near", counted)
     list(prepared(gallery).nearest(rng.normal(0, 1, (5, 256)).astype(np.float32), 10))
-    assert 10 <= min(left) <= max(left) < 500
+    by_codes, by_products = left[::2], left[1::2]
+    assert 10 <= min(by_codes) <= max(by_codes) < 60
+    assert by_products == [10] * 5
 
 
-@pytest.mark.usefixtures("encoded")
-def test_where_codes_do_not_do_products_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codes, "MOST_FOUND", 50)
+def test_products_of_codes_are_as_far_off_as_they_say() -> None:
     query, gallery = toy()
-    gallery[7] *= 1e4  # leaves so much that all are near
-    order = evaluators_order(query, gallery, "euclidean")
-    found = list(prepared(gallery).nearest(query, 10))
-    np.testing.assert_array_equal([one.rows for one in found], order[:, :10])
+    gallery[7, 3] *= 1000
+    gallery[8] = 0
+    products, error = codes.Codes(gallery).products(query)
+    off = np.abs(products - query.astype(np.float64) @ gallery.T.astype(np.float64))
+    assert (off <= error).all()
+    assert np.median(error) < 50 * np.median(off)
