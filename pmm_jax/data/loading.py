@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-import grain
 import numpy as np
 
 from pmm_jax.config import DataConfig
@@ -82,6 +81,8 @@ def train_batches(
             positions = positions[rows]
         return Batch(read(positions), sampler.labels[positions].astype(np.int32))
 
+    import grain  # here: a model that is loaded to embed a few images needs none of it
+
     dataset = grain.MapDataset.range(steps.start, steps.stop).map(load)
     options = grain.ReadOptions(num_threads=workers, prefetch_buffer_size=2 * workers)
     return iter(dataset.to_iter_dataset(options))
@@ -110,6 +111,8 @@ def ordered_batches(
         for i, row in enumerate(wanted[wanted < count]):
             images[i] = decode_record(split, start + int(row), data.image_size)
         return images, count
+
+    import grain
 
     dataset = grain.MapDataset.range(0, len(split), batch_size).map(load)
     options = grain.ReadOptions(

@@ -75,6 +75,7 @@ class Service:
     async def warm_up(self) -> None:
         """Compile all that requests need, and read the gallery."""
         await self.embeddings.run_alone(self._compile)
+        await self.searches.run_alone(self.gallery.prepare)
         length, count = self.gallery.info().length, 1
         while count <= SEARCHES:
             blank = np.ones((count, length), np.float32)

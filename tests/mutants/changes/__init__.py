@@ -10,6 +10,7 @@ from tests.mutants.changes import (
     mixing,
     model,
     report,
+    search,
     training,
     workdir,
 )
@@ -26,5 +27,6 @@ MUTANTS: list[Mutant] = [
     *comparison.MUTANTS,
     *report.MUTANTS,
     *export.MUTANTS,
+    *search.MUTANTS,
     *config.MUTANTS,
 ]
