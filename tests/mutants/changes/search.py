@@ -6,7 +6,7 @@ MUTANTS = [
     *of("search/embedded.py", "search/test_gallery.py")(
         (
             'connection.execute("PRAGMA secure_delete = ON")',
-            "pass",
+            'connection.execute("PRAGMA secure_delete = OFF")',
             "what was removed from a gallery can still be read in its file",
         ),
         (
@@ -17,8 +17,8 @@ MUTANTS = [
     ),
     *of("search/exact.py", "search/test_exact.py")(
         (
-            "limit = np.partition(values + error, top - 1)[top - 1]",
-            "limit = np.partition(values, top - 1)[top - 1]",
+            "return self._unit * length * self._lengths[images] + self._lost",
+            "return 0 * self._lengths[images]",
             "images that rounding puts behind others are lost",
         ),
     ),
