@@ -1,6 +1,6 @@
 """Search results as they go out: an object a query, the same on the terminal and over HTTP."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,9 +29,7 @@ def as_json(
         "results": [
             {
                 "rank": result.rank,
-                "path": result.path,
-                "identity": _known(result, IDENTITY),
-                "camera": _known(result, CAMERA),
+                **about_image(result.columns),
                 "distance": result.distance,
                 "decision": None if decision is None else str(decision),
             }
@@ -44,11 +42,13 @@ def warnings_of(found: Sequence[Sequence[Result]], calibration: Calibration | No
     """Lines on how the images that were found differ from those calibrated on."""
     if calibration is None:
         return []
-    cameras = {_known(result, CAMERA) for results in found for result in results}
+    cameras = {about_image(result.columns)["camera"] for results in found for result in results}
     return calibration.warnings([str(camera) for camera in cameras if camera is not None])
 
 
-def _known(result: Result, column: str) -> Value | None:
-    value = result.columns.get(column)
+def about_image(columns: Mapping[str, Value]) -> dict[str, Value | None]:
+    """Path, identity and camera of an image of a gallery, None where they are unknown."""
+    named = {"path": "path", "identity": IDENTITY, "camera": CAMERA}
+    values = {name: columns.get(column) for name, column in named.items()}
     # JSON has no NaN, which stands where a number is unknown.
-    return None if value != value else value
+    return {name: None if value != value else value for name, value in values.items()}

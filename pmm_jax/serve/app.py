@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -14,6 +13,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from pmm_jax.api import Model
+from pmm_jax.calibration import Calibration
 from pmm_jax.errors import UserError
 from pmm_jax.report.page import page_style
 from pmm_jax.search.gallery import Gallery
@@ -34,7 +34,7 @@ _LATER = {"Retry-After": str(limits.RETRY_SECONDS)}
 def make_app(
     model: Model,
     gallery: Gallery,
-    calibration: Any = None,
+    calibration: Calibration | None = None,
     token: str | None = None,
 ) -> ASGIApp:
     """The application; its lifespan compiles what requests need.
@@ -151,8 +151,8 @@ class Routes:
             form = await read_form(request, {"image"}, {"row", "top", "where"})
             top = form.integer("top", 1, limits.MAX_TOP, limits.DEFAULT_TOP)
             name, query = self._query(form)
-            found = await self._service.search(query, top, form.filter())
-        return JSONResponse({"query": name, "results": found})
+            found = await self._service.search(name, query, top, form.filter())
+        return JSONResponse(found)
 
     async def explain(self, request: Request) -> Response:
         """What made a query match an image of the gallery."""

@@ -74,7 +74,9 @@ def describe() -> Schema:
 
 
 def _search() -> Schema:
-    answer = _object(query=_TEXT, results=_list("Result"))
+    answer = _object(
+        query=_TEXT, results=_list("Result"), warnings={"type": "array", "items": _TEXT}
+    )
     body = _form(top=_TOP, where=_WHERE)
     return _operation("search", "Nearest images of the gallery", answer, body=body)
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from pmm_jax.api import Model
+from pmm_jax.calibration import Calibration
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation.expansion import unit_length
 from pmm_jax.pixels import pixels, read_rgb
@@ -16,7 +17,7 @@ from pmm_jax.report.explanation.explanation import compare_pair
 from pmm_jax.report.heads import ALL, head_titles, parts, with_sum
 from pmm_jax.report.pictures import QUALITY, data_uri, overlay, resized
 from pmm_jax.search.gallery import Gallery, GalleryInfo, Result
-from pmm_jax.search.results import as_json
+from pmm_jax.search.results import about_image, as_json, warnings_of
 from pmm_jax.serve.batching import Batcher
 from pmm_jax.serve.embedder import Embedder
 from pmm_jax.serve.forms import decode_upload
@@ -61,7 +62,7 @@ class Service:
         self,
         model: Model,
         gallery: Gallery,
-        calibration: Any = None,
+        calibration: Calibration | None = None,
         observe: Callable[[int], None] = lambda count: None,
     ) -> None:
         self.model, self.gallery, self.calibration = model, gallery, calibration
@@ -83,13 +84,18 @@ class Service:
             count *= 2
         self.is_ready = True
 
-    async def search(self, query: Query, top: int, where: str | None) -> list[dict[str, Any]]:
-        """The gallery's nearest images, as `search --json` lists them, and each one's row.
+    async def search(self, name: str, query: Query, top: int, where: str | None) -> dict[str, Any]:
+        """The gallery's nearest images, as of `search --json`.
 
         Args:
+            name: of the query, for people.
             query: what is looked for.
             top: results, at most.
             where: a condition that they must meet.
+
+        Returns:
+            `query` and `results`, each with its `row`; `warnings`, where the calibration knows
+            nothing of a camera.
 
         Raises:
             UserError: an image that can't be used, or no sound condition.
@@ -97,8 +103,9 @@ class Service:
         image = await self._in_pool(lambda: pixels(self._read(query), self.model.image_size))
         features = await self.embeddings(image)
         results = await self.searches(Search(features, top, where))
-        listed = as_json("", results, self.calibration)["results"]
-        return [{"row": self.rows.number(one["path"]), **one} for one in listed]
+        answer = as_json(name, results, self.calibration)
+        answer["results"] = [self._numbered(one) for one in answer["results"]]
+        return answer | {"warnings": warnings_of([results], self.calibration)}
 
     async def explain(self, query: Query, row: int) -> dict[str, Any]:
         """What made an image match one of the gallery.
@@ -135,16 +142,8 @@ class Service:
             UserError: no sound condition.
         """
         count, found = await self.searches.run_alone(self.gallery.images, where, start, top)
-        shown = [
-            {
-                "row": self.rows.number(columns["path"]),
-                "path": columns["path"],
-                "identity": columns.get("id"),
-                "camera": columns.get("camera"),
-            }
-            for columns in found
-        ]
-        return {"count": count, "images": shown}
+        listed = [about_image(columns) for columns in found]
+        return {"count": count, "images": [self._numbered(one) for one in listed]}
 
     async def about(self) -> GalleryInfo:
         """What the gallery says of itself, as of now."""
@@ -163,6 +162,9 @@ class Service:
         self.embeddings.close()
         self.searches.close()
         self._pool.shutdown()
+
+    def _numbered(self, image: dict[str, Any]) -> dict[str, Any]:
+        return {"row": self.rows.number(image["path"]), **image}
 
     def _compile(self) -> None:
         self._embedder.warm_up()

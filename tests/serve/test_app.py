@@ -10,25 +10,26 @@ import pytest
 from starlette.testclient import TestClient
 
 from pmm_jax.api import Model
+from pmm_jax.calibration import Calibration
 from pmm_jax.search.gallery import Gallery
 from pmm_jax.serve import limits
 from pmm_jax.serve.app import make_app
-from tests.serve.toys import COUNT, bomb, encoded, pictures
+from tests.serve.toys import COUNT, bomb, encoded, pictures, toy_calibration
 
 LOCAL = "http://127.0.0.1:8765"
 
 
-class Thirds:
-    """Decisions by three equal parts of the distances at hand."""
-
-    def decide(self, distances: np.ndarray) -> np.ndarray:
-        names = np.array(["same", "unsure", "different"])
-        return names[np.argsort(np.argsort(distances)) * 3 // len(distances)]
+@pytest.fixture(scope="module")
+def calibration(model: Model, gallery: Gallery) -> Calibration:
+    """It is unsure of the third and fourth result of the query of seed 7."""
+    [found] = gallery.search(model.embed(pictures(1, seed=7), 1), COUNT)
+    between = [(found[rank - 1].distance + found[rank].distance) / 2 for rank in (2, 4)]
+    return toy_calibration(model, (between[0], between[1]))
 
 
 @pytest.fixture(scope="module")
-def client(model: Model, gallery: Gallery) -> Iterator[TestClient]:
-    app = make_app(model, gallery, Thirds())
+def client(model: Model, gallery: Gallery, calibration: Calibration) -> Iterator[TestClient]:
+    app = make_app(model, gallery, calibration)
     with TestClient(app, LOCAL, raise_server_exceptions=False) as client:
         # From here on, its images have the numbers 0 to COUNT - 1.
         assert client.get("/api/images", params={"top": COUNT}).json()["count"] == COUNT
@@ -52,7 +53,7 @@ def form(**fields: Any) -> dict[str, Any]:
 
 
 def test_a_search_answers_as_the_model_and_the_gallery_do(
-    client: TestClient, model: Model, gallery: Gallery
+    client: TestClient, model: Model, gallery: Gallery, calibration: Calibration
 ) -> None:
     image = pictures(1, seed=7)[0]
     [expected] = gallery.search(model.embed([image], 1), 5, "camera != 1")
@@ -62,7 +63,9 @@ def test_a_search_answers_as_the_model_and_the_gallery_do(
     results = answer.json()["results"]
     distances = np.array([one.distance for one in expected])
     np.testing.assert_allclose([one["distance"] for one in results], distances, rtol=1e-4)
-    decisions = Thirds().decide(distances).tolist()
+    decisions = calibration.decide(distances).tolist()
+    assert {"same", "different"} <= set(decisions)
+    assert answer.json()["warnings"] == ["the threshold was not calibrated on camera 2"]
     for found, one, decision in zip(results, expected, decisions, strict=True):
         row = int(Path(one.path).stem)
         del found["distance"]

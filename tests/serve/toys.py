@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from pmm_jax.api import Model
+from pmm_jax.calibration import Calibration
 from pmm_jax.config import ModelConfig
 from pmm_jax.embedding_table import EmbeddingTable
 from pmm_jax.model.initial import init_params
@@ -69,3 +70,24 @@ def toy_gallery(model: Model, folder: Path) -> Gallery:
     }
     table = EmbeddingTable(model.embed(images, BATCHES[-1]), columns, model.fingerprint)
     return Gallery.create(str(folder / "gallery"), table, maker_of(model, "model"))
+
+
+def toy_calibration(model: Model, interval: tuple[float, float]) -> Calibration:
+    """Distances below the interval are one person's, of cameras 0 and 1."""
+    return Calibration(
+        threshold=sum(interval) / 2,
+        interval=interval,
+        false_match_rate=0.01,
+        false_match_interval=(0.005, 0.02),
+        missed_match_rate=0.1,
+        missed_match_interval=(0.05, 0.2),
+        distance="euclidean",
+        identities=100,
+        pairs=1000,
+        same_pairs=100,
+        cameras=("0", "1"),
+        data="toys",
+        data_fingerprint=None,
+        model=model.fingerprint,
+        seed=0,
+    )

@@ -206,8 +206,8 @@ async function search() {
   say("Searching …");
   found.setAttribute("aria-busy", "true");
   try {
-    const { results } = await (await ask("api/search", { method: "POST", body })).json();
-    if (mine === turn) show(results);
+    const answer = await (await ask("api/search", { method: "POST", body })).json();
+    if (mine === turn) show(answer.results, answer.warnings);
   } catch (error) {
     if (mine !== turn) return;
     found.replaceChildren();
@@ -217,7 +217,7 @@ async function search() {
   }
 }
 
-function show(results) {
+function show(results, warnings) {
   found.replaceChildren(...results.map(result => {
     const lines = [element("span", `rank ${result.rank}`),
       element("span", `distance ${result.distance.toPrecision(4)}`)];
@@ -236,6 +236,7 @@ function show(results) {
     ? `${results.length} results${decided ? `, ${same} of the same person` : ""}. `
       + "Choose one to see what made it match."
     : "No image of the gallery fits the filters.");
+  for (const warning of warnings) get("status").append(element("br"), `Beware: ${warning}.`);
 }
 
 get("query").addEventListener("submit", event => {
