@@ -56,7 +56,7 @@ def bomb(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunks
 
 
-def toy_gallery(model: Model, folder: Path) -> Gallery:
+def toy_gallery(model: Model, folder: Path, address: str = "model") -> Gallery:
     """A gallery of COUNT images, which lie beside it."""
     images = pictures(COUNT)
     paths = [folder / f"{number:03}.png" for number in range(COUNT)]
@@ -69,7 +69,7 @@ def toy_gallery(model: Model, folder: Path) -> Gallery:
         "camera": numbers % 3,
     }
     table = EmbeddingTable(model.embed(images, BATCHES[-1]), columns, model.fingerprint)
-    return Gallery.create(str(folder / "gallery"), table, maker_of(model, "model"))
+    return Gallery.create(str(folder / "gallery"), table, maker_of(model, address))
 
 
 def toy_calibration(model: Model, interval: tuple[float, float]) -> Calibration:
