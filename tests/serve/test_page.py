@@ -73,7 +73,7 @@ def test_a_crop_is_searched_filtered_and_explained(
     assert results.count() == COUNT
     assert "✓ same" in results.first.inner_text()
     assert "✗ different" in results.last.inner_text()
-    warning = "Beware: the threshold was not calibrated on camera 2."
+    warning = "Beware: the threshold was not calibrated on camera 2"
     assert warning in page.locator("#status").inner_text()
     wait_for_pictures(page, "#results")
     check_readable(page)

@@ -11,6 +11,7 @@ from tests.mutants.changes import (
     model,
     report,
     search,
+    serve,
     training,
     workdir,
 )
@@ -26,6 +27,7 @@ MUTANTS: list[Mutant] = [
     *evaluation.MUTANTS,
     *comparison.MUTANTS,
     *report.MUTANTS,
+    *serve.MUTANTS,
     *export.MUTANTS,
     *search.MUTANTS,
     *config.MUTANTS,
