@@ -4,7 +4,8 @@
 
 Query and gallery are embedded by onnxruntime from the `plain` preset and ranked as the run's config
 says, and by jax from the StableHLO file, whose rate includes its compilation; `jax` is the model
-itself. Images are decoded before the clock starts.
+itself, and `difference` the largest from it of any image, by the norm of its embedding. Images are
+decoded before the clock starts.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from pmm_jax.data.split import Split, open_split
 from pmm_jax.evaluation import Embeddings
 from pmm_jax.evaluation.evaluate import evaluate_ranking
 from pmm_jax.export.crops import find_crops
-from pmm_jax.export.onnx_check import run_onnx
+from pmm_jax.export.onnx_check import relative_differences, run_onnx
 from pmm_jax.export.onnx_file import OnnxOptions, export_onnx
 from pmm_jax.export.stablehlo_file import export_stablehlo, run_stablehlo
 from pmm_jax.workdir.run_config import load_run_config
@@ -43,15 +44,26 @@ def main() -> None:
     splits = [open_split(config.data, name) for name in ("query", "gallery")]
     images = [decode_split(split, model.image_size, config.data.num_workers) for split in splits]
 
+    embedded: dict[str, list[np.ndarray]] = {}
+
     def row(name: str, embed: Callable[[np.ndarray], np.ndarray], size: int) -> dict[str, Any]:
         started = time.perf_counter()
         features = [embed(array) for array in images]
         seconds = time.perf_counter() - started
+        # The model's own are the first, and what the others are compared with.
+        expected = embedded.setdefault("jax", features)
         query, gallery = (_of(*pair) for pair in zip(splits, features, strict=True))
         found = evaluate_ranking(query, gallery, config.evaluate, config.evaluate.query_block)
-        rate = sum(map(len, images)) / seconds
-        return {"file": name, "bytes": size, "images_per_second": rate, "rank1": found.rank1} | {
-            "mAP": found.mAP
+        return {
+            "file": name,
+            "bytes": size,
+            "images_per_second": sum(map(len, images)) / seconds,
+            "difference": max(
+                float(relative_differences(*pair).max())
+                for pair in zip(features, expected, strict=True)
+            ),
+            "rank1": found.rank1,
+            "mAP": found.mAP,
         }
 
     model.embed(images[0][:1])  # compiles
@@ -73,7 +85,8 @@ def main() -> None:
     for line in rows:
         print(
             f"{line['file']:<10}{line['bytes'] / 1e6:>8.2f} MB{line['images_per_second']:>9.0f} "
-            f"images/s   Rank-1 {line['rank1']:.17g}   mAP {line['mAP']:.17g}"
+            f"images/s   difference {line['difference']:.1e}   Rank-1 {line['rank1']:.17g}   "
+            f"mAP {line['mAP']:.17g}"
         )
 
 

@@ -71,8 +71,11 @@ def fed_by_the_consumer(preset: str, images: np.ndarray) -> np.ndarray:
 def test_a_consumer_gets_the_embedding_of_the_model(
     model: Model, crops: Crops, preset: str, tmp_path: Path
 ) -> None:
+    import onnx
+
     target = tmp_path / "model.onnx"
     card = export_onnx(model, target, crops, OnnxOptions(preset))
+    onnx.checker.check_model(target, full_check=True)
     images = crops.resized(SIZE)
     found = run_onnx(target.read_bytes(), fed_by_the_consumer(preset, images))
     np.testing.assert_allclose(found, model.embed(images), rtol=1e-3, atol=2e-4)

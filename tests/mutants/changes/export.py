@@ -52,6 +52,16 @@ MUTANTS = [
             "channels",
             "a file for OpenVINO takes blue for red",
         ),
+        (
+            'return 1 if self.range == "0..1" else 255',
+            "return 255",
+            "a tracker of ultralytics sees nearly black images",
+        ),
+        (
+            "return (image_size[0],) * 2 if self.square else image_size",
+            "return image_size",
+            "a tracker that feeds squares can't run its file",
+        ),
     ),
     *of("export/stablehlo_file.py", "export/test_stablehlo_file.py")(
         (
