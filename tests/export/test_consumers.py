@@ -1,8 +1,8 @@
 """Consumers' real code on the files that their presets write.
 
-Each consumer has an environment of its own, kept in pytest's cache; where its packages can't be
-installed, its test is skipped. On a machine whose package index has PyTorch with CUDA alone,
-`PIP_EXTRA_INDEX_URL` or `PIP_FIND_LINKS` name one for the CPU.
+Each consumer has an environment of its own, kept in pytest's cache, 4 GB in all; where its packages
+can't be installed, its test is skipped. On a machine whose package index has PyTorch with CUDA
+alone, `PIP_EXTRA_INDEX_URL` or `PIP_FIND_LINKS` name one for the CPU.
 """
 
 import hashlib
