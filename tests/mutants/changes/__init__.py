@@ -4,6 +4,7 @@ from tests.mutants.changes import (
     comparison,
     config,
     data,
+    embedding,
     evaluation,
     export,
     methods,
@@ -30,5 +31,6 @@ MUTANTS: list[Mutant] = [
     *serve.MUTANTS,
     *export.MUTANTS,
     *search.MUTANTS,
+    *embedding.MUTANTS,
     *config.MUTANTS,
 ]
