@@ -17,7 +17,13 @@ from pmm_jax.api import Model
 from pmm_jax.config import ModelConfig
 from pmm_jax.display import Display
 from pmm_jax.embedding import embed_file, embed_source
-from pmm_jax.embedding.embed_file import Embedded, EmbedSettings, embed_to_file, join_tables
+from pmm_jax.embedding.embed_file import (
+    Embedded,
+    EmbedSettings,
+    embed_to_file,
+    join_tables,
+    shard_rows,
+)
 from pmm_jax.embedding_table import read_table
 from pmm_jax.errors import UserError
 from pmm_jax.model.initial import init_params
@@ -100,7 +106,7 @@ def test_shards_joined_are_one_run(images: Path, ending: str, shards: int) -> No
     files = []
     for number in range(1, shards + 1):
         # Of the other kind, too.
-        files.append(images.with_name(f"s{number}{('.npz', '.parquet')[number % 2]}"))
+        files.append(images.with_name(f"s{number}{('.parquet', '.npz')[number % 2]}"))
         embed(images, files[-1].name, shard=(number, shards), skip_bad=True)
         assert read_table(files[-1]).shard == (number, shards)
     count = join_tables(images.with_name(f"joined{ending}"), files[::-1])
@@ -126,6 +132,13 @@ def test_shards_that_do_not_belong_together(images: Path) -> None:
         with pytest.raises(UserError, match=said):
             join_tables(out, files)
     assert not out.exists()
+
+
+@pytest.mark.parametrize("shards", [1, 2, 3, 11])
+def test_shards_are_whole_batches(shards: int) -> None:
+    found = [shard_rows(COUNT - 1, EmbedSettings(BATCH, (i + 1, shards))) for i in range(shards)]
+    assert np.concatenate(found).tolist() == list(range(COUNT - 1))
+    assert all(len(rows) and rows[0] % BATCH == 0 for rows in found)
 
 
 @pytest.mark.parametrize(

@@ -96,10 +96,10 @@ def test_boxes_that_are_none(folder: Path, tmp_path: Path, boxes: str, said: str
 
 
 def test_what_is_no_video(folder: Path, tmp_path: Path) -> None:
-    # A playlist could have FFmpeg open any file or address.
-    playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{folder}/v.mkv\n#EXT-X-ENDLIST\n"
-    (tmp_path / "a.m3u8").write_text(playlist)
-    for name in ("a.m3u8", f"{folder}/boxes.csv"):
+    # FFmpeg would open what a playlist names, whatever the playlist's own name is.
+    playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nfile://{folder}/v.mkv\n"
+    (tmp_path / "a.mp4").write_text(f"{playlist}#EXT-X-ENDLIST\n")
+    for name in ("a.mp4", f"{folder}/boxes.csv"):
         with pytest.raises(UserError, match="can't be read as a video"):
             open_source(str(tmp_path / name), str(folder / "boxes.csv"))
     with pytest.raises(UserError, match=r"can't read .*none.mp4: No such file"):
