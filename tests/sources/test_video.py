@@ -95,10 +95,10 @@ def test_boxes_that_are_none(folder: Path, tmp_path: Path, boxes: str, said: str
         open_source(str(folder / "v.mkv"), str(tmp_path / "boxes.csv"))
 
 
-def test_what_is_no_video(folder: Path, tmp_path: Path) -> None:
-    # FFmpeg would open what a playlist names, whatever the playlist's own name is.
-    playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nfile://{folder}/v.mkv\n"
-    (tmp_path / "a.mp4").write_text(f"{playlist}#EXT-X-ENDLIST\n")
+def test_what_is_no_video(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # FFmpeg would open what such a list names.
+    (tmp_path / "a.mp4").write_text("ffconcat version 1.0\nfile v.mkv\n")
+    monkeypatch.chdir(folder)
     for name in ("a.mp4", f"{folder}/boxes.csv"):
         with pytest.raises(UserError, match="can't be read as a video"):
             open_source(str(tmp_path / name), str(folder / "boxes.csv"))
