@@ -64,6 +64,8 @@ def serve_command(arguments: Sequence[str]) -> None:
 
 
 def _serve(address: str, options: Options, token: str | None, listening: socket.socket) -> None:
+    from threadpoolctl import threadpool_limits
+
     from pmm_jax.display import Display
     from pmm_jax.search.gallery import Gallery
     from pmm_jax.search.model import model_of
@@ -77,7 +79,10 @@ def _serve(address: str, options: Options, token: str | None, listening: socket.
     display.info("compiling and reading the gallery")
     place = f"http://{host}:{listening.getsockname()[1]}/"
     about = f"{gallery.info().images:,} images at {place} (Ctrl-C ends it)"
-    Server(app, lambda: display.info(about)).run(sockets=[listening])
+    # Ranking settles a few near images in BLAS, whose other threads would spin on the cores that
+    # the model needs.
+    with threadpool_limits(1, user_api="blas"):
+        Server(app, lambda: display.info(about)).run(sockets=[listening])
     display.info("ended")
 
 
