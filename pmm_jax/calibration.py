@@ -1,5 +1,6 @@
 """A distance below which two images count as one person, and what is known of it."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -85,15 +86,19 @@ def parse_calibration(value: Any) -> Calibration:
         raise ValueError("it holds no calibration of this version")
 
     def number(name: str, found: Any) -> float:
-        if type(found) not in (int, float) or not 0 <= found < np.inf:
-            raise ValueError(f"its {name} is no number from 0 on")
+        most = 1 if "match" in name else sys.float_info.max
+        if type(found) not in (int, float) or not 0 <= found <= most:
+            raise ValueError(f"its {name} is no number from 0 to {most:g}")
         return float(found)
 
     def pair(name: str) -> tuple[float, float]:
         found = value[name]
-        if not isinstance(found, list | tuple) or len(found) != 2 or found[0] > found[1]:
+        if not isinstance(found, list | tuple) or len(found) != 2:
             raise ValueError(f"its {name} is no interval")
-        return number(name, found[0]), number(name, found[1])
+        low, high = number(name, found[0]), number(name, found[1])
+        if low > high:
+            raise ValueError(f"its {name} is no interval")
+        return low, high
 
     def line(name: str, found: Any) -> str:
         if type(found) is not str or not found.isprintable() or len(found) > 1000:
@@ -110,6 +115,8 @@ def parse_calibration(value: Any) -> Calibration:
     fingerprint = value["data_fingerprint"]
     known: dict[str, Any] = {name: number(name, value[name]) for name in numbers}
     known |= {name: pair(name) for name in intervals} | wholes
+    if not isinstance(value["cameras"], list | tuple):
+        raise ValueError("its cameras are no list")
     known["cameras"] = tuple(line("cameras", name) for name in value["cameras"])
     known |= {name: line(name, value[name]) for name in ("data", "model")}
     if fingerprint is not None:

@@ -25,8 +25,10 @@ from pmm_jax.model.torch_checkpoint import Loaded, load_state_dict
 from pmm_jax.model.weights_file import WeightsAlone, read_with_header
 from pmm_jax.model_file import ModelInfo, model_parts
 from pmm_jax.training.state import TrainState
+from pmm_jax.workdir.calibration_file import CALIBRATION, write_calibration
 from pmm_jax.workdir.checkpoint import Checkpoints
 from pmm_jax.workdir.run_config import register_run
+from tests.test_calibration import MADE
 
 SIZES = ModelConfig(stage_sizes=(1, 1, 1, 1), width=0.125, embedding_size=16, weights="scratch")
 CONFIG = Config(
@@ -290,3 +292,59 @@ def test_a_model_of_the_hub(hub: Path, model: Model) -> None:
         refusal(name)
     (hub / "model.safetensors").write_bytes(b"<html>")
     assert "a page of HTML" in refusal("hf://somebody/reid")
+
+
+@pytest.fixture
+def calibrated(model: Model, tmp_path: Path) -> Path:
+    own = replace(MADE, model=model.fingerprint)
+    parts = model.kind, model.network, model.params, model.batch_stats, model.image_size
+    export_model(Model(*parts, model.info, own), tmp_path / "c.safetensors")
+    return tmp_path / "c.safetensors"
+
+
+def test_a_threshold_comes_back_and_no_digit_of_it_changes(calibrated: Path, model: Model) -> None:
+    assert pmm_jax.load(calibrated).calibration == replace(MADE, model=model.fingerprint)
+    whole = calibrated.read_bytes()
+    place = whole.index(b'threshold\\": 2.0') + len(b'threshold\\": ')
+    calibrated.write_bytes(whole[:place] + b"9" + whole[place + 1 :])
+    assert "is damaged" in refusal(calibrated)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"model": "0" * 64}, "its threshold is another model's"),
+        ({"threshold": -1}, "its threshold is no number"),
+        ({"interval": None}, "its interval is no interval"),
+        ({"cameras": "roof"}, "its cameras are no list"),
+        ({"more": 1}, "no calibration of this version"),
+    ],
+)
+def test_another_threshold_than_calibrate_writes_is_refused(
+    calibrated: Path, model: Model, change: dict[str, Any], said: str
+) -> None:
+    _, header = read_with_header(calibrated, "")
+    header["calibration"] |= change
+    calibrated.write_bytes(encode_safetensors(model.state_dict(), header))
+    assert said in refusal(calibrated)
+
+
+def test_a_runs_threshold_is_of_one_checkpoint(
+    tmp_path: Path, model: Model, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = tmp_path / "run"
+    register_run(run, CONFIG, data="f00d")
+    with Checkpoints(run) as checkpoints:
+        state = TrainState(jnp.int32(1), model.params, model.batch_stats, ())
+        checkpoints.save(1, state)
+    assert pmm_jax.load(run).calibration is None
+    own = replace(MADE, model=model.fingerprint)
+    write_calibration(run, own)
+    assert pmm_jax.load(run).calibration == own
+    write_calibration(run, MADE)
+    assert pmm_jax.load(run).calibration is None
+    assert "is of another checkpoint, and left out; calibrate again" in caplog.text
+    (run / CALIBRATION).write_text("[" * 100_000)
+    assert "is damaged" in refusal(run)
+    (run / CALIBRATION).write_text(json.dumps(own.as_json() | {"threshold": "2"}))
+    assert "remove it, and run pmm calibrate again" in refusal(run)

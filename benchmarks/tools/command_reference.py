@@ -49,11 +49,14 @@ def help_of(*words: str) -> str:
         contextlib.suppress(SystemExit),
     ):
         run_verb([*words, "--help"])
-    groups = "|".join(config_groups())
+    groups = config_groups()
     text = "\n".join(line.rstrip() for line in said.getvalue().strip().splitlines())
     # All fields of the config come behind the verb's own options.
-    plain, *fields = re.split(rf"^ (?:{groups}) options\n", text, maxsplit=1, flags=re.MULTILINE)
-    return f"{plain.rstrip()}\n\n{MORE}" if fields else plain
+    if not all(f"\n {group} options\n" in text for group in groups):
+        return text
+    first = re.search(rf"^ (?:{'|'.join(groups)}) options$", text, flags=re.MULTILINE)
+    assert first is not None
+    return f"{text[: first.start()].rstrip()}\n\n{MORE}"
 
 
 if __name__ == "__main__":

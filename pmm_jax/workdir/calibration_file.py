@@ -38,4 +38,6 @@ def read_calibration(workdir: Path) -> Calibration | None:
     except OSError as error:
         raise UserError(f"can't read {path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is damaged ({error}); run pmm calibrate again") from error
+        raise UserError(
+            f"{path} is damaged ({error}); remove it, and run pmm calibrate again"
+        ) from error

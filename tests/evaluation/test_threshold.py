@@ -5,7 +5,7 @@ import pytest
 
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation import threshold
-from pmm_jax.evaluation.threshold import find_threshold
+from pmm_jax.evaluation.threshold import find_threshold, rates_at
 
 
 def people(
@@ -118,3 +118,38 @@ def test_what_cannot_be_calibrated_is_refused(
 ) -> None:
     with pytest.raises(UserError, match=message):
         find_threshold(*people(5, identities, cameras), rate, seed=0)
+
+
+def test_rates_of_a_threshold_are_those_of_all_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threshold, "BLOCK", 50)
+    features, ids, cams = people(6)
+    distance, same, _, _ = all_pairs(features, ids, cams)
+    found = rates_at(features, ids, cams, 2.0, seed=0)
+    assert found == ((distance[~same] < 2).mean(), (distance[same] >= 2).mean())
+
+
+def test_of_too_many_pairs_some_identities_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threshold, "MOST_PAIRS", 75 * 75 // 2)
+    images = people(7)
+    found = find_threshold(*images, 0.02, seed=0)
+    assert found.identities == 12  # of 30, with 6 images each
+    assert find_threshold(*images, 0.02, seed=0) == found
+    assert find_threshold(*images, 0.02, seed=1).threshold != found.threshold
+
+
+def test_embeddings_far_from_0_and_far_apart_keep_their_distances() -> None:
+    features, ids, cams = people(8)
+    plain = find_threshold(features, ids, cams, 0.02, seed=0)
+    moved = find_threshold(features.astype(np.float64) + 1e6, ids, cams, 0.02, seed=0)
+    assert moved.threshold == pytest.approx(plain.threshold, rel=1e-5)
+    scaled = find_threshold(features * np.float32(1e12), ids, cams, 0.02, seed=0)
+    assert scaled.threshold == pytest.approx(1e12 * plain.threshold, rel=1e-5)
+
+
+def test_what_is_no_embedding_is_refused() -> None:
+    features, ids, cams = people(9)
+    features[3, 2] = np.nan
+    with pytest.raises(UserError, match="features holds nan in row 3"):
+        find_threshold(features, ids, cams, 0.02, seed=0)
+    with pytest.raises(UserError, match="identities has shape"):
+        find_threshold(people(9)[0], ids[:-1], cams, 0.02, seed=0)

@@ -17,6 +17,7 @@ from pmm_jax.methods import create_model
 from pmm_jax.model.initial import init_params
 from pmm_jax.model.pmm import Network, Tree
 from pmm_jax.model_file import ModelInfo
+from tests.test_calibration import MADE
 
 METRICS = {"rank1": 0.8125, "rank5": 0.9, "mAP": 0.5, "mINP": None}
 INTERVALS = {"rank1": [0.75, 0.875], "mAP": [0.4375, 0.5625]}
@@ -150,3 +151,14 @@ def test_a_note_is_a_line_of_text(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="must be a line of at most 2000"):
         export_model(wrong, tmp_path / "m.safetensors", with_card=True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_card_tells_of_a_threshold(model: Model) -> None:
+    assert "A threshold" not in model_card(model, "m.safetensors")
+    calibrated = made(INFO)
+    calibrated.calibration = MADE
+    text = model_card(calibrated, "m.safetensors")
+    assert "Below a distance of 2 (cosine: Euclidean at unit length)" in text
+    assert "| different people, false matches | 0.1 | 0.05 to 0.2 |" in text
+    assert "| one person, missed matches | 30.0 | 20.0 to 40.0 |" in text
+    assert "Calibrated on 100 people by 2 cameras" in text

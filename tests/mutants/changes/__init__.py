@@ -1,6 +1,7 @@
 """The list of mutants, by part of the package."""
 
 from tests.mutants.changes import (
+    calibration,
     comparison,
     config,
     data,
@@ -30,6 +31,7 @@ MUTANTS: list[Mutant] = [
     *report.MUTANTS,
     *serve.MUTANTS,
     *export.MUTANTS,
+    *calibration.MUTANTS,
     *search.MUTANTS,
     *embedding.MUTANTS,
     *config.MUTANTS,
