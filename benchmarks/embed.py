@@ -45,13 +45,13 @@ class FirstRows(Source):
 
 def measure(model_name: str, source: Source, rounds: int) -> dict[str, object]:
     """Images a second and seconds of CPU time of both, and their ratio."""
-    from pmm_jax.cli.model_argument import load_model
+    from pmm_jax.api import load_any
     from pmm_jax.display import Display
     from pmm_jax.embedding.embed_file import EmbedSettings, embed_to_file
     from pmm_jax.embedding.embed_source import BATCH, embedder
     from pmm_jax.inference import stream_batches
 
-    model = load_model(model_name)
+    model = load_any(model_name)
     images = np.stack([source.pixels(row, model.image_size) for row in range(len(source))])
 
     def batches() -> Iterator[tuple[np.ndarray, None]]:

@@ -30,7 +30,7 @@ from pmm_jax.inference import (
 from pmm_jax.methods import get_method
 from pmm_jax.model.pmm import Kind, Network, Tree
 from pmm_jax.model.torch_checkpoint import Tensors, load_state_dict, state_dict
-from pmm_jax.model.weights_file import download, read_file, write_file
+from pmm_jax.model.weights_file import WeightsAlone, download, read_file, write_file
 from pmm_jax.model_file import ModelInfo, fingerprint_of, read_model_file
 from pmm_jax.pixels import Images, check_images, pixel_batches
 from pmm_jax.workdir.calibration_file import CALIBRATION, read_calibration
@@ -241,7 +241,13 @@ def load(source: str | PathLike[str], checkpoint: str = "latest") -> Model:
     if not path.is_dir():
         if checkpoint != "latest":
             raise UserError(f"{path} is no run's folder, so there is no {checkpoint} checkpoint")
-        return Model(*read_model_file(path))
+        model = Model(*read_model_file(path))
+        if model.calibration is not None and model.calibration.model != model.fingerprint:
+            raise UserError(
+                f"{path} is not a sound model file: its threshold is another model's; export it "
+                "again"
+            )
+        return model
     config, network, params, batch_stats, step, metrics = restore_checkpoint(path, checkpoint)
     info = ModelInfo(config, step, data_fingerprint(path), metrics, {})
     kind = get_method(config).network
@@ -264,6 +270,17 @@ def _local(source: str | PathLike[str]) -> Path:
         raise UserError(f"{printable(str(source))} names no model; give hf://OWNER/NAME[@REVISION]")
     repository, revision = found.groups()
     return download(f"{source}", repository, revision, "name a file or a run's folder")
+
+
+def load_any(source: str, checkpoint: str = "latest") -> Model:
+    """The model that `load` takes, or that of a file of weights alone, as of 384x128 images.
+
+    What MODEL stands for on a command line; raises as `load` and `load_torch`.
+    """
+    try:
+        return load(source, checkpoint)
+    except WeightsAlone:
+        return load_torch(source)
 
 
 def load_torch(path: str | PathLike[str], image_size: tuple[int, int] = (384, 128)) -> Model:

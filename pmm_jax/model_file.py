@@ -138,13 +138,7 @@ def read_model_file(path: Path) -> ModelParts:
             f"{path} is a model file of format {shown(header.get('format'))}, and this version of "
             f"pmm_jax reads format {FORMAT}; use the version that wrote it"
         )
-    parts = model_parts(path, load_state_dict(str(path), tensors), header)
-    found = parts.calibration
-    if found is not None and found.model != fingerprint_of(tensors, parts.image_size):
-        raise UserError(
-            f"{path} is not a sound model file: its threshold is another model's; {_HINT}"
-        )
-    return parts
+    return model_parts(path, load_state_dict(str(path), tensors), header)
 
 
 def model_parts(path: Path, loaded: Loaded, header: Mapping[str, Any]) -> ModelParts:

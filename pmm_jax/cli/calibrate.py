@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pmm_jax.cli.parsing import parse, wants_help
@@ -95,11 +96,7 @@ def _images(
 
     target = user_path(named[0])
     if len(named) == 2:
-        source = user_path(named[1])
-        with display.bar("embedding", 1) as bar:
-            table = embedding_table_of(named[1], model)
-            bar.advance()
-        return labeled_table(table, source.name)
+        return labeled_table(embedding_table_of(named[1], model, display), Path(named[1]).name)
     if not target.is_dir():
         raise UserError(
             f"{target} is a file, which knows no images: name what pmm embed wrote of people that "

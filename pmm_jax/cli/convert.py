@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from pmm_jax.cli.model_argument import load_model
 from pmm_jax.cli.parsing import wants_help
 from pmm_jax.errors import UserError
 
@@ -16,7 +15,9 @@ def convert_command(arguments: Sequence[str]) -> None:
         return
     if len(arguments) != 2:
         raise UserError(f"convert needs what to read and what to write: {USAGE}")
+    from pmm_jax.api import load_any
+
     source, target = arguments
-    model = load_model(source)
+    model = load_any(source)
     model.save(target)
     print(f"{target}: {model.kind}, {len(model.state_dict()):,} tensors")

@@ -49,7 +49,7 @@ def embed_command(arguments: Sequence[str]) -> None:
     options = parse(Options(), arguments[words:], DESCRIPTION, "pmm embed")
     model_name, source_name, out = arguments[:3]
     shard = _shard(options.shard)
-    from pmm_jax.cli.model_argument import load_model
+    from pmm_jax.api import load_any
     from pmm_jax.display import Display
     from pmm_jax.embedding.embed_file import EmbedSettings, embed_to_file
     from pmm_jax.embedding_table import check_ending
@@ -59,7 +59,7 @@ def embed_command(arguments: Sequence[str]) -> None:
     check_ending(path)
     # First: a misspelt path needs no model.
     source = open_source(source_name, options.detections, display.info)
-    model = load_model(model_name, options.checkpoint)
+    model = load_any(model_name, options.checkpoint)
     settings = EmbedSettings(options.batch_size, shard, options.skip_bad)
     found = embed_to_file(model, source, path, settings, display)
     for _, why in sorted(found.bad.items()):

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from pmm_jax.cli.model_argument import load_model
 from pmm_jax.cli.parsing import take_option, wants_help
 from pmm_jax.errors import UserError
 from pmm_jax.files import user_path
@@ -41,6 +40,7 @@ def explain_command(arguments: Sequence[str]) -> None:
     from pmm_jax.runtime import set_up_training
 
     set_up_training()
+    from pmm_jax.api import load_any
     from pmm_jax.display import Display
     from pmm_jax.pixels import read_rgb
     from pmm_jax.report.explanation.explanation import explain_identities, explain_match
@@ -50,7 +50,7 @@ def explain_command(arguments: Sequence[str]) -> None:
             raise UserError(f"{image} is a folder, not an image: {USAGE}")
     # First: a misspelt path needs no model.
     images = [read_rgb(image) for image in words.images]
-    display, model = Display(), load_model(words.model)
+    display, model = Display(), load_any(words.model)
     name = user_path(words.model).resolve().name
     if words.is_pair:
         found = explain_match(model, name, words.images, images, display)

@@ -27,11 +27,11 @@ class Options:
 def export_file(source: str, target: Path, arguments: Sequence[str]) -> None:
     """Parse, read the model, write the file."""
     options = parse(Options(), arguments, DESCRIPTION, "pmm export")
-    from pmm_jax.cli.model_argument import load_model
+    from pmm_jax.api import load_any
     from pmm_jax.export.model_file import add_to_info, export_model
     from pmm_jax.files import user_path
 
-    model = load_model(source, options.checkpoint)
+    model = load_any(source, options.checkpoint)
     model.info = add_to_info(
         model, user_path(source), options.data_license, options.weights_license
     )

@@ -29,13 +29,13 @@ class Options:
 def export_file(source: str, target: Path, arguments: Sequence[str]) -> None:
     """Parse, load, write the file and its card."""
     options = parse(Options(), arguments, DESCRIPTION, "pmm export")
-    from pmm_jax.cli.model_argument import load_model
+    from pmm_jax.api import load_any
     from pmm_jax.display import Display
     from pmm_jax.export.crops import find_crops
     from pmm_jax.export.file_card import card_path
     from pmm_jax.export.stablehlo_file import export_stablehlo
 
-    model = load_model(source, options.checkpoint)
+    model = load_any(source, options.checkpoint)
     card = export_stablehlo(model, target, find_crops(model.info), options.stages)
     checks, display = card["checks"], Display()
     display.info(

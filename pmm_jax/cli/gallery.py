@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from pmm_jax.cli.parsing import take_option, wants_help
-from pmm_jax.embedding_table import ENDINGS, EmbeddingTable, read_table
+from pmm_jax.embedding_table import ENDINGS, read_table
 from pmm_jax.errors import UserError
 from pmm_jax.files import printable, user_path
-
-if TYPE_CHECKING:
-    from pmm_jax.api import Model
-    from pmm_jax.display import Display
 
 USAGE = """pmm gallery create GALLERY --model MODEL SOURCE
        pmm gallery add GALLERY [--model MODEL] SOURCE
@@ -43,13 +38,14 @@ def _create(action: str, address: str, arguments: Sequence[str]) -> None:
     named, (source,) = _words(action, arguments, "--model", 1)
     if named is None:
         raise UserError("gallery create needs --model MODEL, which embeds images and queries")
-    from pmm_jax.cli.model_argument import load_model
+    from pmm_jax.api import load_any
     from pmm_jax.display import Display
+    from pmm_jax.embedding.embed_source import embedding_table_of
     from pmm_jax.search.gallery import Gallery
     from pmm_jax.search.model import maker_of
 
-    model, display = load_model(named), Display()
-    table = _table(source, model, display)
+    model, display = load_any(named), Display()
+    table = embedding_table_of(source, model, display)
     with display.bar("gallery", len(table)) as bar:
         info = Gallery.create(address, table, maker_of(model, named), bar.advance).info()
     display.info(f"{info.images} images in {printable(address)}")
@@ -66,7 +62,9 @@ def _add(action: str, address: str, arguments: Sequence[str]) -> None:
         # It names its model itself.
         table = read_table(user_path(source))
     else:
-        table = _table(source, model_of(gallery, named), display)
+        from pmm_jax.embedding.embed_source import embedding_table_of
+
+        table = embedding_table_of(source, model_of(gallery, named), display)
     with display.bar("gallery", len(table)) as bar:
         added = gallery.add(table, bar.advance)
     display.info(
@@ -123,14 +121,3 @@ def _words(
             "gallery --help"
         )
     return value, words
-
-
-def _table(source: str, model: Model, display: Display) -> EmbeddingTable:
-    """The table that SOURCE stands for."""
-    from pmm_jax.embedding.embed_source import embedding_table_of
-    from pmm_jax.sources import open_source
-
-    if source.endswith(ENDINGS):
-        return embedding_table_of(source, model)
-    with display.bar("embedding", len(open_source(source, info=display.info))) as bar:
-        return embedding_table_of(source, model, bar.advance)

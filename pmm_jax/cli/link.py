@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from pmm_jax.api import Model
+    from pmm_jax.display import Display
+    from pmm_jax.report.linked.linked import Linked
     from pmm_jax.search.tracklets import TrackletTable
 
 USAGE = "pmm link TRACKLETS --model MODEL [options]"
@@ -53,7 +55,7 @@ def link_command(arguments: Sequence[str]) -> None:
     if (len(named) != 1 or not options.model) and not wants_help(words):
         raise UserError(f"link needs tracklets and a model: {USAGE}")
     _check_endings(options)
-    from pmm_jax.api import load
+    from pmm_jax.api import load_any
     from pmm_jax.display import Display
     from pmm_jax.embedding.embed_source import embedding_table_of
     from pmm_jax.runtime import set_up_training
@@ -61,9 +63,9 @@ def link_command(arguments: Sequence[str]) -> None:
     from pmm_jax.search.tracklets import tracklet_table
 
     set_up_training()
-    display, model = Display(stderr=options.json), load(options.model)
+    display, model = Display(stderr=options.json), load_any(options.model)
     threshold, distance = _threshold(model, options)
-    table = embedding_table_of(named[0], model)
+    table = embedding_table_of(named[0], model, display)
     found = tracklet_table(table, distance)
     total = len(found.tracklets.counts)
     with display.bar("linking", total) as bar:
@@ -81,7 +83,8 @@ def link_command(arguments: Sequence[str]) -> None:
     }
     _write(Path(options.out), found, identities)
     if options.page:
-        _write_page(options, named[0], summary, found, identities)
+        about = f"{Path(named[0]).name}, by {Path(options.model).name}"
+        _linked(about, summary, found, identities, display).write(Path(options.page))
     print(json.dumps(summary) if options.json else _text(summary))
     display.info(f"written: {options.out}{f', {options.page}' if options.page else ''}")
 
@@ -147,30 +150,29 @@ def _write(out: Path, found: TrackletTable, identities: np.ndarray) -> None:
         raise UserError(f"can't write {out}: {error.strerror or error}") from error
 
 
-def _write_page(
-    options: Options,
-    source: str,
+def _linked(
+    about: str,
     summary: dict[str, Any],
     found: TrackletTable,
     identities: np.ndarray,
-) -> None:
+    display: Display,
+) -> Linked:
+    """The page of what was linked."""
     import numpy as np
 
-    from pmm_jax.display import Display
     from pmm_jax.report.linked.linked import Linked
 
     first = np.unique(found.rows, return_index=True)[1]
-    tracklets = found.tracklets
-    Linked(
-        f"{Path(source).name}, by {Path(options.model).name}",
+    return Linked(
+        about,
         summary,
         found.table.columns["path"].tolist(),
         found.rows,
         identities,
         found.table.columns["camera"].astype(str)[first].tolist(),
-        np.stack([tracklets.starts, tracklets.ends], axis=1),
-        Display(stderr=options.json),
-    ).write(Path(options.page))
+        np.stack([found.tracklets.starts, found.tracklets.ends], axis=1),
+        display,
+    )
 
 
 def _text(summary: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from pmm_jax.api import Model
+from pmm_jax.display import Display
 from pmm_jax.distributed.sharding import data_mesh, replicated, shard_pytree, split_batch
 from pmm_jax.embedding_table import ENDINGS, EmbeddingTable, read_table
 from pmm_jax.errors import UserError
@@ -89,15 +90,13 @@ def check_batch(batch_size: int) -> None:
         )
 
 
-def embedding_table_of(
-    source: str, model: Model, progress: Callable[[int], None] | None = None
-) -> EmbeddingTable:
+def embedding_table_of(source: str, model: Model, display: Display) -> EmbeddingTable:
     """The table that SOURCE stands for, in memory.
 
     Args:
         source: a file that `pmm embed` wrote with this model, or what `open_source` takes.
         model: what embeds.
-        progress: called with the number of images finished since its last call.
+        display: shows progress, and what is left out of a folder.
 
     Raises:
         UserError: a file that another model embedded, or images that can't be used.
@@ -106,12 +105,12 @@ def embedding_table_of(
         table = read_table(user_path(source))
         check_fingerprint(source, table, model)
         return table
-    images = open_source(source)
+    images = open_source(source, info=display.info)
     blocks = []
-    for block in embed_source(model, images, np.arange(len(images))):
-        blocks.append(block)
-        if progress is not None:
-            progress(len(block.rows) + len(block.bad))
+    with display.bar("embedding", len(images)) as bar:
+        for block in embed_source(model, images, np.arange(len(images))):
+            blocks.append(block)
+            bar.advance(len(block.rows) + len(block.bad))
     bad = [why for block in blocks for why in block.bad.values()]
     if bad:
         raise UserError(

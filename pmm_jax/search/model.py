@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pmm_jax.api import Model, load, load_torch
+from pmm_jax.api import Model, load_any
 from pmm_jax.errors import UserError
 from pmm_jax.files import printable, user_path
-from pmm_jax.model.weights_file import WeightsAlone
 from pmm_jax.search.gallery import Gallery, Maker
 
 
@@ -37,7 +36,7 @@ def model_of(gallery: Gallery, address: str | None = None) -> Model:
     maker = gallery.info().maker
     where = address or maker.address
     try:
-        model = _loaded(where)
+        model = load_any(where)
     except UserError as error:
         if address is not None:
             raise
@@ -46,10 +45,3 @@ def model_of(gallery: Gallery, address: str | None = None) -> Model:
         ) from error
     gallery.check_model(model.fingerprint, printable(where))
     return model
-
-
-def _loaded(address: str) -> Model:
-    try:
-        return load(address)
-    except WeightsAlone:
-        return load_torch(address)

@@ -64,7 +64,7 @@ class Batcher(Generic[Item, Result]):
             results: Sequence[Result | Exception]
             try:
                 results = await self.run_alone(self._run, items)
-            except Exception as error:
+            except Exception as error:  # each caller gets it, and the next batch its turn
                 results = [error] * len(batch)
             for (_, future), result in zip(batch, results, strict=True):
                 if future.done():  # its caller has gone

@@ -26,7 +26,7 @@ from pmm_jax.serve.rows import Rows
 T = TypeVar("T")
 
 SEARCHES = 32
-"""Queries ranked at once, a power of two: galleries compile for such numbers of them."""
+"""Queries ranked at once."""
 HEIGHT = 256
 """Pixels of a picture of the gallery, at most."""
 THREADS = 4
@@ -77,11 +77,6 @@ class Service:
         """Compile all that requests need, and read the gallery."""
         await self.embeddings.run_alone(self._compile)
         await self.searches.run_alone(self.gallery.prepare)
-        length, count = self.gallery.info().length, 1
-        while count <= SEARCHES:
-            blank = np.ones((count, length), np.float32)
-            await self.searches.run_alone(self.gallery.search, blank, 1)
-            count *= 2
         self.is_ready = True
 
     async def search(self, name: str, query: Query, top: int, where: str | None) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class Toy:
 
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pmm_jax.cli.model_argument.load_model", lambda *_: Toy())
+    monkeypatch.setattr("pmm_jax.api.load_any", lambda *_: Toy())
     monkeypatch.setattr(embed_source, "embedder", lambda *_: lambda images: images[:, 0, 0])
 
 

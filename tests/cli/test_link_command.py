@@ -32,7 +32,7 @@ def model() -> Model:
 @pytest.fixture
 def table(model: Model, monkeypatch: pytest.MonkeyPatch) -> EmbeddingTable:
     """Two people seen by two cameras, twice each; the last image is nowhere."""
-    monkeypatch.setattr("pmm_jax.api.load", lambda _: model)
+    monkeypatch.setattr("pmm_jax.api.load_any", lambda _: model)
     for name in NAMES[:7]:
         Image.new("RGB", (8, 16), "red").save(name)
     person = np.array([0, 0, 1, 1, 0, 0, 1, 1])

@@ -50,7 +50,7 @@ def test_from_a_table_to_results(
     model: Model, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Compiled once.
-    monkeypatch.setattr("pmm_jax.search.model.load", lambda _: model)
+    monkeypatch.setattr("pmm_jax.search.model.load_any", lambda _: model)
     gallery_command(["create", "mine", "--model", "mine.safetensors", "some.npz"])
     assert "3 images in mine" in said(capsys)
     gallery_command(["add", "mine", "others.parquet"])
@@ -95,7 +95,7 @@ def test_the_gallery_says_which_model_it_needs(capsys: pytest.CaptureFixture[str
 def test_a_folder_of_images_is_embedded(
     model: Model, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pmm_jax.search.model.load", lambda _: model)
+    monkeypatch.setattr("pmm_jax.search.model.load_any", lambda _: model)
     gallery_command(["create", "mine", "--model", "mine.safetensors", "."])
     assert "5 images in mine" in said(capsys)
     Path("more").mkdir()

@@ -8,6 +8,7 @@ from PIL import Image
 
 from pmm_jax.api import Model
 from pmm_jax.config import ModelConfig
+from pmm_jax.display import Display
 from pmm_jax.embedding import embed_source as embed_source_module
 from pmm_jax.embedding.embed_source import embed_source, embedding_table_of
 from pmm_jax.embedding_table import EmbeddingTable, write_table
@@ -57,7 +58,7 @@ def test_a_table_of_images_is_refused_where_one_is_bad(
 ) -> None:
     monkeypatch.setattr(embed_source_module, "embedder", lambda *_: lambda images: images[:, 0, 0])
     with pytest.raises(UserError, match=r"1 of 7 images can't be used: .*6.jpg.*--skip-bad"):
-        embedding_table_of(str(folder), model)
+        embedding_table_of(str(folder), model, Display(quiet=True))
 
 
 def test_a_table_of_images(
@@ -65,12 +66,10 @@ def test_a_table_of_images(
 ) -> None:
     monkeypatch.setattr(embed_source_module, "embedder", lambda *_: lambda images: images[:, 0, 0])
     (tmp_path / "a.csv").write_text(f"path,id\n{folder}/1.jpg,7\n{folder}/0.jpg,8\n")
-    done: list[int] = []
-    table = embedding_table_of(str(tmp_path / "a.csv"), model, done.append)
+    table = embedding_table_of(str(tmp_path / "a.csv"), model, Display())
     assert (table.columns["id"].tolist(), table.fingerprint) == ([7, 8], model.fingerprint)
     expected = [pixels(folder / name, model.image_size)[0, 0] for name in ("1.jpg", "0.jpg")]
     np.testing.assert_array_equal(table.features, expected)
-    assert sum(done) == 2
 
 
 def test_a_table_of_a_file_is_that_models(model: Model, tmp_path: Path) -> None:
@@ -78,11 +77,11 @@ def test_a_table_of_a_file_is_that_models(model: Model, tmp_path: Path) -> None:
     for name, fingerprint in (("a", model.fingerprint), ("b", "0" * 64), ("c", None)):
         table = EmbeddingTable(np.ones((2, 3), np.float32), columns, fingerprint)
         write_table(tmp_path / f"{name}.npz", table)
-    assert len(embedding_table_of(str(tmp_path / "a.npz"), model)) == 2
+    assert len(embedding_table_of(str(tmp_path / "a.npz"), model, Display(quiet=True))) == 2
     with pytest.raises(UserError, match="another model embedded it"):
-        embedding_table_of(str(tmp_path / "b.npz"), model)
+        embedding_table_of(str(tmp_path / "b.npz"), model, Display(quiet=True))
     with pytest.raises(UserError, match="no model is named"):
-        embedding_table_of(str(tmp_path / "c.npz"), model)
+        embedding_table_of(str(tmp_path / "c.npz"), model, Display(quiet=True))
 
 
 def test_a_batch_that_devices_cannot_share(model: Model, folder: Path) -> None:

@@ -22,6 +22,7 @@ from pmm_jax.search.calibrate import (
     labeled_run,
     labeled_table,
 )
+from pmm_jax.search.exact import Distance
 from tests.evaluation.test_threshold import people
 
 CONFIG = Config(evaluate=EvaluateConfig(flip_average=True, checkpoint="best"))
@@ -103,8 +104,8 @@ def test_cameras_by_name() -> None:
         labeled_table(table(camera=[1]), "some.csv")
 
 
-def model(distance: str) -> Any:
-    config = Config(evaluate=EvaluateConfig(distance=distance))  # type: ignore[arg-type]
+def model(distance: Distance) -> Any:
+    config = Config(evaluate=EvaluateConfig(distance=distance))
     return SimpleNamespace(info=SimpleNamespace(config=config), fingerprint="f" * 64)
 
 

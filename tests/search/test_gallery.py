@@ -36,8 +36,8 @@ def named(column: str) -> EmbeddingTable:
     return EmbeddingTable(known.features, columns, MAKER.fingerprint)
 
 
-def paths(gallery: Gallery, query: np.ndarray, **asked: object) -> list[str]:
-    (found,) = gallery.search(query[None], **asked)  # type: ignore[arg-type]
+def paths(gallery: Gallery, query: np.ndarray, **asked: Any) -> list[str]:
+    (found,) = gallery.search(query[None], **asked)
     return [result.path for result in found]
 
 

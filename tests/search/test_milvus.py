@@ -29,7 +29,6 @@ def lite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.slow  # seconds to start
 @pytest.mark.usefixtures("lite")
-@pytest.mark.filterwarnings("ignore")  # of its libraries
 @pytest.mark.parametrize("distance", ["euclidean", "cosine"])
 def test_a_gallery_in_milvus_is_one_in_a_folder(tmp_path: Path, distance: Any) -> None:
     maker = Maker("/runs/mine", "a" * 64, distance)
@@ -70,7 +69,6 @@ def test_a_gallery_in_milvus_is_one_in_a_folder(tmp_path: Path, distance: Any) -
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("lite")
-@pytest.mark.filterwarnings("ignore")
 def test_a_create_that_was_killed_is_no_gallery(monkeypatch: pytest.MonkeyPatch) -> None:
     class Killed(BaseException):
         pass
@@ -100,7 +98,6 @@ def test_a_name_that_milvus_does_not_take_is_refused() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
 def test_a_server_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(milvus, "SECONDS", 1.0)
     with pytest.raises(UserError, match="Milvus says: Fail connecting to server on 127"):

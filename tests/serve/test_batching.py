@@ -118,7 +118,8 @@ def test_a_size_is_chosen_by_what_it_costs(
     monkeypatch: pytest.MonkeyPatch, seconds: dict[int, float], expected: dict[int, int]
 ) -> None:
     monkeypatch.setattr("pmm_jax.serve.embedder.SIZES", tuple(seconds))
-    embedder = Embedder(Counted())  # type: ignore[arg-type]
+    model: Any = Counted()
+    embedder = Embedder(model)
     embedder._seconds = seconds
     assert {waiting: embedder.size(waiting) for waiting in expected} == expected
 
@@ -126,8 +127,8 @@ def test_a_size_is_chosen_by_what_it_costs(
 def test_only_sizes_that_were_warmed_up_are_run(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = (1, 8, 32)
     monkeypatch.setattr("pmm_jax.serve.embedder.SIZES", sizes)
-    model = Counted()
-    embedder = Embedder(model)  # type: ignore[arg-type]
+    model: Any = Counted()
+    embedder = Embedder(model)
     embedder.warm_up()
     assert {size for _, size in model.calls} == set(sizes)
     for count in range(1, 33):

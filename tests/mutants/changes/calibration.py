@@ -32,9 +32,9 @@ MUTANTS = [
             "a threshold of averaged embeddings decides of plain ones",
         ),
     ),
-    *of("model_file.py", "test_model_file.py")(
+    *of("api.py", "test_model_file.py")(
         (
-            "if found is not None and found.model != fingerprint_of(tensors, parts.image_size):",
+            "if model.calibration is not None and model.calibration.model != model.fingerprint:",
             "if False:",
             "a model decides by another model's threshold",
         ),
