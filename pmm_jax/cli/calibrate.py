@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pmm_jax.cli.parsing import parse, wants_help
+from pmm_jax.cli.parsing import leading_words, parse, wants_help
 from pmm_jax.errors import UserError
 from pmm_jax.fields import number, path
 
@@ -52,9 +52,7 @@ class Options:
 
 def calibrate_command(arguments: Sequence[str]) -> None:
     """Parse, embed, calibrate, store, print."""
-    words, named = list(arguments), list[str]()
-    while words and not words[0].startswith("-"):
-        named.append(words.pop(0))
+    named, words = leading_words(arguments)
     options = parse(Options(), words, DESCRIPTION, "pmm calibrate")
     if len(named) not in (1, 2) and not wants_help(words):
         raise UserError(f"calibrate needs a model: {USAGE}")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pmm_jax.cli.parsing import parse, wants_help
+from pmm_jax.cli.parsing import leading_words, output_file, parse, wants_help
 from pmm_jax.errors import UserError
 from pmm_jax.fields import number, path
 
@@ -48,13 +48,12 @@ class Options:
 
 def link_command(arguments: Sequence[str]) -> None:
     """Parse, embed, link, write, print."""
-    words, named = list(arguments), list[str]()
-    while words and not words[0].startswith("-"):
-        named.append(words.pop(0))
+    named, words = leading_words(arguments)
     options = parse(Options(), words, DESCRIPTION, "pmm link")
     if (len(named) != 1 or not options.model) and not wants_help(words):
         raise UserError(f"link needs tracklets and a model: {USAGE}")
-    _check_endings(options)
+    out = output_file("--out", options.out, ".csv")
+    page = output_file("--page", options.page, ".html") if options.page else None
     from pmm_jax.api import load_any
     from pmm_jax.display import Display
     from pmm_jax.embedding.embed_source import embedding_table_of
@@ -81,21 +80,12 @@ def link_command(arguments: Sequence[str]) -> None:
         "figures": None if figures is None else figures._asdict(),
         "notes": _notes(model, found, options),
     }
-    _write(Path(options.out), found, identities)
-    if options.page:
+    _write(out, found, identities)
+    if page is not None:
         about = f"{Path(named[0]).name}, by {Path(options.model).name}"
-        _linked(about, summary, found, identities, display).write(Path(options.page))
+        _linked(about, summary, found, identities, display).write(page)
     print(json.dumps(summary) if options.json else _text(summary))
-    display.info(f"written: {options.out}{f', {options.page}' if options.page else ''}")
-
-
-def _check_endings(options: Options) -> None:
-    for name, ending in (("out", ".csv"), ("page", ".html")):
-        value = getattr(options, name)
-        if value and Path(value).suffix != ending:
-            raise UserError(f"--{name} {value} must end in {ending}")
-        if value and not Path(value).absolute().parent.is_dir():
-            raise UserError(f"--{name} {value}: there is no folder {Path(value).parent}")
+    display.info(f"written: {out}{f', {page}' if page else ''}")
 
 
 def _threshold(model: Model, options: Options) -> tuple[float, str]:

@@ -3,6 +3,7 @@
 import contextlib
 import io
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import tyro
@@ -12,6 +13,7 @@ from pmm_jax.config import Config
 from pmm_jax.config_check import check
 from pmm_jax.errors import UserError
 from pmm_jax.fields import check_fields, expand_paths, walk
+from pmm_jax.files import printable, user_path
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Config)
@@ -119,6 +121,26 @@ def parse_options(
     default = options(**{group: getattr(config, group) for group in config_groups()})
     run = parse(default, arguments, description, program)
     return check(Config(**{group: getattr(run, group) for group in config_groups()})), run
+
+
+def leading_words(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words ahead of the first option, and the rest."""
+    first = next((i for i, word in enumerate(arguments) if word.startswith("-")), len(arguments))
+    return list(arguments[:first]), list(arguments[first:])
+
+
+def output_file(option: str, value: str, ending: str) -> Path:
+    """The file that an option names, which is to be written.
+
+    Raises:
+        UserError: another ending, or there is no such folder.
+    """
+    found = user_path(value)
+    if found.suffix != ending:
+        raise UserError(f"{option} {printable(value)} must end in {ending}")
+    if not found.parent.is_dir():
+        raise UserError(f"{option} {printable(value)}: there is no folder {found.parent}")
+    return found
 
 
 def wants_help(arguments: Sequence[str]) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pmm_jax.cli.parsing import take_option, wants_help
+from pmm_jax.cli.parsing import output_file, take_option, wants_help
 from pmm_jax.display import Display
 from pmm_jax.errors import UserError
 from pmm_jax.files import user_path
@@ -35,8 +35,8 @@ def report_command(arguments: Sequence[str]) -> None:
     if unknown or not words:
         what = f"has no option {unknown[0]}" if unknown else "needs a run's folder"
         raise UserError(f"report {what}: {USAGE}")
-    if out is not None and Path(out).suffix != ".html":
-        raise UserError(f"--out {out} must end in .html")
+    if out is not None:
+        output_file("--out", out, ".html")
     from pmm_jax.runtime import set_up_training
 
     set_up_training()

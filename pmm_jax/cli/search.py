@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pmm_jax.cli.parsing import take_option, wants_help
+from pmm_jax.cli.parsing import output_file, take_option, wants_help
 from pmm_jax.errors import UserError
-from pmm_jax.files import printable, user_path
+from pmm_jax.files import printable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pmm_jax.display import Display
 
 USAGE = (
@@ -103,17 +104,9 @@ def parse_words(arguments: Sequence[str]) -> Words:
     top = values["--top"] or "10"
     if not (top.isascii() and top.isdigit() and 1 <= int(top) <= MOST):
         raise UserError(f"--top {top[:100]}: it must be a whole number of 1 to {MOST}")
-    out = None if values["--out"] is None else _page(values["--out"])
-    return Words(words[0], words[1:], int(top), values["--where"], is_json, out, values["--model"])
-
-
-def _page(out: str) -> Path:
-    path = user_path(out)
-    if path.suffix != ".html":
-        raise UserError(f"--out {out} must end in .html")
-    if not path.parent.is_dir():
-        raise UserError(f"--out {out}: there is no folder {path.parent}")
-    return path
+    out = values["--out"]
+    page = None if out is None else output_file("--out", out, ".html")
+    return Words(words[0], words[1:], int(top), values["--where"], is_json, page, values["--model"])
 
 
 def _show(answer: dict[str, Any], display: Display) -> None:

@@ -74,7 +74,7 @@ def _serve(address: str, options: Options, token: str | None, listening: socket.
 
     display, gallery = Display(), Gallery.open(address)
     model = model_of(gallery, options.model or None)
-    app = make_app(model, gallery, model.calibration, token)
+    app = make_app(model, gallery, token)
     host = f"[{options.host}]" if ":" in options.host else options.host
     display.info("compiling and reading the gallery")
     place = f"http://{host}:{listening.getsockname()[1]}/"

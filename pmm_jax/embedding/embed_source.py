@@ -1,6 +1,5 @@
 """The embeddings of a source, batch by batch."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from pmm_jax.embedding_table import ENDINGS, EmbeddingTable, read_table
 from pmm_jax.errors import UserError
 from pmm_jax.files import user_path
 from pmm_jax.inference import make_embed, stream_batches
+from pmm_jax.runtime.machine import cores
 from pmm_jax.sources import Source, open_source
 
 BATCH = 64
@@ -160,13 +160,7 @@ def _batches(
                 bad[row] = str(error)
         return images, (taken, bad)
 
-    threads = 1 if source.is_sequential else min(_cores(), THREADS)
+    threads = 1 if source.is_sequential else min(cores(), THREADS)
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
     dataset = grain.MapDataset.range(0, len(rows), batch_size).map(load)
     return iter(dataset.to_iter_dataset(options))
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

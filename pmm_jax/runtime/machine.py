@@ -34,9 +34,7 @@ def machine() -> dict[str, Any]:
     devices = Counter((device.platform, device.device_kind) for device in jax.devices())
     return {
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "cores": cores(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "devices": [
             {"platform": name, "kind": kind, "count": count}
@@ -44,6 +42,13 @@ def machine() -> dict[str, Any]:
         ],
         "processes": jax.process_count(),
     }
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _processor() -> str:

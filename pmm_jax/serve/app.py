@@ -13,7 +13,6 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from pmm_jax.api import Model
-from pmm_jax.calibration import Calibration
 from pmm_jax.errors import UserError
 from pmm_jax.report.page import page_style
 from pmm_jax.search.gallery import Gallery
@@ -34,19 +33,17 @@ _LATER = {"Retry-After": str(limits.RETRY_SECONDS)}
 def make_app(
     model: Model,
     gallery: Gallery,
-    calibration: Calibration | None = None,
     token: str | None = None,
 ) -> ASGIApp:
     """The application; its lifespan compiles what requests need.
 
     Args:
-        model: that the gallery was made by.
+        model: that the gallery was made by; its calibration, if it has one, decides.
         gallery: is searched.
-        calibration: decides which distances are the same person's; without it nothing does.
         token: that requests must bring; without it only this machine is answered.
     """
     metrics = Metrics(SIZES)
-    service = Service(model, gallery, calibration, metrics.batches.observe)
+    service = Service(model, gallery, metrics.batches.observe)
     metrics.queue_length = lambda: len(service.embeddings)
     routes = Routes(service, metrics)
 
@@ -123,7 +120,7 @@ class Routes:
                 "columns": info.columns,
                 "distance": info.maker.distance,
                 "model": info.maker.fingerprint,
-                "is_calibrated": self._service.calibration is not None,
+                "is_calibrated": self._service.model.calibration is not None,
             }
         )
 

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from pmm_jax.api import Model
-from pmm_jax.calibration import Calibration
 from pmm_jax.errors import UserError
 from pmm_jax.evaluation.expansion import unit_length
 from pmm_jax.pixels import pixels, read_rgb
@@ -49,9 +48,8 @@ class Service:
     """Searches and explanations, as many at once as come.
 
     Attributes:
-        model: embeds and explains.
+        model: embeds and explains; its calibration decides.
         gallery: is searched.
-        calibration: decides which distances are the same person's; None where nothing does.
         rows: numbers of the gallery's images.
         is_ready: nothing is left to be compiled.
         embeddings: of images at the model's size, in batches.
@@ -62,10 +60,9 @@ class Service:
         self,
         model: Model,
         gallery: Gallery,
-        calibration: Calibration | None = None,
         observe: Callable[[int], None] = lambda count: None,
     ) -> None:
-        self.model, self.gallery, self.calibration = model, gallery, calibration
+        self.model, self.gallery = model, gallery
         self.rows, self.is_ready = Rows(), False
         self._distance = gallery.info().maker.distance
         self._embedder = Embedder(model)
@@ -98,9 +95,9 @@ class Service:
         image = await self._in_pool(lambda: pixels(self._read(query), self.model.image_size))
         features = await self.embeddings(image)
         results = await self.searches(Search(features, top, where))
-        answer = as_json(name, results, self.calibration)
+        answer = as_json(name, results, self.model.calibration)
         answer["results"] = [self._numbered(one) for one in answer["results"]]
-        return answer | {"warnings": warnings_of([results], self.calibration)}
+        return answer | {"warnings": warnings_of([results], self.model.calibration)}
 
     async def explain(self, query: Query, row: int) -> dict[str, Any]:
         """What made an image match one of the gallery.

@@ -14,7 +14,7 @@ from pmm_jax.calibration import Calibration
 from pmm_jax.search.gallery import Gallery
 from pmm_jax.serve import limits
 from pmm_jax.serve.app import make_app
-from tests.serve.toys import COUNT, bomb, encoded, pictures, toy_calibration
+from tests.serve.toys import COUNT, bomb, calibrated, encoded, pictures, toy_calibration
 
 LOCAL = "http://127.0.0.1:8765"
 
@@ -29,7 +29,7 @@ def calibration(model: Model, gallery: Gallery) -> Calibration:
 
 @pytest.fixture(scope="module")
 def client(model: Model, gallery: Gallery, calibration: Calibration) -> Iterator[TestClient]:
-    app = make_app(model, gallery, calibration)
+    app = make_app(calibrated(model, calibration), gallery)
     with TestClient(app, LOCAL, raise_server_exceptions=False) as client:
         # From here on, its images have the numbers 0 to COUNT - 1.
         assert client.get("/api/images", params={"top": COUNT}).json()["count"] == COUNT
@@ -234,7 +234,7 @@ def test_other_pages_are_refused(client: TestClient) -> None:
 def test_a_token_is_asked_for(model: Model, gallery: Gallery) -> None:
     token = "sixteen-characters"
     # Without the lifespan: nothing is compiled.
-    client = TestClient(make_app(model, gallery, None, token), "http://reid.example")
+    client = TestClient(make_app(model, gallery, token), "http://reid.example")
     for path in ("/", "/page.js", "/page.css", "/openapi.json"):
         assert client.get(path).status_code == 200
     paths = ["/api/gallery", "/api/images", "/api/images/1", "/metrics", "/none"]

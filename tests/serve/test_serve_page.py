@@ -11,7 +11,7 @@ from pmm_jax.serve import limits
 from pmm_jax.serve.app import make_app
 from tests.report.browsing import check_accessible, check_keyboard, check_readable
 from tests.serve.running import Running, running
-from tests.serve.toys import COUNT, bomb, encoded, pictures, toy_calibration
+from tests.serve.toys import COUNT, bomb, calibrated, encoded, pictures, toy_calibration
 
 TOKEN = "0123456789abcdef"
 
@@ -22,7 +22,7 @@ def server(model: Model, gallery: Gallery) -> Iterator[Running]:
     [found] = gallery.search(model.embed(pictures(1, seed=5), 1), COUNT)
     middle = (found[5].distance + found[6].distance) / 2
     calibration = toy_calibration(model, (middle, middle))
-    with running(make_app(model, gallery, calibration)) as server:
+    with running(make_app(calibrated(model, calibration), gallery)) as server:
         yield server
 
 
@@ -171,7 +171,7 @@ def test_only_the_page_s_own_script_runs(browser: Any, server: Running) -> None:
 
 
 def test_the_token_is_asked_for_once(browser: Any, model: Model, gallery: Gallery) -> None:
-    with running(make_app(model, gallery, None, TOKEN)) as server:
+    with running(make_app(model, gallery, TOKEN)) as server:
         page = open_page(browser, server)
         page.wait_for_selector("#login[open]")
         check_accessible(page)

@@ -1,5 +1,6 @@
 """A tiny model and a gallery of it."""
 
+import copy
 import io
 import struct
 import zlib
@@ -91,3 +92,10 @@ def toy_calibration(model: Model, interval: tuple[float, float]) -> Calibration:
         model=model.fingerprint,
         seed=0,
     )
+
+
+def calibrated(model: Model, calibration: Calibration) -> Model:
+    """The same model with a threshold."""
+    other = copy.copy(model)
+    other.calibration = calibration
+    return other
