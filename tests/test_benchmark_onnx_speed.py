@@ -34,9 +34,18 @@ def test_a_row_for_each_batch_and_number_of_threads(
         (number, batch) for number in threads for batch in (1, 3)
     ]
     for row in rows:
-        assert row["difference"] < 1e-5
+        assert 0 < row["difference"] < 1e-5
         assert row["ratio"] == row["seconds"][OURS] / row["seconds"][TORCH] > 0
     assert len(table(rows).splitlines()) == 1 + len(rows)
+
+
+def test_embeddings_of_zero_prove_nothing() -> None:
+    class Dead:
+        def run(self, *_: object) -> list[np.ndarray]:
+            return [np.zeros((1, 4), np.float32)]
+
+    with pytest.raises(UserError, match="an embedding is zero"):
+        onnx_speed._difference({OURS: Dead(), TORCH: Dead()}, np.zeros(1))
 
 
 def test_graphs_that_compute_something_else_are_not_compared(
