@@ -78,8 +78,13 @@ def compare(
             not bounded.
 
     Raises:
-        UserError: they differ by more.
+        UserError: they differ by more, or the model's are zero, as any file's could be.
     """
+    if not expected.any():
+        raise UserError(
+            f"{target} is not written: the model's own embeddings are zero, so that nothing shows "
+            "whether the file's are right; train it first"
+        )
     differences = relative_differences(found, expected)
     worst = float(differences.max())
     if tolerance is not None and not worst < tolerance:

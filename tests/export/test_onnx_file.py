@@ -14,6 +14,7 @@ from pmm_jax.config import ModelConfig
 from pmm_jax.errors import UserError
 from pmm_jax.export import onnx_file
 from pmm_jax.export.crops import Crops, find_crops
+from pmm_jax.export.file_card import compare
 from pmm_jax.export.onnx_check import run_onnx
 from pmm_jax.export.onnx_file import OnnxOptions, export_onnx
 from pmm_jax.export.presets import PRESETS, Preset
@@ -174,3 +175,9 @@ def test_what_cannot_be_written_leaves_nothing(model: Model, crops: Crops, tmp_p
 
 def test_the_command_line_names_all_presets() -> None:
     assert get_args(get_type_hints(Options)["preset"]) == tuple(PRESETS)
+
+
+def test_embeddings_of_zero_prove_nothing(tmp_path: Path) -> None:
+    zeros = np.zeros((2, 4), np.float32)
+    with pytest.raises(UserError, match="the model's own embeddings are zero"):
+        compare(tmp_path / "a.onnx", "onnxruntime", zeros, zeros, 1e-4)
