@@ -2,6 +2,7 @@
 
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -21,6 +22,9 @@ from pmm_jax.export.presets import PRESETS, Preset
 from pmm_jax.model.pmm import create_network
 from tests.export.test_onnx_graph import random_values
 
+pytestmark = pytest.mark.skipif(
+    find_spec("onnxruntime") is None, reason="onnxruntime is not installed (extra export)"
+)
 SIZE = (32, 16)
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 

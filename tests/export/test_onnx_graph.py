@@ -1,6 +1,7 @@
 """The graph computes what the network computes, and is what an engineer would draw."""
 
 from dataclasses import replace
+from importlib.util import find_spec
 
 import jax
 import numpy as np
@@ -14,6 +15,9 @@ from pmm_jax.export.presets import PRESETS
 from pmm_jax.model.initial import init_params
 from pmm_jax.model.pmm import Kind, Network, Tree, create_network
 
+pytestmark = pytest.mark.skipif(
+    find_spec("onnxruntime") is None, reason="onnxruntime is not installed (extra export)"
+)
 SIZES = ModelConfig(stage_sizes=(1, 2, 1, 1), width=0.125, embedding_size=16)
 FULL = ModelConfig()
 GEM = {"pooling": "gem", "neck": "bnneck"}

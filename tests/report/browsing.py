@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from axe_playwright_python.sync_playwright import Axe
-
 FOCUSABLE = "a[href], button, select, input, textarea, summary, [tabindex='0']"
 GRAVE = ("serious", "critical")
 
@@ -39,6 +37,8 @@ def check_readable(page: Any) -> None:
 
 def check_accessible(page: Any) -> None:
     """Check that axe-core finds no serious fault."""
+    from axe_playwright_python.sync_playwright import Axe
+
     faults = Axe().run(page).response["violations"]
     grave = [
         (fault["id"], fault["nodes"][0]["html"][:200])

@@ -30,6 +30,8 @@ def browser() -> Iterator[Any]:
     """Chromium, driven by Playwright."""
     if not CHROMIUM.exists():
         pytest.skip(f"there is no {CHROMIUM}; apt-get install chromium brings it")
+    for package in ("playwright", "axe_playwright_python"):
+        pytest.importorskip(package, reason=f"{package} is not installed (requirements-dev.txt)")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

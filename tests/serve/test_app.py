@@ -4,9 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import numpy as np
 import pytest
+
+pytest.importorskip("starlette", reason="starlette is not installed (extra serve)")
+
+import httpx2
 from starlette.testclient import TestClient
 
 from pmm_jax.api import Model

@@ -11,8 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import httpx2
 import pytest
+
+pytest.importorskip("starlette", reason="starlette is not installed (extra serve)")
+
+import httpx2
 
 from pmm_jax.api import Model
 from pmm_jax.config import Config, DataConfig, MethodConfig, ModelConfig

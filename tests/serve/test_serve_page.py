@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("starlette", reason="starlette is not installed (extra serve)")
+
 from pmm_jax.api import Model
 from pmm_jax.search.gallery import Gallery
 from pmm_jax.serve import limits

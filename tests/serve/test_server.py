@@ -9,9 +9,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import httpx2
 import numpy as np
 import pytest
+
+pytest.importorskip("starlette", reason="starlette is not installed (extra serve)")
+
+import httpx2
 
 from pmm_jax.api import Model
 from pmm_jax.errors import UserError
