@@ -3,7 +3,7 @@
 # make test-all  also the slow tests, those against PyTorch, and those that need a real data set
 # make lock    requirements.txt and requirements-dev.txt anew, from pyproject.toml
 # make mutants  hours: makes one wrong change after the other, and sees whether a test fails
-# make chaos   kill, fill, cut and flip what a run needs, and count what is lost (docs/reliability.md)
+# make chaos   kill, fill, cut and flip what a run needs, and count what is lost (docs/design/reliability.md)
 PYTHON ?= python3
 BIN := .venv/bin
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --no-annotate \

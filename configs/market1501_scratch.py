@@ -3,7 +3,7 @@
     python train.py --config configs/market1501_scratch.py --workdir runs/market1501_scratch
 
 ResNet-50, 384x128, K = 3, batch 64, bfloat16, 110 epochs of 46 steps: Rank-1 85.3, mAP 69.6,
-averaged with mirror images; 93 seconds of training on an H100 (docs/gpu.md).
+averaged with mirror images; 93 seconds of training on an H100 (docs/experiments/2026-11-h100.md).
 """
 
 from pmm_jax.config import (

@@ -79,7 +79,7 @@ class Summary:
     def queries_csv(self) -> str:
         """A line for each query: what it is, what it found first, and its figures.
 
-        The columns are those of QUERY_COLUMNS; docs/evaluation.md says what they hold.
+        The columns are those of QUERY_COLUMNS; docs/guides/evaluation.md says what they hold.
         """
         lines: list[str] = []
         table = csv.writer(_Lines(lines), lineterminator="\n")
