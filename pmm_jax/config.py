@@ -19,7 +19,8 @@ class DataConfig:
     """Data set, batches and augmentation."""
 
     name: str = choice("market1501", DATASETS)
-    """Data set (docs/guides/data.md lists them); decides how files and names under root are read."""
+    """Data set (docs/guides/data.md lists them); decides how files and names under root are
+    read."""
     root: str = path("data/Market-1501-v15.09.15", scope="host")
     """Folder with the data set as published; for `folder`, a folder or a CSV file of your own."""
     cache_dir: str = path("data/prepared", scope="host")
@@ -92,8 +93,8 @@ class MethodConfig:
     """Progressive multi-stage feature mix (paper, section 2), or what it is compared with."""
 
     name: str = choice("pmm", METHODS)
-    """`pmm`, or a method that it is compared with (docs/guides/methods.md); `none` has three heads and no
-    mixing, `baseline` stage I alone."""
+    """`pmm`, or a method that it is compared with (docs/guides/methods.md); `none` has three
+    heads and no mixing, `baseline` stage I alone."""
     stages: Literal[1, 2, 3] = 3
     """Stages of all methods but `bdb` and `baseline`."""
     top_k: int = number(3, 1, 16384)

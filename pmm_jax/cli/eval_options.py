@@ -50,7 +50,8 @@ class FileOptions(RankConfig, ShowOptions):
     embeddings: str = path("")
     """npz file with query_features, query_ids, query_cameras and gallery_features, gallery_ids,
     gallery_cameras (cameras are optional); or with features, ids and cameras, to search each
-    image among all others; or what pmm embed, or another program, wrote (docs/guides/evaluation.md)."""
+    image among all others; or what pmm embed, or another program, wrote
+    (docs/guides/evaluation.md)."""
     query_block: int = number(512, 1, 32_768)
     """Queries compared at once with a block of the gallery; bounds memory."""
 

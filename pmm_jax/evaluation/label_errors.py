@@ -3,7 +3,8 @@
 A mislabeled image lies among images of other labels, and no training is needed to see it (Zhu et
 al., Detecting Corrupted Labels Without Training a Model to Predict, ICML 2022). A vote of the
 nearest neighbors, which is usual for classes of thousands, can't tell such an image from a hard one
-of a person with three; the distances themselves can. docs/guides/evaluation.md has what was compared.
+of a person with three; the distances themselves can. docs/guides/evaluation.md has what was
+compared.
 """
 
 from typing import NamedTuple

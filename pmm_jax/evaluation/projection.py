@@ -1,5 +1,6 @@
 """A map of embeddings: which images are on it, and where t-SNE puts them."""
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -106,7 +107,9 @@ def tsne(features: np.ndarray, seed: int) -> np.ndarray:
 
     if (features == features[0]).all():
         raise UserError("all images have the same embedding, so there is nothing to map")
-    with threadpool_limits(1):
+    with threadpool_limits(1), warnings.catch_warnings():
+        # scikit-learn counts the cores, though it gets one; in some containers it can't.
+        warnings.filterwarnings("ignore", "Could not find the number of physical cores")
         components = min(DIMENSIONS, *features.shape)
         reduced = PCA(components, random_state=seed).fit_transform(features)
         places = TSNE(

@@ -237,7 +237,7 @@ class EmbeddedGallery(Gallery):
         uri = f"file:{quote(str(self._path.absolute()))}?mode={mode}"
         try:
             with closing(
-                sqlite3.connect(uri, PATIENCE, uri=True, isolation_level=None)
+                sqlite3.connect(uri, timeout=PATIENCE, uri=True, isolation_level=None)
             ) as connection:
                 # What a stranger's file defines runs no function but SQLite's harmless ones.
                 connection.execute("PRAGMA trusted_schema = OFF")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.entry import Program
+from tests.extras import needs_serve
 
 LONG = "0123456789abcdef"
 
@@ -16,6 +17,7 @@ def without_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PMM_TOKEN", raising=False)
 
 
+@needs_serve
 def test_a_gallery_is_needed(refused: Program) -> None:
     assert "serve needs a gallery: pmm serve GALLERY" in refused("pmm_jax", "serve")
     assert "serve needs a gallery" in refused("pmm_jax", "serve", "--port", "1")
@@ -55,6 +57,7 @@ def test_a_token_file_that_cannot_be_read(refused: Program) -> None:
     )
 
 
+@needs_serve
 def test_with_a_token_other_machines_are_let_in(
     refused: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -65,6 +68,7 @@ def test_with_a_token_other_machines_are_let_in(
     assert "none is no gallery" in refused("pmm_jax", "serve", *words)
 
 
+@needs_serve
 def test_a_port_that_is_taken_needs_no_gallery(refused: Program) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -21,10 +20,9 @@ from pmm_jax.export.onnx_file import OnnxOptions, export_onnx
 from pmm_jax.export.presets import PRESETS, Preset
 from pmm_jax.model.pmm import create_network
 from tests.export.test_onnx_graph import random_values
+from tests.extras import needs_export
 
-pytestmark = pytest.mark.skipif(
-    find_spec("onnxruntime") is None, reason="onnxruntime is not installed (extra export)"
-)
+pytestmark = needs_export
 SIZE = (32, 16)
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 

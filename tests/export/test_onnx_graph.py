@@ -1,7 +1,6 @@
 """The graph computes what the network computes, and is what an engineer would draw."""
 
 from dataclasses import replace
-from importlib.util import find_spec
 
 import jax
 import numpy as np
@@ -14,10 +13,9 @@ from pmm_jax.export.onnx_graph import chosen_heads, make_onnx
 from pmm_jax.export.presets import PRESETS
 from pmm_jax.model.initial import init_params
 from pmm_jax.model.pmm import Kind, Network, Tree, create_network
+from tests.extras import needs_export
 
-pytestmark = pytest.mark.skipif(
-    find_spec("onnxruntime") is None, reason="onnxruntime is not installed (extra export)"
-)
+pytestmark = needs_export
 SIZES = ModelConfig(stage_sizes=(1, 2, 1, 1), width=0.125, embedding_size=16)
 FULL = ModelConfig()
 GEM = {"pooling": "gem", "neck": "bnneck"}

@@ -2,7 +2,6 @@
 
 import json
 import re
-from importlib.util import find_spec
 from pathlib import Path
 
 import jax
@@ -26,10 +25,9 @@ from pmm_jax.export.stablehlo_file import (
 from pmm_jax.model.initial import shapes
 from pmm_jax.model.pmm import Network, create_network
 from tests.export.test_onnx_graph import random_values
+from tests.extras import needs_export
 
-pytestmark = pytest.mark.skipif(
-    find_spec("flatbuffers") is None, reason="flatbuffers is not installed (extra export)"
-)
+pytestmark = needs_export
 SIZE = (32, 16)
 SIZES = ModelConfig(stage_sizes=(1, 1, 1, 1), width=0.125, embedding_size=16)
 

@@ -10,6 +10,7 @@ from pmm_jax.evaluation.distances import Distances
 from pmm_jax.evaluation.evaluate import preprocess_embeddings
 from pmm_jax.search import codes, exact
 from pmm_jax.search.exact import Distance, ExactIndex
+from tests.extras import needs_export
 
 
 def evaluators_order(query: np.ndarray, gallery: np.ndarray, distance: Distance) -> np.ndarray:
@@ -124,6 +125,7 @@ def test_codes_leave_the_order_as_it_is(distance: Distance, scale: float) -> Non
     assert len(next(index.nearest(query, 3, rows[:0])).rows) == 0
 
 
+@needs_export
 @pytest.mark.usefixtures("encoded")
 def test_codes_rule_out_nearly_all(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
@@ -143,6 +145,7 @@ def test_codes_rule_out_nearly_all(monkeypatch: pytest.MonkeyPatch) -> None:
     assert by_products == [10] * 5
 
 
+@needs_export
 def test_products_of_codes_are_as_far_off_as_they_say() -> None:
     query, gallery = toy()
     gallery[7, 3] *= 1000

@@ -12,6 +12,7 @@ from tests.serve.toys import BATCHES, tiny_model, toy_gallery
 
 @pytest.fixture(scope="session", autouse=True)
 def few_sizes() -> Iterator[None]:
+    pytest.importorskip("starlette", reason="starlette is not installed (extra serve)")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pmm_jax.serve.embedder.SIZES", BATCHES)
         patch.setattr("pmm_jax.serve.service.SEARCHES", BATCHES[-1])

@@ -37,8 +37,8 @@ class Folder(Dataset):
     name = "folder"
     where = (
         "point data.root at a folder of your own images (a folder an identity; or train, query and "
-        "gallery with a folder an identity in each; docs/guides/data.md has other forms), or at a CSV "
-        "file with columns path, id, camera, split"
+        "gallery with a folder an identity in each; docs/guides/data.md has other forms), or at a "
+        "CSV file with columns path, id, camera, split"
     )
     accepts_file = True
 
@@ -107,7 +107,8 @@ def _nothing(source: Path, problems: list[Problem]) -> UserError:
         return UserError(f"found no images that can be used under {source}: {summary_of(problems)}")
     return UserError(
         f"found no images ({', '.join(IMAGE_SUFFIXES)}) under {source}; data.root is a folder with "
-        "a folder an identity, a folder with train, query and gallery, or a CSV file (docs/guides/data.md)"
+        "a folder an identity, a folder with train, query and gallery, or a CSV file "
+        "(docs/guides/data.md)"
     )
 
 
