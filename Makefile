@@ -1,6 +1,7 @@
 # make demo    train on synthetic people, in runs/demo
 # make test    checks and the quick tests
 # make test-all  also the slow tests, those against PyTorch, and those that need a real data set
+# make docs    the site of docs/ in docs/_build/html; warnings and dead links are errors
 # make lock    requirements.txt and requirements-dev.txt anew, from pyproject.toml
 # make mutants  hours: makes one wrong change after the other, and sees whether a test fails
 # make chaos   kill, fill, cut and flip what a run needs, and count what is lost (docs/design/reliability.md)
@@ -9,7 +10,7 @@ BIN := .venv/bin
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --no-annotate \
 	--custom-compile-command 'make lock' $(LOCK)
 
-.PHONY: demo test test-all chaos mutants check lock clean
+.PHONY: demo test test-all docs chaos mutants check lock clean
 
 demo: .venv/run
 	$(BIN)/python -m pmm_jax demo
@@ -19,6 +20,10 @@ test: check
 
 test-all: check .venv/all
 	$(BIN)/python -m pytest -n auto --dist loadfile --all
+
+# The notebook runs, on the CPU.
+docs: .venv/dev
+	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
 
 mutants: .venv/torch
 	$(BIN)/python -m tests.mutants
@@ -56,4 +61,4 @@ lock: .venv/run
 	$(COMPILE) -o requirements-dev.txt --extra dev -c requirements.txt
 
 clean:
-	rm -rf .venv runs/demo data/synthetic
+	rm -rf .venv runs/demo data/synthetic docs/_build

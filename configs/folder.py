@@ -4,8 +4,7 @@
 
 data.root is a folder with train, query and gallery inside, a folder per identity in each; or just a
 folder per identity; or a CSV file with columns path, id, camera, split (docs/guides/data.md).
-Without a GPU, take a small network and images: --model.stage-sizes 1 2 4 2 --model.width 0.25
---model.weights scratch --data.image-size 128 64 --method.block 2 2 --method.top-k 1.
+Without a GPU, take configs/folder_cpu.py.
 """
 
 from pmm_jax.config import Config, DataConfig, OptimConfig, TrainConfig

@@ -1,0 +1,103 @@
+"""What the pages tell a reader to type is typed, in a sandbox where all of it is tiny."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.tools.command_reference import MORE
+from benchmarks.tools.command_reference import PAGE as COMMAND_LINE
+from pmm_jax.cli.main import VERBS
+from pmm_jax.config import Config
+from pmm_jax.fields import walk
+from tests.docs.pages import PAGES, blocks, commands, pmm_words
+from tests.docs.sandbox import fill
+
+TOY = shlex.split("""
+--model.stage-sizes 1 1 1 1 --model.width 0.125 --model.embedding-size 16
+--model.weights scratch --data.image-size 64 32 --data.crop-padding 0 --data.erase-size 16
+--data.identities-per-batch 2 --data.images-per-identity 2 --method.block 1 1 --method.top-k 1
+--optim.warmup-epochs 0 --train.epochs 1 --train.evaluate-every 0
+""")
+"""Added to what trains, which makes it small: everything else is typed as it stands."""
+PEOPLE = shlex.split("""
+--people.train-identities 9 --people.test-identities 3 --people.cameras 2
+--people.min-cameras-each 2 --people.max-shots 2 --people.outfits 3 --people.distractors 2
+--people.junk 1
+""")
+ADDED = {"train": TOY, "ablate": TOY, "compare": TOY, "demo": [*TOY, *PEOPLE]}
+
+UNTYPED = {
+    "pip": "the tests have the package; tests/packaging installs it",
+    "tensorboard": "another program's page",
+}
+"""First words of commands that are not typed, and why."""
+
+
+def steps(page: Path) -> list[list[str] | str]:
+    """What run_page takes: commands with what is added, and Python blocks."""
+    found: list[list[str] | str] = []
+    for block in blocks(page):
+        if block.language == "python":
+            found.append(block.text)
+        for words in commands(block) if block.language == "sh" else []:
+            ours = pmm_words(words)
+            if ours:
+                found.append([*ours, *ADDED.get(ours[0], [])])
+    return found
+
+
+FIELDS = {name.replace("_", "-") for name, *_ in walk(Config)}
+
+
+def is_option(verb: str, option: str) -> bool:
+    """By docs/reference/, which tests/test_reference_pages.py holds to the code."""
+    sections = COMMAND_LINE.read_text(encoding="utf-8").split("\n## pmm ")
+    [section] = [text for text in sections if text.startswith(f"{verb}\n")]
+    if re.search(rf"{re.escape(option)}\b", section):
+        return True
+    return MORE in section and option.removeprefix("--").replace("no-", "", 1) in FIELDS
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_command_exists_and_has_these_options(page: Path) -> None:
+    for block in blocks(page):
+        for words in commands(block) if block.language == "sh" else []:
+            ours, where = pmm_words(words), f"{page.name}:{block.line}: {' '.join(words)}"
+            assert ours or words[0] in UNTYPED, where
+            if ours:
+                assert ours[0] in VERBS, where
+                unknown = [
+                    word for word in ours if word[:2] == "--" and not is_option(ours[0], word)
+                ]
+                assert not unknown, where
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sandbox")
+    fill(folder)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_can_be_typed(page: Path, sandbox: Path, project: Path) -> None:
+    """README first: the others name its runs and files."""
+    plan = sandbox / "steps.json"
+    plan.write_text(json.dumps(steps(page)))
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.docs.run_page", plan],
+        cwd=sandbox,
+        env={**os.environ, "PYTHONPATH": str(project)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-6000:]
