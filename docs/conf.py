@@ -4,6 +4,7 @@ import pmm_jax
 
 project = "pmm_jax"
 author = "the pmm_jax authors"
+copyright = "the pmm_jax authors, Apache-2.0"
 version = release = pmm_jax.__version__
 extensions = [
     "myst_nb",
@@ -14,8 +15,6 @@ extensions = [
 html_theme = "furo"
 html_title = f"pmm_jax {version}"
 exclude_patterns = ["_build"]
-# `[Model.embed]` in a page is a link to the reference; a name that isn't there is an error.
-nitpicky = False
 
 myst_heading_anchors = 3
 myst_enable_extensions = ["colon_fence"]
