@@ -30,7 +30,12 @@ PEOPLE = shlex.split("""
 --people.min-cameras-each 2 --people.max-shots 2 --people.outfits 3 --people.distractors 2
 --people.junk 1
 """)
-ADDED = {"train": TOY, "ablate": TOY, "compare": TOY, "demo": [*TOY, *PEOPLE]}
+ADDED = {
+    "train": [*TOY, "--no-report"],
+    "ablate": TOY,
+    "compare": TOY,
+    "demo": [*TOY, *PEOPLE],
+}
 
 UNTYPED = {
     "pip": "the tests have the package; tests/packaging installs it",
