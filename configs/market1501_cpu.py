@@ -4,7 +4,7 @@
 
 A ResNet of bottlenecks a quarter as wide as ResNet-50 and half as deep, at the images' own 128x64,
 150 epochs of 93 steps, 37 minutes with the reading of the images: Rank-1 79.8, mAP 60.9, averaged
-with mirror images (docs/results.md has how it was found).
+with mirror images (docs/experiments/2026-11-market1501-cpu.md has how it was found).
 """
 
 from pmm_jax.config import (

@@ -1,16 +1,16 @@
-"""docs/reference/ is what the code says."""
+"""docs/reference/ is what the code says, docs/results.md what the file of figures says."""
 
 from types import ModuleType
 
 import pytest
 
-from benchmarks.tools import command_reference, config_reference
+from benchmarks.tools import command_reference, config_reference, results_page
 from pmm_jax.cli.main import VERBS
 from pmm_jax.config import Config
 from pmm_jax.fields import walk
 
 
-@pytest.mark.parametrize("tool", [command_reference, config_reference])
+@pytest.mark.parametrize("tool", [command_reference, config_reference, results_page])
 def test_the_page_is_up_to_date(tool: ModuleType) -> None:
     assert tool.PAGE.read_text(encoding="utf-8") == tool.page(), (
         f"run python -m benchmarks.tools.{tool.__name__.rpartition('.')[2]}"
