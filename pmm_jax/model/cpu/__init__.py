@@ -1,7 +1,7 @@
 """The CPU's forms of the stock operations: the same mathematics, written so that XLA is fast on it.
 
 On a CPU, XLA transposes whole activations for a convolution's weight gradient and scatters for max
-pooling's; here they are dots and comparisons (docs/design/choices.md has the measurements).
+pooling's; here they are dots and comparisons (docs/design/cpu.md has the measurements).
 """
 
 from pmm_jax.model.cpu.convolution import conv
