@@ -34,5 +34,5 @@ def test_properties(name: str, level: str, attentive: bool, mixes: bool, mixes_l
 
 
 def test_the_table_in_the_docs_is_the_codes() -> None:
-    page = Path(__file__).parents[2] / "docs" / "methods.md"
+    page = Path(__file__).parents[2] / "docs/guides/methods.md"
     assert comparison_table() in page.read_text(encoding="utf-8")
