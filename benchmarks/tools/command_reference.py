@@ -25,6 +25,11 @@ Wherever a command takes `--config`, every [config field](config.md) is an optio
 (`--optim.peak-lr 3e-4`). A command that fails prints one line on standard error and exits with 2.
 """
 MORE = "(and every config field)"
+FORMS = {
+    "eval": [("--embeddings", "FILE.npz")],
+    "export": [("MODEL", f"FILE{ending}") for ending in FORMATS],
+}
+"""Words behind a verb that give it options of its own."""
 
 
 def page() -> str:
@@ -32,10 +37,9 @@ def page() -> str:
     sections = []
     for verb in VERBS:
         sections.append(f"\n## pmm {verb}\n\n```text\n{help_of(verb)}\n```\n")
-        if verb == "export":
-            for ending in FORMATS:
-                text = help_of(verb, "MODEL", f"FILE{ending}")
-                sections.append(f"\n### pmm export MODEL FILE{ending}\n\n```text\n{text}\n```\n")
+        for words in FORMS.get(verb, ()):
+            text = help_of(verb, *words)
+            sections.append(f"\n### pmm {verb} {' '.join(words)}\n\n```text\n{text}\n```\n")
     return INTRODUCTION + "".join(sections)
 
 
