@@ -9,7 +9,8 @@ ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 START = ROOT / "docs/getting-started.md"
 GUIDES = sorted((ROOT / "docs/guides").glob("*.md"))
-PAGES = [README, START, *GUIDES]
+FAQ = ROOT / "docs/faq.md"
+PAGES = [README, START, *GUIDES, FAQ]
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 
 
