@@ -185,6 +185,7 @@ RESTORED = {
     "training/interrupt.py": {"signal.signal"},
     "workdir/checkpoint.py": {"addFilter"},
     "data/source_images.py": {"warnings.filterwarnings"},
+    "evaluation/projection.py": {"warnings.filterwarnings"},
     "model/torch_file.py": {"warnings.simplefilter"},
 }
 """What library calls change for a while, and put back."""

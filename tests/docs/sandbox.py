@@ -2,17 +2,28 @@
 
 import csv
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from pmm_jax.api import Model
 from pmm_jax.config import ModelConfig
-from pmm_jax.data.synthetic import synthesize
+from pmm_jax.data.synthetic import SyntheticSettings, synthesize
 from pmm_jax.model.initial import init_params
 from pmm_jax.model.pmm import create_network
-from tests.conftest import PEOPLE
 
+PEOPLE = SyntheticSettings(
+    train_identities=9,
+    test_identities=70,
+    cameras=2,
+    min_cameras_each=2,
+    max_shots=2,
+    outfits=3,
+    distractors=2,
+    junk=1,
+)
+"""A threshold at 0.001 wants 10,000 pairs of different people."""
 PHOTO = "data/synthetic/query/0261_c2s1_039301_01.jpg"
 """The image that getting-started.md names: the whole synthetic set has it."""
 
@@ -24,7 +35,8 @@ def fill(folder: Path) -> None:
         folder: empty.
     """
     synthesize(folder / "data/synthetic", PEOPLE)
-    images = sorted((folder / "data/synthetic/bounding_box_train").glob("*.jpg"))
+    synthesize(folder / "drawn", replace(PEOPLE, train_identities=140, test_identities=1, seed=1))
+    images = sorted((folder / "drawn/bounding_box_train").glob("*.jpg"))
     for path in images:
         identity = path.name.split("_")[0]
         (folder / "photos" / identity).mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,8 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from pmm_jax.cli.main import VERBS
 from pmm_jax.config import Config
 from pmm_jax.fields import walk
 from tests.docs.pages import PAGES, blocks, commands, pmm_words
-from tests.docs.sandbox import fill
+from tests.docs.sandbox import PEOPLE, fill
 
 TOY = shlex.split("""
 --model.stage-sizes 1 1 1 1 --model.width 0.125 --model.embedding-size 16
@@ -25,16 +27,15 @@ TOY = shlex.split("""
 --optim.warmup-epochs 0 --train.epochs 1 --train.evaluate-every 0
 """)
 """Added to what trains, which makes it small: everything else is typed as it stands."""
-PEOPLE = shlex.split("""
---people.train-identities 9 --people.test-identities 3 --people.cameras 2
---people.min-cameras-each 2 --people.max-shots 2 --people.outfits 3 --people.distractors 2
---people.junk 1
-""")
+DRAWN = [
+    (f"--people.{name.replace('_', '-')}", str(value)) for name, value in asdict(PEOPLE).items()
+]
 ADDED = {
     "train": [*TOY, "--no-report"],
     "ablate": TOY,
     "compare": TOY,
-    "demo": [*TOY, *PEOPLE],
+    "demo": [*TOY, *chain(*DRAWN)],
+    "synthesize": [word.replace("people.", "") for word in chain(*DRAWN)],
 }
 
 UNTYPED = {

@@ -91,7 +91,8 @@ def test_evaluations_in_training_average_with_mirror_images_if_set(
     plain, mirrored = (np.asarray(run(x)) for x in (images(), images()[:, :, ::-1]))
     expected = (plain + mirrored) / 2 if flip else plain
     found = embed_images(*weights, jnp.asarray(images()))
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    # Two programs round differently, by what the largest values make of it.
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
     assert np.abs(plain - mirrored).max() > 1e-3
 
 
