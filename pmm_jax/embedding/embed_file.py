@@ -105,8 +105,8 @@ def shard_rows(count: int, settings: EmbedSettings) -> np.ndarray:
         raise UserError(f"there is no shard {number}/{shards}; shards are 1/N to N/N")
     if shards > batches:
         raise UserError(
-            f"{count} images are {batches} batches of {settings.batch_size}, too few for {shards} "
-            "shards; take fewer shards, or a lower --batch-size"
+            f"{count} images in batches of {settings.batch_size} can be divided among {batches} at "
+            f"most, not {shards}; take fewer shards, or a lower --batch-size"
         )
     first, last = ((k * batches // shards) * settings.batch_size for k in (number - 1, number))
     return np.arange(first, min(last, count))

@@ -52,6 +52,6 @@ def not_finite(name: str, row: int, values: np.ndarray) -> str:
     """The refusal of a row that holds NaN or infinity."""
     column = int(np.argmin(np.isfinite(values)))
     return (
-        f"{name} holds {values[column]} in row {row}, column {column}; "
-        "it must be finite, so fix the model or the images that it comes from"
+        f"{name} holds {values[column]} in row {row}, column {column}; it must be finite, and "
+        "isn't where a model diverged in training: lower its learning rate"
     )

@@ -142,7 +142,7 @@ def test_shards_are_whole_batches(shards: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shard", "said"), [((3, 2), "no shard 3/2"), ((1, 12), "too few for 12 shards")]
+    ("shard", "said"), [((3, 2), "no shard 3/2"), ((1, 12), "at most, not 12")]
 )
 def test_shards_that_there_are_not(images: Path, shard: tuple[int, int], said: str) -> None:
     with pytest.raises(UserError, match=said):
