@@ -38,8 +38,7 @@ def test_the_command_trains_the_same_config() -> None:
 def test_a_finished_run(tmp_path: Path) -> None:
     register_run(tmp_path, changed(), "train", "images")
     hits = np.array([1, 0, 1, np.nan])
-    result = {"hits": hits, "average_precision": hits / 2, "overlap": np.nan, "seconds": 1.0}
-    np.savez(tmp_path / RESULT, **result)
+    np.savez(tmp_path / RESULT, hits=hits, average_precision=hits / 2, overlap=np.nan, seconds=1.0)
     row = evidence.read_row("market1501_cpu", tmp_path)
     assert (row["method"], row["seed"], row["epochs"]) == ("none", 2, 150)
     assert (row["queries"], row["rank1"], row["mAP"]) == (3, 0.666667, 0.333333)
