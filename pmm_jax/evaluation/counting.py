@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
 from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
@@ -96,6 +98,15 @@ def products(one: Part, other: Part) -> jax.Array:
     return sum(pieces[1:], pieces[0])
 
 
+def unit_roundoff(dtype: npt.DTypeLike = np.float32) -> float:
+    """How much one operation of `products` rounds, relative to its result."""
+    is_single = dtype == np.float32
+    # A TPU makes float32 of pieces of bfloat16, and float64 of float32, a little less exact.
+    if current_platform() == "tpu":
+        return 2.0**-22 if is_single else 2.0**-44
+    return 2.0**-24 if is_single else 2.0**-53
+
+
 def _count(query: Part, gallery: Part, thresholds: jax.Array) -> Counts:
     # (N, Q): counting runs over the first axis, which is the fast one on a CPU.
     distances = gallery.squares[:, None] - 2 * products(gallery, query)
@@ -141,8 +152,7 @@ def _below(distances: jax.Array, limits: jax.Array) -> jax.Array:
 def _rounding(query: Part, gallery: Part) -> jax.Array:
     """(Q,): how far a distance, less the query's squared length, may lie from float64's."""
     sizes = [piece.shape[1] for piece in query.pieces]
-    # Exact in float32 on CPU and GPU; a TPU multiplies by pieces of bfloat16, a little less exact.
-    unit = 2.0**-24 if current_platform() != "tpu" else 2.0**-22
+    unit = unit_roundoff()
     # Values and products below float32's least are lost.
     lost = sum(sizes) * 2.0**-120
     a, b = jnp.sqrt(query.squares), jnp.sqrt(gallery.squares.max())

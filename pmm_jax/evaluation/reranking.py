@@ -2,7 +2,8 @@
 
 The published code holds several N x N matrices over query and gallery together. Here each image
 has its k nearest neighbors and a sparse row of weights, and a query's distances to the gallery
-exist for a few queries at a time: memory grows with N k.
+exist for a few queries at a time: memory grows with N k. On an accelerator the sets and their
+distances are device_reranking.py's; both forms start from the same neighbors, to the last one.
 """
 
 import itertools
@@ -12,8 +13,11 @@ import numpy as np
 import scipy.sparse as sp
 
 from pmm_jax.errors import UserError
+from pmm_jax.evaluation.device_reranking import device_rows, half_size
 from pmm_jax.evaluation.distances import Distances
-from pmm_jax.evaluation.neighbors import Neighbors, distance_rows, nearest_among
+from pmm_jax.evaluation.nearest_sets import nearest_sets
+from pmm_jax.evaluation.neighbors import Neighbors, distance_rows
+from pmm_jax.runtime import on_cpu
 
 ROWS = 512
 """Images whose sets are compared at once."""
@@ -51,16 +55,38 @@ def reranked_rows(
     check_neighbor_sets(k1, k2, len(query) + len(gallery))
     if not 0 <= weight <= 1:
         raise UserError(f"the weight of the original distance is {weight}; it must be 0 to 1")
+    images = np.concatenate([query, gallery])
+    both = Distances(images, images)
     # Of any unit and origin: only ratios of distances count.
-    query, gallery = Distances(query, gallery).prepared()
-    features = np.concatenate([query, gallery])
-    near = nearest_among(features, k1 + 1, progress)
+    features = both.prepared()[0]
+    near = nearest_sets(both, features, (k2, half_size(k1), k1 + 1), progress)
     # Where all images are one point, every distance is 0 over whatever.
     near = near._replace(farthest=np.where(near.farthest > 0, near.farthest, 1))
-    sets = weights(features, near, expanded_sets(near.indices, k1))
+    # A TPU has no float64, and where float32 won't do, the host is nearly as fast as a GPU.
+    is_sparse = on_cpu() or features.dtype == np.float64
+    yield from (sparse_rows if is_sparse else device_rows)(features, near, len(query), k2, weight)
+
+
+def sparse_rows(
+    features: np.ndarray, near: Neighbors, queries: int, k2: int, weight: float
+) -> Iterator[np.ndarray]:
+    """Each query's row by sparse matrices on the host.
+
+    Args:
+        features: (N, D), queries first, as `Distances.prepared` gives them.
+        near: the k1 + 1 nearest of each.
+        queries: how many of them are queries.
+        k2: as of `reranked_rows`.
+        weight: likewise.
+
+    Yields:
+        As `reranked_rows`.
+    """
+    sets = weights(features, near, expanded_sets(near.indices))
     if k2 > 1:
         sets = _averaged(near.indices[:, :k2]) @ sets
-    by_member = sets[len(query) :].tocsc()
+    by_member = sets[queries:].tocsc()
+    query, gallery = features[:queries], features[queries:]
     blocks = distance_rows(query, gallery, max(1, VALUES // len(gallery)))
     for i, row in enumerate(itertools.chain.from_iterable(blocks)):
         row *= weight / near.farthest[i]
@@ -91,16 +117,15 @@ def reciprocal(indices: np.ndarray) -> np.ndarray:
     return result
 
 
-def expanded_sets(indices: np.ndarray, k1: int) -> sp.csr_array:
+def expanded_sets(indices: np.ndarray) -> sp.csr_array:
     """(N, N) of ones: each image's k-reciprocal set, expanded (equations 3 to 5 of the paper).
 
     A member's own set of half the size joins where more than two thirds of it is in already.
 
     Args:
         indices: (N, k1 + 1) nearest neighbors, the image itself among them.
-        k1: neighbors that may be reciprocal.
     """
-    half = round(k1 / 2) + 1  # Python and NumPy both round halves to even
+    half = half_size(indices.shape[1] - 1)
     is_mutual, is_mutual_half = reciprocal(indices), reciprocal(indices[:, :half])
     rows, columns = [], []
     for start in range(0, len(indices), ROWS):

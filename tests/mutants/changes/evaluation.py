@@ -134,11 +134,6 @@ MUTANTS = [
     ),
     *of("evaluation/reranking.py", "evaluation/test_reranking.py")(
         (
-            "half = round(k1 / 2) + 1",
-            "half = k1 // 2",
-            "other neighbor sets than the published code's",
-        ),
-        (
             "row *= weight / near.farthest[i]",
             "row *= 0.3 / near.farthest[i]",
             "the weight of re-ranking half ignored",
