@@ -75,6 +75,10 @@ class ModelConfig:
     """`bn_relu` (the paper's): both losses and the test take the embedding after BatchNorm and
     ReLU; `bnneck`: the triplet loss takes it before BatchNorm, identity loss and test after it,
     without ReLU (Luo et al., 2019)."""
+    ibn_a: bool = False
+    """IBN-a trunk (Pan et al., 2018): in every block of layer1 to layer3, the first half of the
+    channels of the first norm by each image's own statistics (InstanceNorm), the rest by BatchNorm.
+    Its ImageNet weights are a file of their own (docs/methods.md)."""
     weights: str = path("imagenet")
     """Initial trunk: `imagenet` (torchvision's ResNet-50, by huggingface_hub), a .safetensors or
     .pth file (such a trunk, or a trained model that `convert` wrote), or `scratch` (random)."""

@@ -246,7 +246,7 @@ def _check_network(config: Config, loaded: Loaded) -> None:
     """Check that a config describes the network that the tensors are those of."""
     ours, found = config.model, loaded.model
     wanted = create_model(config, loaded.num_ids)
-    same = ("stage_sizes", "embedding_size", "pooling", "neck")
+    same = ("stage_sizes", "embedding_size", "pooling", "neck", "ibn_a")
     if (
         any(getattr(ours, name) != getattr(found, name) for name in same)
         or [scaled(w, ours.width) for w in LAYER_WIDTHS]

@@ -20,6 +20,7 @@ PAPER = {
     "model.embedding_size": 512,
     "model.pooling": "avg_max",
     "model.neck": "bn_relu",
+    "model.ibn_a": False,
     "model.weights": "imagenet",
     "model.zero_init_last": False,
     "model.compute_dtype": "float32",

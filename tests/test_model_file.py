@@ -82,13 +82,13 @@ KINDS = {
     "bdb_gem": replace(
         CONFIG, method=replace(CONFIG.method, name="bdb"), model=replace(SIZES, pooling="gem")
     ),
-    "baseline_bnneck": replace(
+    "baseline_bnneck_ibn": replace(
         CONFIG,
         method=replace(CONFIG.method, name="baseline"),
-        model=replace(SIZES, neck="bnneck", compute_dtype="bfloat16"),
+        model=replace(SIZES, neck="bnneck", compute_dtype="bfloat16", ibn_a=True),
     ),
 }
-QUICK = ("bdb_gem", "baseline_bnneck")
+QUICK = ("bdb_gem", "baseline_bnneck_ibn")
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def train_pair(
         raise UserError(f"the baseline has 3 stages; method.stages is {config.method.stages}")
     if config.method.mining != "random":
         raise UserError("the baseline samples its negatives; set method.mining to random")
-    _check_heads(config.model, "model")
+    _check_network(config.model, "model")
     _check_one_gallery(config)
     if config.optim.ema_decay:
         raise UserError("the baseline keeps no average of its weights; leave out ema_decay")
@@ -79,11 +79,11 @@ def train_pair(
         return _train_both(config, workdir, precision, split, sampler, display)
 
 
-def _check_heads(model: ModelConfig, owner: str) -> None:
-    for field in ("pooling", "neck"):
+def _check_network(model: ModelConfig, owner: str) -> None:
+    for field in ("pooling", "neck", "ibn_a"):
         value = getattr(model, field)
         if value != getattr(ModelConfig(), field):
-            raise UserError(f"the baseline has the paper's heads, but {owner} has {field} {value}")
+            raise UserError(f"the baseline is the paper's network; {owner} has {field} {value}")
 
 
 def _check_one_gallery(config: Config) -> None:
@@ -166,7 +166,7 @@ def against(config: Config, workdir: Path, checkpoint: Path, display: Display) -
     theirs = load_state_dict(str(checkpoint), tensors)
     if theirs.kind != "pmm":
         raise UserError(f"{checkpoint} holds {theirs.kind}; --against takes a PMM checkpoint")
-    _check_heads(theirs.model, str(checkpoint))
+    _check_network(theirs.model, str(checkpoint))
     _check_one_gallery(config)
     prepare(config.data, display.info, True, config.evaluate.cameras)
     check_resume(workdir, config, data=check_evaluation(config).fingerprint)

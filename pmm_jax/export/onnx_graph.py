@@ -225,14 +225,38 @@ def _trunk(graph: _Graph, resnet: ResNet, trunk: _Module, x: str, preset: Preset
 
 def _bottleneck(graph: _Graph, block: _Module, x: str, stride: int = 1) -> str:
     name, shortcut = block.name, x
-    for number, step in (("1", 1), ("2", stride)):
-        folded = block.folded(f"conv{number}", f"bn{number}")
-        x = graph.relu(f"{name}.relu{number}", graph.conv(f"{name}.conv{number}", x, *folded, step))
+    if "IN" in block.params["bn1"]:
+        x = _instance_batch_norm(graph, block, x)
+    else:
+        x = graph.conv(f"{name}.conv1", x, *block.folded("conv1", "bn1"))
+    x = graph.relu(f"{name}.relu1", x)
+    x = graph.conv(f"{name}.conv2", x, *block.folded("conv2", "bn2"), stride)
+    x = graph.relu(f"{name}.relu2", x)
     x = graph.conv(f"{name}.conv3", x, *block.folded("conv3", "bn3"))
     if "downsample_conv" in block.params:
         folded = block.folded("downsample_conv", "downsample_bn")
         shortcut = graph.conv(f"{name}.downsample", shortcut, *folded, stride)
     return graph.relu(f"{name}.relu3", graph.add("Add", f"{name}.add", x, shortcut))
+
+
+def _instance_batch_norm(graph: _Graph, block: _Module, x: str) -> str:
+    """conv1 with IBN, as two convolutions: an image's own statistics can't be folded into one."""
+    name, kernel, norm = block.name, block.params["conv1"]["kernel"], block.child("bn1")
+    half = kernel.shape[-1] // 2
+    unfolded = np.asarray(kernel[..., :half])
+    first = graph.conv(f"{name}.conv1.IN", x, unfolded, np.zeros(half))
+    affine = [
+        graph.constant(f"{norm.name}.IN.{leaf}", norm.params["IN"][leaf])
+        for leaf in ("scale", "bias")
+    ]
+    first = graph.add(
+        "InstanceNormalization", f"{norm.name}.IN", first, *affine, epsilon=BatchNorm.eps
+    )
+    params = {**norm.params, "conv1": {"kernel": kernel[..., half:]}}
+    folded = norm._replace(params=params).folded("conv1", "BN")
+    return graph.add(
+        "Concat", f"{norm.name}.concat", first, graph.conv(f"{name}.conv1.BN", x, *folded), axis=1
+    )
 
 
 def _head(graph: _Graph, head: StageHead, module: _Module, x: str) -> str:

@@ -28,7 +28,11 @@ def to_float16(proto: ModelProto) -> ModelProto:
     except ImportError:
         raise missing_extra("--precision float16", "export") from None
     # A power or a sum of many cells leaves the range of half precision.
-    wide = [node.name for node in proto.graph.node if ".pool" in node.name]
+    wide = [
+        node.name
+        for node in proto.graph.node
+        if ".pool" in node.name or node.op_type == "InstanceNormalization"
+    ]
     half = convert_float_to_float16(proto, keep_io_types=True, node_block_list=wide)
     # The converter leaves the casts around those at the end.
     OnnxModel(half).topological_sort()
@@ -67,8 +71,12 @@ def to_int8(proto: ModelProto, feed: np.ndarray) -> ModelProto:
             _Reader(batches),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
-            # Its range is the pixels', and it takes no time.
-            nodes_to_exclude=[n.name for n in proto.graph.node if n.name.startswith("preprocess")],
+            # Their ranges are the pixels' and each image's own, and they take no time.
+            nodes_to_exclude=[
+                node.name
+                for node in proto.graph.node
+                if node.name.startswith("preprocess") or node.op_type == "InstanceNormalization"
+            ],
         )
         return onnx.load(str(target))
 

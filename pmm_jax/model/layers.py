@@ -74,3 +74,39 @@ class BatchNorm(nn.Module):
             mean.value = (1 - self.momentum) * mean.value + self.momentum * batch_mean
             var.value = (1 - self.momentum) * var.value + self.momentum * unbiased
         return y
+
+
+class InstanceNorm(nn.Module):
+    """Normalization of each image's channels by their own mean and biased variance over the map.
+
+    The same in training and at test time: it keeps no running statistics (PyTorch's InstanceNorm2d
+    with affine=True).
+    """
+
+    param_dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """x: (N, H, W, C)."""
+        scale = self.param("scale", ones, (x.shape[-1],), self.param_dtype)
+        bias = self.param("bias", zeros, (x.shape[-1],), self.param_dtype)
+        # A batch of one image each, so that a CPU's form of the gradient serves here, too.
+        normed = jax.vmap(lambda image: operations.batch_norm(image, scale, bias, BatchNorm.eps))(x)
+        return normed[0]
+
+
+class InstanceBatchNorm(nn.Module):
+    """IBN-a's layer (Pan et al., 2018): half of the channels by InstanceNorm, half by BatchNorm.
+
+    Parts are named as in XingangPan/IBN-Net, whose weights have such names.
+    """
+
+    param_dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """x: (N, H, W, C), C even; `train` as of BatchNorm."""
+        half = x.shape[-1] // 2
+        first = InstanceNorm(param_dtype=self.param_dtype, name="IN")(x[..., :half])
+        rest = BatchNorm(param_dtype=self.param_dtype, name="BN")(x[..., half:], train)
+        return jnp.concatenate([first, rest], axis=-1)

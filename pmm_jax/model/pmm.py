@@ -72,7 +72,12 @@ def create_network(
 
     parts: dict[str, nn.Module] = {
         "trunk": ResNet(
-            model.stage_sizes, model.width, model.remat, param_dtype, model.zero_init_last
+            model.stage_sizes,
+            model.width,
+            model.remat,
+            param_dtype,
+            model.zero_init_last,
+            model.ibn_a,
         )
     }
     if kind != "trunk":

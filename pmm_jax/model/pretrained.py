@@ -2,10 +2,14 @@
 
 import re
 
+from pmm_jax.errors import UserError
 from pmm_jax.model.fitting import match_state_dict
 from pmm_jax.model.pmm import Tree
-from pmm_jax.model.unwrapping import is_head, unwrap
+from pmm_jax.model.unwrapping import has_ibn_a, is_head, unwrap
 from pmm_jax.model.weights_file import HINT, read_weights
+
+IBN_URL = "https://github.com/XingangPan/IBN-Net/releases/download/v1.0/resnet50_ibn_a-d9d0bb7b.pth"
+IBN_HINT = f"download {IBN_URL} and give --model.weights that file"
 
 
 def load_resnet50(source: str, params: Tree, batch_stats: Tree) -> tuple[Tree, Tree]:
@@ -17,8 +21,9 @@ def load_resnet50(source: str, params: Tree, batch_stats: Tree) -> tuple[Tree, T
     Args:
         source: `imagenet` (downloaded once by huggingface_hub), a safetensors or PyTorch file of
             any name (the latter needs torch), or `scratch`, which returns the trees as they are. A
-            file may hold a ResNet-50 under torchvision's names, behind any prefix, or a whole model
-            as `convert` writes it, of which the trunk is taken; what is left out is logged.
+            file may hold a ResNet-50 under torchvision's names, behind any prefix, with IBN-a
+            where the trunk has it, or a whole model as `convert` writes it, of which the trunk is
+            taken; what is left out is logged.
         params: the trunk's parameters as `init` made them; nested dicts, kernels (H, W, I, O).
         batch_stats: the trunk's BatchNorm statistics, likewise.
 
@@ -33,6 +38,13 @@ def load_resnet50(source: str, params: Tree, batch_stats: Tree) -> tuple[Tree, T
     label, tensors = read_weights(source)
     hint = _network_hint(params)
     state = unwrap(label, tensors, hint)
+    wants_ibn = "IN" in params["layer1_0"]["bn1"]
+    if has_ibn_a(state.tensors) != wants_ibn:
+        raise UserError(
+            f"{label} has no IBN-a, which model.ibn_a asks for; {IBN_HINT}"
+            if wants_ibn
+            else f"{label} has IBN-a; set model.ibn_a, or give other weights"
+        )
     trees = {"trunk": params}, {"trunk": batch_stats}
     # What is behind the trunk of a whole model, of ours, the release or BDB, knows other people.
     is_unused = _is_behind_trunk if state.is_release else is_head

@@ -10,11 +10,13 @@ from flax import linen as nn
 
 from pmm_jax.model import operations
 from pmm_jax.model.initializers import Initializer, kaiming_normal, ones, zeros
-from pmm_jax.model.layers import BatchNorm, Conv
+from pmm_jax.model.layers import BatchNorm, Conv, InstanceBatchNorm
 
 EXPANSION = 4
 LAYER_WIDTHS = (64, 128, 256, 512)
 LAYER_STRIDES = (1, 2, 2, 1)  # torchvision's last layer has 2
+IBN_LAYERS = 3
+"""Layers with IBN, of a trunk that has it: all but the last."""
 
 
 def scaled(channels: int, width: float) -> int:
@@ -32,6 +34,8 @@ class Bottleneck(nn.Module):
     kernel_init: Initializer = kaiming_normal("fan_out")
     zero_init_last: bool = False
     """Start as the identity: the last BatchNorm's scale is 0."""
+    ibn: bool = False
+    """Normalize after conv1 by `InstanceBatchNorm`."""
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -44,7 +48,8 @@ class Bottleneck(nn.Module):
             return BatchNorm(param_dtype=self.param_dtype, scale_init=scale_init, name=name)
 
         out = EXPANSION * self.planes
-        y = nn.relu(norm("bn1")(conv("conv1", self.planes, 1)(x), train))
+        first = InstanceBatchNorm(self.param_dtype, name="bn1") if self.ibn else norm("bn1")
+        y = nn.relu(first(conv("conv1", self.planes, 1)(x), train))
         y = nn.relu(norm("bn2")(conv("conv2", self.planes, 3, self.stride)(y), train))
         last = norm("bn3", zeros if self.zero_init_last else ones)
         y = last(conv("conv3", out, 1)(y), train)
@@ -62,6 +67,8 @@ class ResNet(nn.Module):
     param_dtype: jnp.dtype = jnp.float32
     zero_init_last: bool = False
     """Zero-initialize the last BatchNorm scale of each block."""
+    ibn_a: bool = False
+    """IBN in the blocks of layer1 to layer3."""
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -80,6 +87,7 @@ class ResNet(nn.Module):
                     downsample=block == 0,
                     param_dtype=self.param_dtype,
                     zero_init_last=self.zero_init_last,
+                    ibn=self.ibn_a and layer < IBN_LAYERS,
                     name=f"layer{layer + 1}_{block}",
                 )(x, train)
         return x

@@ -23,7 +23,7 @@ from pmm_jax.model.torch_names import (
     to_torch,
     torchvision_name,
 )
-from pmm_jax.model.unwrapping import unwrap
+from pmm_jax.model.unwrapping import has_ibn_a, unwrap
 
 Tensors = dict[str, np.ndarray]
 
@@ -124,6 +124,7 @@ def _sizes(tensors: Tensors, kind: Kind) -> ModelConfig:
     return ModelConfig(
         pooling="gem" if "global_pooling.p" in tensors else "avg_max",
         neck="bnneck" if "global_neck.weight" in tensors else "bn_relu",
+        ibn_a=has_ibn_a(tensors),
         stage_sizes=(blocks[0], blocks[1], blocks[2], blocks[3]),
         width=_width(channels),
         embedding_size=_length(tensors, "global_reduction.0.weight", 512),
@@ -157,7 +158,7 @@ def _order(name: str) -> tuple[Any, ...]:
     modules = ["backbone", "res_part", *HEADS["stage1"][::-1], "res_part2"]
     modules += [module for head in ("stage2", "stage3", "drop") for module in HEADS[head]]
     modules += [own_module(head, module) for head in HEADS for module in OWN]
-    inner = ["conv1", "bn1", "conv2", "bn2", "conv3", "bn3", "downsample"]
+    inner = ["conv1", "bn1", "conv2", "bn2", "conv3", "bn3", "downsample", "IN", "BN"]
     modules += ["conv1", "bn1", "layer1", "layer2", "layer3", "layer4"]
     leaves = ["weight", "bias", "running_mean", "running_var", "num_batches_tracked", "p"]
     first, *middle, leaf = name.split(".")

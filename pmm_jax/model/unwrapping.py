@@ -38,7 +38,7 @@ _NETWORKS = {
     r"(relative_position_bias_table|attn\.w_msa\.)": "a Swin transformer",
     r"(cls_token|patch_embed\.|\.attn\.qkv\.)": "a vision transformer, as TransReID's",
     r"denseblock\d": "DenseNet",
-    r"\.(IN|BN)\.weight$": "a ResNet with instance normalization (IBN)",
+    r"layer\d\.\d+\.IN\.": "a ResNet with instance normalization after its blocks (IBN-b)",
     r"(^|\.)NL_\d\.": "a ResNet with non-local blocks",
     r"layer1\.0\.se(_module)?\.": "a ResNet with squeeze and excitation",
     r"(^|\.)conv1\.\d\.": "a ResNet with a deep stem",
@@ -84,6 +84,11 @@ class StateDict:
 def is_head(module: str) -> bool:
     """Whether a module of that name stands behind a trunk, as `classifier` and `heads` do."""
     return _HEAD.fullmatch(module.split(".")[-1]) is not None
+
+
+def has_ibn_a(names: Iterable[str]) -> bool:
+    """Whether a network of these names has IBN-a: halves of a block's first norm."""
+    return any(re.search(r"\.bn1\.IN\.weight$", name) for name in names)
 
 
 def unwrap(label: str, tensors: Mapping[str, np.ndarray], hint: str) -> StateDict:

@@ -15,7 +15,7 @@ from pmm_jax.errors import UserError
 from pmm_jax.methods import get_method
 from pmm_jax.model.initial import init_params
 from pmm_jax.model.pmm import Tree
-from pmm_jax.model.pretrained import load_resnet50
+from pmm_jax.model.pretrained import IBN_HINT, load_resnet50
 from pmm_jax.model.torch_checkpoint import load_state_dict
 from pmm_jax.model.weights_file import read_file
 from pmm_jax.training.state import TrainState
@@ -136,6 +136,8 @@ def check_weights(config: Config, fresh: bool) -> None:
             "model.weights imagenet needs model.width 1 and model.stage_sizes 3 4 6 3; use those, "
             "or --model.weights scratch"
         )
+    if fresh and model.weights == "imagenet" and model.ibn_a:
+        raise UserError(f"model.weights imagenet has no IBN-a, which model.ibn_a wants; {IBN_HINT}")
     if fresh and model.weights not in ("imagenet", "scratch"):
         named.append(("model.weights", model.weights))
     if has_saliency_trunk(config) and config.method.saliency_model != "imagenet":

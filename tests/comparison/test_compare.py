@@ -154,7 +154,7 @@ def test_other_methods_and_checkpoints_are_refused(
     with pytest.raises(UserError, match="must be pmm, not baseline"):
         compare.train_pair(baseline, tmp_path / "pair", "float32", Display())
     neck = replace(tiny, model=replace(tiny.model, neck="bnneck"))
-    with pytest.raises(UserError, match="the paper's heads, but model has neck bnneck"):
+    with pytest.raises(UserError, match="the paper's network; model has neck bnneck"):
         compare.train_pair(neck, tmp_path / "pair", "float32", Display())
     mined = replace(tiny, method=replace(tiny.method, mining="hardest"))
     with pytest.raises(UserError, match=r"set method\.mining to random"):

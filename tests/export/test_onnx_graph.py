@@ -19,9 +19,11 @@ pytestmark = needs_export
 SIZES = ModelConfig(stage_sizes=(1, 2, 1, 1), width=0.125, embedding_size=16)
 FULL = ModelConfig()
 GEM = {"pooling": "gem", "neck": "bnneck"}
+IBN = {"ibn_a": True}
 TRUNK = {"Conv", "Relu", "Add", "MaxPool"}
 HEADS = {"GlobalAveragePool", "GlobalMaxPool", "Flatten", "Gemm", "Concat"}
 PLAIN = {"Transpose", "Cast", "Mul", "Add"}
+OF_GEM, OF_IBN = {"Max", "Pow"}, {"InstanceNormalization", "Concat"}
 
 
 def random_values(network: Network) -> tuple[Tree, Tree]:
@@ -62,7 +64,7 @@ def check(
     ("kind", "fields", "operations"),
     [
         ("pmm", {}, TRUNK | HEADS | PLAIN),
-        ("baseline", GEM, (TRUNK | HEADS | PLAIN | {"Max", "Pow"}) - {"GlobalMaxPool", "Concat"}),
+        ("baseline", GEM | IBN, (TRUNK | HEADS | PLAIN | OF_GEM | OF_IBN) - {"GlobalMaxPool"}),
         ("bdb", {"neck": "bnneck"}, TRUNK | HEADS | PLAIN),
         ("trunk", {}, TRUNK | {"GlobalAveragePool", "Flatten"} | PLAIN),
     ],
@@ -82,11 +84,12 @@ def test_the_graph_embeds_as_the_network_does(
         ("bdb", {}, 0, 200),
         ("pmm", {}, 1, 3),
         ("pmm", GEM, 2, 3),
+        ("pmm", IBN, 0, 20),
     ],
 )
 def test_a_network_of_full_size_too(kind: Kind, fields: dict, stages: int, count: int) -> None:
     operations = check(replace(FULL, **fields), kind, (384, 128), stages, count)
-    assert operations <= TRUNK | HEADS | PLAIN | ({"Max", "Pow"} if fields else set())
+    assert operations <= TRUNK | HEADS | PLAIN | (OF_GEM | OF_IBN if fields else set())
 
 
 def test_the_first_stages_are_the_beginning_of_the_embedding() -> None:

@@ -159,7 +159,7 @@ def test_other_networks_are_named(network: str) -> None:
 
 
 VARIANTS = {
-    "instance normalization": {"layer1.0.bn1.IN.weight": ONE},
+    "IBN-b": {"layer1.2.IN.weight": ONE},
     "non-local blocks": {"NL_2.0.g.weight": ONE},
     "squeeze and excitation": {"layer1.0.se.fc1.weight": ONE},
     "CLIP's ResNet": {"attnpool.q_proj.weight": ONE},

@@ -8,6 +8,7 @@ from tests.mutants.changes import (
     embedding,
     evaluation,
     export,
+    ingredients,
     methods,
     mixing,
     model,
@@ -39,4 +40,5 @@ MUTANTS: list[Mutant] = [
     *search.MUTANTS,
     *embedding.MUTANTS,
     *config.MUTANTS,
+    *ingredients.MUTANTS,
 ]

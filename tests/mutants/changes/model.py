@@ -201,8 +201,8 @@ MUTANTS = [
             "the part block starts as the trunk does",
         ),
         (
-            "model.stage_sizes, model.width, model.remat, param_dtype, model.zero_init_last",
-            "model.stage_sizes, model.width, model.remat, param_dtype",
+            "            model.zero_init_last,\n            model.ibn_a,\n",
+            "            ibn_a=model.ibn_a,\n",
             "model.zero_init_last ignored",
         ),
     ),

@@ -1,0 +1,20 @@
+"""Wrong changes to the ingredients that are not the paper's (docs/methods.md)."""
+
+from tests.mutants.mutant import of
+
+MUTANTS = [
+    *of("model/layers.py", "model/test_ibn.py")(
+        (
+            "jnp.concatenate([first, rest], axis=-1)",
+            "jnp.concatenate([rest, first], axis=-1)",
+            "IBN's halves swapped",
+        ),
+    ),
+    *of("model/resnet.py", "model/test_ibn.py")(
+        (
+            "self.ibn_a and layer < IBN_LAYERS",
+            "self.ibn_a",
+            "IBN in the last layer, too",
+        ),
+    ),
+]
