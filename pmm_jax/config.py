@@ -134,11 +134,16 @@ class OptimConfig:
     peak_lr: float = number(1e-3, 0, 100)
     """Highest learning rate."""
     schedule: Literal["step", "cosine"] = "step"
-    """`step`: the release's piecewise constant rate; `cosine`: linear warm-up, then cosine to 0."""
+    """`step`: the release's piecewise constant rate; `cosine`: linear warm-up, then a half cosine
+    down to min_lr."""
     warmup_epochs: float = number(49, 0, 100_000)
     """Epochs of warm-up. `step` raises the rate by a tenth of peak_lr every warmup_step_epochs."""
     warmup_step_epochs: int = number(5, 1, 100_000)
     """Epochs between two increases of the rate in the warm-up of `step`."""
+    delay_epochs: float = number(0, 0, 100_000)
+    """Epochs up to which `cosine` keeps peak_lr after the warm-up."""
+    min_lr: float = number(0.0, 0, 100)
+    """Learning rate that `cosine` falls to."""
     milestones: tuple[int, int] = number((200, 300), 1, 100_000)
     """Epochs, counted from 1, from which on `step` divides the rate by 10, and by 10 again."""
     weight_decay: float = number(5e-4, 0, 100)

@@ -41,6 +41,11 @@ def check(config: Config) -> Config:
     first, second = config.optim.milestones
     if first > second:
         raise UserError(f"optim.milestones are {first} and {second}; they must ascend")
+    if config.optim.min_lr > config.optim.peak_lr:
+        raise UserError(
+            f"optim.min_lr {config.optim.min_lr} is above optim.peak_lr {config.optim.peak_lr}; "
+            "lower it"
+        )
     check_ranking(config.evaluate)
     return config
 

@@ -35,6 +35,7 @@ def test_a_field_that_it_lacks_has_its_default() -> None:
     [
         (changed("method", stages=7), r"method\.stages is 7; it must be one of 1, 2, 3"),
         (changed("method", stages=True), r"method\.stages is True"),
+        (changed("optim", min_lr=0.01), r"optim\.min_lr 0\.01 is above optim\.peak_lr 0\.001"),
         (changed("method", stages=2.0), r"method\.stages is 2\.0"),
         (changed("method", name="pmx"), r"method\.name is 'pmx'; it must be one of pmm, "),
         (changed("train", epochs=2.0), r"train\.epochs is 2\.0; it must be of type int"),

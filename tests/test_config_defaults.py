@@ -37,6 +37,8 @@ PAPER = {
     "optim.schedule": "step",
     "optim.warmup_epochs": 49,
     "optim.warmup_step_epochs": 5,
+    "optim.delay_epochs": 0,
+    "optim.min_lr": 0.0,
     "optim.milestones": (200, 300),
     "optim.weight_decay": 5e-4,
     "optim.ema_decay": 0.0,

@@ -16,8 +16,8 @@ def learning_rate(optim: OptimConfig, epochs: int, steps_per_epoch: int) -> opta
     up to warmup_epochs (1e-4 to 1e-3 in ten steps) but never above the peak, then the peak, a tenth
     of it from milestones[0] and a hundredth from milestones[1].
 
-    `cosine` climbs linearly over warmup_epochs, then falls along a half cosine, to 0 just
-    after the last step.
+    `cosine` climbs linearly over warmup_epochs, stays at the peak up to delay_epochs, then falls
+    along a half cosine, to min_lr just after the last step.
     """
     first, second = optim.milestones
 
@@ -31,9 +31,12 @@ def learning_rate(optim: OptimConfig, epochs: int, steps_per_epoch: int) -> opta
     def cosine(step: jax.Array) -> jax.Array:
         warmup, total = optim.warmup_epochs * steps_per_epoch, epochs * steps_per_epoch
         climbing = (step + 1) / max(warmup, 1)
-        passed = (step - warmup) / max(total - warmup, 1)
+        start = max(warmup, optim.delay_epochs * steps_per_epoch)
+        passed = (step - start) / max(total - start, 1)
         falling = 0.5 * (1 + jnp.cos(math.pi * jnp.clip(passed, 0, 1)))
-        return optim.peak_lr * jnp.where(step < warmup, climbing, falling)
+        least = optim.min_lr
+        falling = least + (optim.peak_lr - least) * falling
+        return jnp.where(step < warmup, optim.peak_lr * climbing, falling)
 
     return piecewise_constant if optim.schedule == "step" else cosine
 

@@ -48,20 +48,35 @@ def test_stairs_never_climb_above_the_peak(field: dict) -> None:
     assert rates.max() == np.float32(optim.peak_lr)
 
 
-def naive_cosine(step: int, warmup: int, total: int, peak: float) -> float:
+def naive_cosine(step: int, optim: OptimConfig, total: int) -> float:
+    """Linear, constant, then PyTorch's CosineAnnealingLR with eta_min, as fast-reid has them."""
+    warmup, delay = optim.warmup_epochs * STEPS, optim.delay_epochs * STEPS
     if step < warmup:
-        return peak * (step + 1) / warmup
-    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
+        return optim.peak_lr * (step + 1) / warmup
+    if step < delay:
+        return optim.peak_lr
+    start = max(warmup, delay)
+    cosine = math.cos(math.pi * (step - start) / (total - start))
+    return optim.min_lr + (optim.peak_lr - optim.min_lr) * (1 + cosine) / 2
 
 
-@pytest.mark.parametrize("warmup_epochs", [0, 2, 10])
-def test_cosine_against_its_formula(warmup_epochs: int) -> None:
-    optim = OptimConfig(schedule="cosine", peak_lr=2e-3, warmup_epochs=warmup_epochs)
-    epochs, warmup = 10, warmup_epochs * STEPS
-    total = epochs * STEPS
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"warmup_epochs": 0},
+        {"warmup_epochs": 2},
+        {"warmup_epochs": 10},
+        {"warmup_epochs": 2, "min_lr": 7e-5},
+        {"warmup_epochs": 2, "min_lr": 7e-7, "delay_epochs": 5},
+        {"warmup_epochs": 5, "delay_epochs": 2},
+    ],
+)
+def test_cosine_against_its_formula(fields: dict[str, float]) -> None:
+    optim = OptimConfig(schedule="cosine", peak_lr=2e-3, **fields)  # type: ignore[arg-type]
+    epochs, total = 10, 10 * STEPS
     rate = learning_rate(optim, epochs, STEPS)
     rates = np.asarray(jax.vmap(rate)(jnp.arange(total)))
-    expected = [naive_cosine(step, warmup, total, 2e-3) for step in range(total)]
+    expected = [naive_cosine(step, optim, total) for step in range(total)]
     np.testing.assert_allclose(rates, expected, rtol=1e-5, atol=1e-9)
     assert rates.max() <= 2e-3 * (1 + 1e-6)
 

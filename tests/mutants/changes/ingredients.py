@@ -17,4 +17,11 @@ MUTANTS = [
             "IBN in the last layer, too",
         ),
     ),
+    *of("training/optimizer.py", "training/test_optimizer.py")(
+        (
+            "least + (optim.peak_lr - least) * falling",
+            "jnp.maximum(optim.peak_lr * falling, least)",
+            "min_lr cuts the cosine off",
+        ),
+    ),
 ]

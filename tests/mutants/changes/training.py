@@ -57,7 +57,7 @@ MUTANTS = [
             "cosine's first step does nothing",
         ),
         (
-            "/ max(total - warmup, 1)",
+            "/ max(total - start, 1)",
             "/ max(total, 1)",
             "cosine never reaches 0",
         ),
