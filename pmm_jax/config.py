@@ -146,6 +146,9 @@ class OptimConfig:
     """Learning rate that `cosine` falls to."""
     milestones: tuple[int, int] = number((200, 300), 1, 100_000)
     """Epochs, counted from 1, from which on `step` divides the rate by 10, and by 10 again."""
+    freeze_steps: int = number(0, 0, 1_000_000_000)
+    """First steps in which the trunk stays as it is, without gradient or decay, its BatchNorm by
+    the running statistics, which don't move; the heads and the part block learn alone."""
     weight_decay: float = number(5e-4, 0, 100)
     """`adam`: L2 coefficient, of every parameter. `adamw`: each step subtracts learning rate x this
     x the kernel from every kernel; biases and BatchNorm don't decay."""

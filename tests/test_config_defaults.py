@@ -40,6 +40,7 @@ PAPER = {
     "optim.delay_epochs": 0,
     "optim.min_lr": 0.0,
     "optim.milestones": (200, 300),
+    "optim.freeze_steps": 0,
     "optim.weight_decay": 5e-4,
     "optim.ema_decay": 0.0,
     "optim.betas": (0.9, 0.999),

@@ -156,16 +156,22 @@ class TrainPass:
     Args:
         network: the modules.
         variables: `params` and `batch_stats`, each by module.
+        frozen: modules that are applied as at test time, and pass no gradient to their parameters.
     """
 
-    def __init__(self, network: Network, variables: dict[str, Tree]) -> None:
-        self._network, self._variables = network, variables
+    def __init__(
+        self, network: Network, variables: dict[str, Tree], frozen: tuple[str, ...] = ()
+    ) -> None:
+        self._network, self._variables, self._frozen = network, variables, frozen
         self.batch_stats: Tree = {}
         """After this batch, of the modules that were applied."""
 
     def __call__(self, name: str, x: jax.Array) -> Any:
         """Apply a module: a map (N, h, w, C) to a map, or to a head's embedding and logits."""
-        output, updates = self._apply(name, self._of(name), x)
+        variables, train = self._of(name), name not in self._frozen
+        if not train:
+            variables = jax.lax.stop_gradient(variables)
+        output, updates = self._apply(name, variables, x, train)
         self.batch_stats[name] = updates["batch_stats"]
         return output
 
@@ -185,5 +191,7 @@ class TrainPass:
     def _of(self, name: str) -> dict[str, Tree]:
         return {kind: tree[name] for kind, tree in self._variables.items()}
 
-    def _apply(self, name: str, variables: dict[str, Tree], x: jax.Array) -> Any:
-        return self._network.modules[name].apply(variables, x, True, mutable=["batch_stats"])
+    def _apply(
+        self, name: str, variables: dict[str, Tree], x: jax.Array, train: bool = True
+    ) -> Any:
+        return self._network.modules[name].apply(variables, x, train, mutable=["batch_stats"])

@@ -42,11 +42,26 @@ def learning_rate(optim: OptimConfig, epochs: int, steps_per_epoch: int) -> opta
 
 
 def make_optimizer(optim: OptimConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
-    """PyTorch's Adam or AdamW.
+    """PyTorch's Adam or AdamW; with freeze_steps, the trunk's begins after those.
 
     Adam's weight decay is L2, which joins the gradient before the moments; AdamW (Loshchilov and
-    Hutter, 2019) decays the kernels alone.
+    Hutter, 2019) decays the kernels alone. A frozen trunk is skipped whole, as fast-reid's
+    optimizer does it: its first step is Adam's first, at the rate that all have by then.
     """
+    frozen = optim.freeze_steps
+    if not frozen:
+        return _adam(optim, schedule)
+    thawed = _adam(optim, lambda count: schedule(count + frozen))
+    return optax.partition(
+        {
+            "trunk": optax.conditionally_mask(thawed, lambda step: step >= frozen),
+            "others": _adam(optim, schedule),
+        },
+        lambda params: {name: "trunk" if name == "trunk" else "others" for name in params},
+    )
+
+
+def _adam(optim: OptimConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
     if optim.optimizer == "adamw":
         return optax.adamw(
             schedule, *optim.betas, optim.eps, weight_decay=optim.weight_decay, mask=_kernels

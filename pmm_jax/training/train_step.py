@@ -81,15 +81,35 @@ def train_step(
         `cross_entropy*`, and `accuracy`, the fraction of the batch that stage I classifies
         correctly.
     """
-    grads, batch_stats, metrics, _ = compute_gradients(task, state, batch, saliency)
-    ema_decay = task.config.optim.ema_decay
-    return state.apply_gradients(task.tx, grads, batch_stats, ema_decay), metrics
+
+    def computed(frozen: tuple[str, ...]) -> tuple[Tree, Tree, Metrics]:
+        return compute_gradients(task, state, batch, saliency, frozen)[:3]
+
+    optim = task.config.optim
+    if optim.freeze_steps:
+        grads, batch_stats, metrics = jax.lax.cond(
+            state.step < optim.freeze_steps, lambda: computed(("trunk",)), lambda: computed(())
+        )
+    else:
+        grads, batch_stats, metrics = computed(())
+    return state.apply_gradients(task.tx, grads, batch_stats, optim.ema_decay), metrics
 
 
 def compute_gradients(
-    task: TrainTask, state: TrainState, batch: TrainBatch, saliency: SaliencyTrunk | None = None
+    task: TrainTask,
+    state: TrainState,
+    batch: TrainBatch,
+    saliency: SaliencyTrunk | None = None,
+    frozen: tuple[str, ...] = (),
 ) -> tuple[Tree, Tree, Metrics, StageOutputs]:
-    """One forward and one backward pass; arguments and metrics are those of `train_step`.
+    """One forward and one backward pass; metrics are those of `train_step`.
+
+    Args:
+        task: as of `train_step`, and so on.
+        state: before the step.
+        batch: of N images.
+        saliency: of `a_cutmix`.
+        frozen: modules that stay as they are; their gradient is 0.
 
     Returns:
         The gradient, the statistics after the batch, the metrics, what the stages put out.
@@ -99,7 +119,7 @@ def compute_gradients(
     batch, target = task.method.mix_images(batch, partial(trunk.saliency, network.compute_dtype))
 
     def loss_fn(params: Tree) -> tuple[jax.Array, Any]:
-        net = TrainPass(network, {**state.variables, "params": params})
+        net = TrainPass(network, {**state.variables, "params": params}, frozen)
         outputs = task.method.forward(net, batch)
         triplets, entropies = compute_losses(outputs, target, smoothing)
         metrics = {f"triplet{i}": value for i, value in enumerate(triplets, 1)}

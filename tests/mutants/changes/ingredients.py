@@ -23,5 +23,18 @@ MUTANTS = [
             "jnp.maximum(optim.peak_lr * falling, least)",
             "min_lr cuts the cosine off",
         ),
+        (
+            "schedule(count + frozen)",
+            "schedule(count)",
+            "a thawed trunk warms up anew",
+            "training/test_freeze.py",
+        ),
+    ),
+    *of("model/pmm.py", "training/test_freeze.py")(
+        (
+            "name not in self._frozen",
+            "True",
+            "a frozen trunk's statistics move",
+        ),
     ),
 ]

@@ -157,8 +157,8 @@ MUTANTS = [
             "the logged accuracy is stage III's",
         ),
         (
-            "ema_decay = task.config.optim.ema_decay\n",
-            "ema_decay = 0.999\n",
+            "batch_stats, optim.ema_decay)",
+            "batch_stats, 0.999)",
             "optim.ema_decay ignored",
         ),
     ),
