@@ -1,5 +1,14 @@
 """Sphinx's settings: `make docs` builds the site from this folder, without a network."""
 
+import os
+import sys
+from pathlib import Path
+
+# The checkout's package, for autodoc and for the notebook's process.
+ROOT = str(Path(__file__).parents[1])
+sys.path.insert(0, ROOT)
+os.environ["PYTHONPATH"] = ROOT
+
 import pmm_jax
 
 project = "pmm_jax"
