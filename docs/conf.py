@@ -1,15 +1,12 @@
 """Sphinx's settings: `make docs` builds the site from this folder, without a network."""
 
 import os
-import sys
 from pathlib import Path
 
-# The checkout's package, for autodoc and for the notebook's process.
-ROOT = str(Path(__file__).parents[1])
-sys.path.insert(0, ROOT)
-os.environ["PYTHONPATH"] = ROOT
-
 import pmm_jax
+
+# For the notebook's process, where the package is not installed.
+os.environ["PYTHONPATH"] = str(Path(pmm_jax.__file__).parents[1])
 
 project = "pmm_jax"
 author = "the pmm_jax authors"
