@@ -78,7 +78,7 @@ class ModelConfig:
     ibn_a: bool = False
     """IBN-a trunk (Pan et al., 2018): in every block of layer1 to layer3, the first half of the
     channels of the first norm by each image's own statistics (InstanceNorm), the rest by BatchNorm.
-    Its ImageNet weights are a file of their own (docs/methods.md)."""
+    Its ImageNet weights are a file of their own (docs/guides/methods.md)."""
     weights: str = path("imagenet")
     """Initial trunk: `imagenet` (torchvision's ResNet-50, by huggingface_hub), a .safetensors or
     .pth file (such a trunk, or a trained model that `convert` wrote), or `scratch` (random)."""

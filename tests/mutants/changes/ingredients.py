@@ -1,4 +1,4 @@
-"""Wrong changes to the ingredients that are not the paper's (docs/methods.md)."""
+"""Wrong changes to the ingredients that are not the paper's (docs/guides/methods.md)."""
 
 from tests.mutants.mutant import of
 
