@@ -49,7 +49,10 @@ def test_its_links_lead_somewhere(notebook: nbformat.NotebookNode) -> None:
 
 
 @pytest.mark.slow  # about a minute: it trains
-def test_it_runs_and_shows_what_its_text_says(notebook: nbformat.NotebookNode) -> None:
+def test_it_runs_and_shows_what_its_text_says(
+    notebook: nbformat.NotebookNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     NotebookClient(
         notebook, timeout=300, resources={"metadata": {"path": str(PATH.parent)}}
     ).execute()
