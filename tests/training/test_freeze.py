@@ -1,6 +1,7 @@
 """A trunk that is frozen for the first steps, as fast-reid freezes its backbone."""
 
 from itertools import pairwise
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -19,6 +20,7 @@ from pmm_jax.training.initial import create_train_state
 from pmm_jax.training.optimizer import make_optimizer
 from pmm_jax.training.state import TrainState
 from pmm_jax.training.train_step import TrainTask, train_step
+from pmm_jax.workdir.checkpoint import Checkpoints
 
 FROZEN = 2
 
@@ -108,3 +110,10 @@ def test_a_frozen_trunk_normalizes_as_at_test_time(trained: Trained) -> None:
     np.testing.assert_allclose(
         after.batch_stats["stage1"]["bn"]["mean"], expected, rtol=1e-3, atol=1e-6
     )
+
+
+def test_checkpoints_hold_both_parts_of_the_optimizer(trained: Trained, tmp_path: Path) -> None:
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(3, trained.states[3])
+        found = checkpoints.restore(3, trained.states[0])
+    jax.tree.map(np.testing.assert_array_equal, found, trained.states[3])
