@@ -54,7 +54,7 @@ def test_it_runs_and_shows_what_its_text_says(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     NotebookClient(
-        notebook, timeout=300, resources={"metadata": {"path": str(PATH.parent)}}
+        notebook, timeout=600, resources={"metadata": {"path": str(PATH.parent)}}
     ).execute()
     pictures, printed = 0, ""
     for cell in code_cells(notebook):
