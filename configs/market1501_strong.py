@@ -10,7 +10,7 @@ one pass over the images; 120 of them. Reading the .pth file needs PyTorch (the 
 
 Not run yet. Expected, from what others report: Rank-1 above PMM's 94.1 and up to the 95.8 of MGN
 with IBN-a, mAP above 85.2 and up to 89.8 (fast-reid's model zoo). The files of LUPerson and
-LUPerson-NL go in with --model.no-ibn-a --model.weights FILE (docs/methods.md).
+LUPerson-NL go in with --model.no-ibn-a --model.weights FILE (docs/guides/methods.md).
 """
 
 from pmm_jax.config import (

@@ -37,7 +37,7 @@ def augment(key: jax.Array, images: jax.Array, data: DataConfig) -> jax.Array:
     crop_key, flip_key, erase_key = jax.random.split(key, 3)
     if data.crop_padding:
         images = _pad_and_crop(crop_key, images, data.crop_padding)
-    flipped = jax.random.bernoulli(flip_key, data.flip_probability, images.shape[:1])
+    flipped = jax.random.bernoulli(flip_key, float(data.flip_probability), images.shape[:1])
     images = jnp.where(flipped[:, None, None, None], images[:, :, ::-1], images)
     if data.color_jitter:
         # A key of its own, so that the other samples are what they are without jitter.
@@ -89,7 +89,7 @@ def _square(key: jax.Array, shape: tuple[int, ...], size: int, probability: floa
     """(N, H, W) bool: one square in a uniform place, with that probability, of each image."""
     n, h, w, _ = shape
     chance_key, top_key, left_key = jax.random.split(key, 3)
-    chosen = jax.random.bernoulli(chance_key, probability, (n, 1, 1))
+    chosen = jax.random.bernoulli(chance_key, float(probability), (n, 1, 1))
     top = jax.random.randint(top_key, (n, 1, 1), 0, h - size + 1)
     left = jax.random.randint(left_key, (n, 1, 1), 0, w - size + 1)
     row, column = jnp.arange(h)[None, :, None], jnp.arange(w)[None, None, :]

@@ -48,6 +48,10 @@ def test_normalize_against_its_formula() -> None:
 
 def test_all_off_only_normalizes() -> None:
     assert_normalized(augmented(random_images()), random_images())
+    # As people write it in Python.
+    assert_normalized(
+        augmented(random_images(), flip_probability=0, erase_probability=0), random_images()
+    )
 
 
 def mirrored(images: np.ndarray, found: np.ndarray) -> np.ndarray:

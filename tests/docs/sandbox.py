@@ -35,8 +35,8 @@ def fill(folder: Path) -> None:
         folder: empty.
     """
     synthesize(folder / "data/synthetic", PEOPLE)
-    synthesize(folder / "drawn", replace(PEOPLE, train_identities=140, test_identities=1, seed=1))
-    images = sorted((folder / "drawn/bounding_box_train").glob("*.jpg"))
+    synthesize(folder / "album", replace(PEOPLE, train_identities=140, test_identities=1, seed=1))
+    images = sorted((folder / "album/bounding_box_train").glob("*.jpg"))
     for path in images:
         identity = path.name.split("_")[0]
         (folder / "photos" / identity).mkdir(parents=True, exist_ok=True)
