@@ -39,6 +39,7 @@ ADDED = {
 }
 
 UNTYPED = {
+    "python3": "the tests have an environment",
     "pip": "the tests have the package; tests/packaging installs it",
     "tensorboard": "another program's page",
 }
