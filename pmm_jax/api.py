@@ -53,6 +53,12 @@ class Model:
         info: config, metrics, data and licenses of the run that trained it; None where it is
             unknown, as of a file of weights alone.
         calibration: a threshold of its distances (`pmm calibrate`); None without one.
+
+    Example:
+        >>> model.image_size, model.classes
+        ((128, 64), 260)
+        >>> model.fingerprint == pmm_jax.load("runs/demo").fingerprint
+        True
     """
 
     def __init__(  # noqa: PLR0913
@@ -98,6 +104,14 @@ class Model:
 
         Raises:
             UserError: an image that can't be read, has no pixels, or has another type or shape.
+
+        Example:
+            >>> embeddings = model.embed(["a.jpg", "b.jpg"])
+            >>> embeddings.shape
+            (2, 1536)
+            >>> crop = np.zeros((120, 45, 3), np.uint8)  # of a detector, say
+            >>> model.embed([crop]).shape
+            (1, 1536)
         """
         check_images("embed", images, batch_size)
         batches = pixel_batches(images, self.image_size, batch_size)
@@ -117,6 +131,11 @@ class Model:
 
         Raises:
             UserError: as `embed`; a bare ResNet-50.
+
+        Example:
+            >>> identities = model.classify(["a.jpg", "b.jpg"])
+            >>> identities.shape
+            (2,)
         """
         check_images("classify", images, batch_size)
         self._check_identities("embed")
@@ -145,6 +164,11 @@ class Model:
 
         Raises:
             UserError: as `embed`; a bare ResNet-50; an identity out of range.
+
+        Example:
+            >>> cams = model.explain(["a.jpg", "b.jpg"])
+            >>> cams.shape  # images, stages, height and width of the feature map
+            (2, 3, 8, 4)
         """
         check_images("explain", images, batch_size)
         self._check_identities("explain_pair")
@@ -175,6 +199,11 @@ class Model:
 
         Raises:
             UserError: as `embed`; as many others as images are needed.
+
+        Example:
+            >>> of_a, of_b = model.explain_pair(["a.jpg"], ["b.jpg"])
+            >>> of_a.shape, of_b.shape
+            ((1, 3, 8, 4), (1, 3, 8, 4))
         """
         check_images("explain_pair", images, batch_size)
         check_images("explain_pair", others, batch_size)
@@ -213,14 +242,28 @@ class Model:
         return fingerprint_of(self.state_dict(), self.image_size)
 
     def state_dict(self) -> Tensors:
-        """Every value under PyTorch's names, in PyTorch's shapes (torch_names.py)."""
+        """Every value under PyTorch's names, in PyTorch's shapes (torch_names.py).
+
+        Example:
+            >>> tensors = model.state_dict()
+            >>> tensors["backbone.0.weight"].shape  # the trunk's first convolution
+            (8, 3, 7, 7)
+        """
         return state_dict(self.params, self.batch_stats)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the weights for PyTorch, as .pth.tar or .pth (needs torch), or as .safetensors.
 
+        Args:
+            path: of the file; its ending says which.
+
         Raises:
             UserError: another ending, or a path that can't be written.
+
+        Example:
+            >>> model.save("weights.safetensors")
+            >>> pmm_jax.load_torch("weights.safetensors", image_size=(128, 64)).kind
+            'pmm'
         """
         write_file(user_path(path), self.state_dict())
 
@@ -236,6 +279,12 @@ def load(source: str | PathLike[str], checkpoint: str = "latest") -> Model:
     Raises:
         WeightsAlone: a file of weights alone, which `load_torch` reads.
         UserError: there is no such run, checkpoint or file, or it is damaged.
+
+    Example:
+        >>> model = pmm_jax.load("runs/demo")
+        >>> model.kind, model.image_size, model.classes
+        ('pmm', (128, 64), 260)
+        >>> model = pmm_jax.load("hf://owner/name")  # by the network  # doctest: +SKIP
     """
     path = _local(source)
     if not path.is_dir():
@@ -297,6 +346,11 @@ def load_torch(path: str | PathLike[str], image_size: tuple[int, int] = (384, 12
 
     Raises:
         UserError: the file can't be read, or is of no network known here.
+
+    Example:
+        >>> model = pmm_jax.load_torch("checkpoint.pth.tar")  # of the PMM release
+        >>> model.kind, model.image_size
+        ('pmm', (384, 128))
     """
     hint = "give another file"
     loaded = load_state_dict(str(path), read_file(user_path(path), hint))
@@ -318,6 +372,12 @@ def evaluate(
     Raises:
         UserError: there is no such run or checkpoint, its images can't be read, or settings that
             can't work.
+
+    Example:
+        >>> from pmm_jax.config import EvaluateConfig
+        >>> metrics = pmm_jax.evaluate("runs/demo", EvaluateConfig(distance="cosine"))
+        >>> print(f"Rank-1 {metrics.rank1:.1%}, mAP {metrics.mAP:.1%}, mINP {metrics.mINP:.1%}")
+        Rank-1 ...%, mAP ...%, mINP ...%
     """
     folder = user_path(workdir)
     config = load_run_config(folder)

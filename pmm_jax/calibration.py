@@ -12,7 +12,21 @@ from pmm_jax.files import printable
 
 @dataclass(frozen=True)
 class Calibration:
-    """A threshold of a model, and what is known of it. Distances are Euclidean, not squared."""
+    """A threshold of a model, and what is known of it. Distances are Euclidean, not squared.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from pmm_jax.embedding_table import read_table
+        >>> from pmm_jax.search.calibrate import calibrate_model, labeled_table
+        >>> images = labeled_table(read_table(Path("people.npz")), "people")
+        >>> calibration = calibrate_model(model, images, false_match_rate=0.02, seed=0)
+        >>> calibration.decide(np.array([0.5, calibration.threshold, 20.0])).tolist()
+        ['same', 'unsure', 'different']
+        >>> calibration.warnings(cameras=["1", "roof"])
+        ['the threshold was not calibrated on camera roof, where it may accept more or fewer']
+        >>> calibration.as_json()["pairs"]
+        1584
+    """
 
     threshold: float
     """Pairs of images below it are accepted."""

@@ -238,7 +238,20 @@ class EvaluateConfig(RankConfig):
 
 @dataclass(frozen=True)
 class Config:
-    """One run."""
+    """One run.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from pmm_jax.config import Config, DataConfig, MethodConfig, TrainConfig
+        >>> config = Config(
+        ...     data=DataConfig(name="folder", root="photos"),
+        ...     method=MethodConfig(name="bdb"),
+        ...     train=TrainConfig(epochs=60),
+        ... )
+        >>> config.optim.peak_lr
+        0.001
+        >>> other_seed = replace(config, train=replace(config.train, seed=1))
+    """
 
     data: DataConfig = field(default_factory=DataConfig)
     """Images and batches."""

@@ -37,7 +37,19 @@ GROUP = 8192
 
 @dataclass(frozen=True, eq=False)
 class EmbeddingTable:
-    """Embedded images and what is known of each."""
+    """Embedded images and what is known of each.
+
+    Example:
+        >>> from pmm_jax.embedding_table import EmbeddingTable
+        >>> paths = np.array(["a.jpg", "b.jpg"])
+        >>> table = EmbeddingTable(
+        ...     model.embed(paths.tolist()),
+        ...     {"path": paths, "id": np.array([7, 8]), "camera": np.array([1, 2])},
+        ...     model.fingerprint,
+        ... )
+        >>> len(table), len(table.take(table.columns["camera"] == 2))
+        (2, 1)
+    """
 
     features: np.ndarray
     """(N, D) float32, as the model gives them: not normalized."""
@@ -71,8 +83,21 @@ class TableHeader:
 def write_table(path: Path, table: EmbeddingTable) -> None:
     """Write a table, whole or not at all; the same table gives the same bytes.
 
+    Args:
+        path: of the file, .npz or .parquet.
+        table: what is written.
+
     Raises:
         UserError: as `write_blocks`.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from pmm_jax.embedding_table import EmbeddingTable, read_table, write_table
+        >>> columns = {"path": np.array(["a.jpg", "b.jpg"])}
+        >>> table = EmbeddingTable(np.eye(2, 8, dtype=np.float32), columns)
+        >>> write_table(Path("photos.npz"), table)
+        >>> read_table(Path("photos.npz")).columns["path"].tolist()
+        ['a.jpg', 'b.jpg']
     """
     header = TableHeader(table.fingerprint, table.shard)
     write_blocks(path, table.columns, header, [table.features], table.features.shape[1])
@@ -135,10 +160,20 @@ def check_columns(columns: Iterable[str]) -> None:
 
 
 def read_table(path: Path) -> EmbeddingTable:
-    """Read a table that `write_table` wrote.
+    """Read a table that `write_table` or `pmm embed` wrote.
+
+    Args:
+        path: of the file, .npz or .parquet.
 
     Raises:
         UserError: there is no such file, or it holds something else.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from pmm_jax.embedding_table import read_table
+        >>> table = read_table(Path("people.npz"))  # pmm embed runs/demo people.csv people.npz
+        >>> table.features.shape, sorted(table.columns)
+        ((72, 16), ['camera', 'id', 'path', 'split', 'time', 'track'])
     """
     if path.suffix == ".npz":
         return _read_npz(path)

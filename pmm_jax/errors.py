@@ -6,6 +6,14 @@ class UserError(Exception):
 
     The message is one line that names what is wrong and how to fix it. Entry points print it on
     standard error and exit with code 2, without a traceback; every other exception is a bug.
+
+    Example:
+        >>> from pmm_jax.errors import UserError
+        >>> try:
+        ...     pmm_jax.load("runs/dmeo")
+        ... except UserError as error:
+        ...     print(error)
+        can't read weights runs/dmeo: No such file or directory; give a run's folder, or ...
     """
 
 

@@ -32,8 +32,20 @@ class Registry(Mapping[str, Any]):
     def register(self, cls: C) -> C:
         """Class decorator: make a class from outside the package known by its `name`.
 
+        Args:
+            cls: a data set or a method.
+
         Raises:
             ValueError: the package has a class of that name.
+
+        Example:
+            >>> from pmm_jax.methods import METHODS, register
+            >>> from pmm_jax.methods.pmm import PMM
+            >>> @register
+            ... class Ours(PMM):
+            ...     name, title = "ours", "Ours"
+            >>> METHODS["ours"].title  # MethodConfig(name="ours") trains it
+            'Ours'
         """
         if cls.name in self._places:
             raise ValueError(f"{cls.name} is a name of the package's own; choose another")

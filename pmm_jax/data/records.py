@@ -59,7 +59,17 @@ class Problem:
 
 @dataclass(frozen=True)
 class Scan:
-    """Contents of a data set, before any image is decoded."""
+    """Contents of a data set, before any image is decoded.
+
+    Example:
+        >>> from pmm_jax.data.datasets import Record, Scan
+        >>> known, other = Record("a.jpg", identity=7, camera=1), Record("b.jpg", 8, 2)
+        >>> scan = Scan({"train": [known], "query": [], "gallery": [other]}, names={7: "Clara"})
+        >>> [record.path for record in scan.records()]
+        ['a.jpg', 'b.jpg']
+        >>> [split for split, record in scan.labeled()]
+        ['train', 'gallery']
+    """
 
     splits: dict[str, list[Record]]
     """Records of `train`, `query` and `gallery`, in the order in which they are stored."""

@@ -10,11 +10,21 @@ CHUNK = 256
 
 
 class Interval(NamedTuple):
-    """A mean over queries and where it lies when they, or training runs too, are resampled."""
+    """A mean over queries and where it lies when they, or training runs too, are resampled.
+
+    Example:
+        >>> from pmm_jax.evaluation.bootstrap import Interval
+        >>> difference = Interval(mean=0.02, low=-0.01, high=0.05)
+        >>> difference.holds_zero  # so the two may well be equally good
+        True
+    """
 
     mean: float
+    """Of the values as they are."""
     low: float
+    """Lower end of the interval."""
     high: float
+    """Upper end of the interval."""
 
     @property
     def holds_zero(self) -> bool:
@@ -35,6 +45,14 @@ def mean_interval(
 
     Raises:
         ValueError: no query is counted.
+
+    Example:
+        >>> from pmm_jax.evaluation import evaluate_embeddings
+        >>> from pmm_jax.evaluation.bootstrap import mean_interval
+        >>> metrics = evaluate_embeddings(query, gallery)
+        >>> mAP = mean_interval(metrics.average_precision, seed=0)
+        >>> print(f"mAP {mAP.mean:.1%} ({mAP.low:.1%} to {mAP.high:.1%})")
+        mAP 95.9% (91.3% to 99.2%)
     """
     values = np.asarray(values, np.float64)
     values = values[~np.isnan(values)]
@@ -64,6 +82,14 @@ def paired_bootstrap(
 
     Raises:
         ValueError: different queries are counted, or none.
+
+    Example:
+        >>> from pmm_jax.evaluation.bootstrap import paired_bootstrap
+        >>> ours = np.array([0.9, 0.8, 1.0, 0.7, np.nan, 0.6])  # each query's average precision
+        >>> theirs = np.array([0.8, 0.7, 1.0, 0.5, np.nan, 0.5])
+        >>> gain = paired_bootstrap(ours, theirs, seed=0)
+        >>> print(f"{gain.mean:+.2f} ({gain.low:+.2f} to {gain.high:+.2f})")
+        +0.10 (+0.04 to +0.16)
     """
     one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
     if one.shape != other.shape or not np.array_equal(np.isnan(one), np.isnan(other)):
@@ -86,6 +112,16 @@ def runs_interval(one: np.ndarray, other: np.ndarray, level: float = 0.95) -> In
 
     Raises:
         ValueError: one run alone, or different queries are counted, or none.
+
+    Example:
+        >>> from pmm_jax.evaluation.bootstrap import runs_interval
+        >>> ours = np.array([[0.9, 0.8, 1.0, 0.7], [0.8, 0.8, 0.9, 0.6]])  # two seeds, four queries
+        >>> theirs = np.array([[0.8, 0.7, 1.0, 0.5], [0.8, 0.6, 0.8, 0.6]])
+        >>> gain = runs_interval(ours, theirs)
+        >>> print(f"{gain.mean:+.2f} ({gain.low:+.2f} to {gain.high:+.2f})")
+        +0.09 (-0.08 to +0.25)
+        >>> gain.holds_zero  # two seeds say little
+        True
     """
     one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
     if one.shape != other.shape or len(one) < 2:

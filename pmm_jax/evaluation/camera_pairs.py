@@ -35,6 +35,16 @@ def camera_pairs(query: Embeddings, gallery: Embeddings, query_block: int = 512)
 
     Raises:
         UserError: as of `evaluate_embeddings`.
+
+    Example:
+        >>> from pmm_jax.evaluation.camera_pairs import camera_pairs
+        >>> pairs = camera_pairs(query, gallery)
+        >>> pairs.gallery_cameras  # the columns
+        array([1, 2, 3])
+        >>> pairs.rank1.round(2)
+        array([[ nan, 0.92, 0.83],
+               [1.  ,  nan, 0.83],
+               [1.  , 1.  ,  nan]])
     """
     query_cameras, gallery_cameras = (
         np.unique(s.cameras[s.cameras >= 0]) for s in (query, gallery)

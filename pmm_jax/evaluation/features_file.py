@@ -33,6 +33,19 @@ def load_features(path: str | Path) -> tuple[Embeddings, Embeddings]:
     Raises:
         UserError: no such file, another format, or an array that is missing, misshapen, of the
             wrong type or not finite.
+
+    Example:
+        >>> from pmm_jax.evaluation import load_features
+        >>> np.savez(
+        ...     "mine.npz",
+        ...     query_features=np.eye(2, 8),
+        ...     query_ids=["Ann", "Bob"],
+        ...     gallery_features=np.eye(4, 8),
+        ...     gallery_ids=["Ann", "Bob", "Ann", "Cid"],
+        ... )
+        >>> query, gallery = load_features("mine.npz")
+        >>> gallery.features.shape, gallery.identity_name(3)
+        ((4, 8), 'Cid')
     """
     path = user_path(path)
     arrays, said = read_arrays(path)

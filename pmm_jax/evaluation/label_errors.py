@@ -60,6 +60,14 @@ def label_errors(
         identities: (N,) integers, each one person. The only image of an identity is not listed.
         cameras: (N,) integers; negative where unknown.
         limit: images listed, at most.
+
+    Example:
+        >>> from pmm_jax.evaluation.label_errors import label_errors
+        >>> identities = gallery.identities.copy()
+        >>> identities[5] = identities[0]  # a wrong label
+        >>> found = label_errors(gallery.features, identities, gallery.cameras)
+        >>> found.images, identities[found.nearest_other]  # who it looks like
+        (array([5]), array([2]))
     """
     distances = Distances(features, features)
     prepared, _ = distances.prepared()

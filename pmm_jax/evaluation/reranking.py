@@ -51,6 +51,16 @@ def reranked_rows(
 
     Raises:
         UserError: k1 or k2 outside the images, or a weight outside 0 to 1.
+
+    Example:
+        >>> from pmm_jax.evaluation import evaluate_distances
+        >>> from pmm_jax.evaluation.reranking import reranked_rows
+        >>> rows = np.stack(list(reranked_rows(query.features, gallery.features, k1=4, k2=2)))
+        >>> metrics = evaluate_distances(
+        ...     rows, query.identities, gallery.identities, query.cameras, gallery.cameras
+        ... )
+        >>> round(metrics.mAP, 3)  # 0.959 without re-ranking
+        0.981
     """
     check_neighbor_sets(k1, k2, len(query) + len(gallery))
     if not 0 <= weight <= 1:

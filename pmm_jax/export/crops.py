@@ -19,7 +19,14 @@ PEOPLE = SyntheticSettings(train_identities=1, test_identities=32, cameras=2, mi
 
 
 class Crops(NamedTuple):
-    """Images of people."""
+    """Images of people.
+
+    Example:
+        >>> from pmm_jax.export.crops import Crops
+        >>> crops = Crops([np.zeros((120, 45, 3), np.uint8)] * 8, "crops of our own detector")
+        >>> crops.resized((128, 64)).shape
+        (8, 128, 64, 3)
+    """
 
     images: list[np.ndarray]
     """(h, w, 3) uint8 RGB each, in their own sizes."""
@@ -37,6 +44,12 @@ def find_crops(info: ModelInfo | None, count: int = COUNT) -> Crops:
     Args:
         info: of the model; None where nothing is known of it.
         count: images, at most.
+
+    Example:
+        >>> from pmm_jax.export.crops import find_crops
+        >>> crops = find_crops(model.info, count=4)
+        >>> len(crops.images), crops.source
+        (4, 'synthetic people')
     """
     if info is not None:
         try:
@@ -46,8 +59,8 @@ def find_crops(info: ModelInfo | None, count: int = COUNT) -> Crops:
         # A model goes where its data set doesn't; the card says whose images were taken.
         except UserError:
             pass
-    images = [np.asarray(draw()) for path, _, draw in plan(PEOPLE) if path.startswith(QUERY)]
-    return Crops(images[:count], "synthetic people")
+    drawn = [draw for path, _, draw in plan(PEOPLE) if path.startswith(QUERY)]
+    return Crops([np.asarray(draw()) for draw in drawn[:count]], "synthetic people")
 
 
 def _images(split: Split, count: int) -> Crops:

@@ -28,6 +28,13 @@ def export_model(model: Model, path: Path, with_card: bool = False) -> None:
     Raises:
         UserError: there is another README.md already, a license note is no line of text, or a file
             can't be written.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from pmm_jax.export.model_file import export_model
+        >>> export_model(model, Path("demo.safetensors"))
+        >>> pmm_jax.load("demo.safetensors").fingerprint == model.fingerprint
+        True
     """
     parts = ModelParts(
         model.kind,

@@ -58,6 +58,15 @@ def export_onnx(
     Raises:
         UserError: the file embeds differently, and isn't left behind; an extra is missing; the
             model has not so many stages; or a file can't be written.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from pmm_jax.export.crops import find_crops
+        >>> from pmm_jax.export.onnx_file import OnnxOptions, export_onnx
+        >>> crops = find_crops(model.info, count=4)
+        >>> card = export_onnx(model, Path("demo.onnx"), crops, OnnxOptions(stages=1))
+        >>> card["input"]["shape"], card["output"]["shape"]
+        (['batch', 128, 64, 3], ['batch', 512])
     """
     preset = PRESETS[options.preset]
     heads = chosen_heads(model.network, options.stages)

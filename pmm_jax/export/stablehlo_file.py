@@ -53,6 +53,15 @@ def export_stablehlo(model: Model, target: Path, crops: Crops, stages: int = 0) 
     Raises:
         UserError: the file embeds differently, and isn't left behind; flatbuffers is missing; the
             model is too large or has not so many stages; or a file can't be written.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from pmm_jax.export.crops import find_crops
+        >>> from pmm_jax.export.stablehlo_file import export_stablehlo
+        >>> crops = find_crops(model.info, count=4)
+        >>> card = export_stablehlo(model, Path("demo.stablehlo"), crops)
+        >>> card["platforms"], card["output"]["shape"]
+        (['cpu', 'cuda', 'tpu'], ['batch', 1536])
     """
     heads = chosen_heads(model.network, stages)
     length = embedding_size(model.network, heads)

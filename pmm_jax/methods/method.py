@@ -19,7 +19,14 @@ SaliencyFn = Callable[[jax.Array], jax.Array]
 
 @struct.dataclass
 class TrainBatch:
-    """A batch of N images with a step's random choices made."""
+    """A batch of N images with a step's random choices made.
+
+    Example:
+        >>> from pmm_jax.methods import TrainBatch
+        >>> batch = TrainBatch(images=jnp.zeros((4, 384, 128, 3)), labels=jnp.array([0, 0, 1, 1]))
+        >>> batch.replace(images=batch.images[..., ::-1]).labels.shape
+        (4,)
+    """
 
     images: jax.Array
     """(N, H, W, 3), normalized and augmented."""
@@ -31,7 +38,16 @@ class TrainBatch:
 
 @dataclass(frozen=True)
 class Target:
-    """Labels of a batch of N images."""
+    """Labels of a batch of N images.
+
+    Example:
+        >>> from pmm_jax.methods import Target
+        >>> target = Target(jnp.array([0, 1]))
+        >>> target.dominant_labels
+        Array([0, 1], dtype=int32)
+        >>> target.average(lambda labels: labels.astype(jnp.float32)).tolist()
+        [0.0, 1.0]
+    """
 
     labels: jax.Array
     """(N,) int: the identities of the images as they were."""
@@ -48,7 +64,16 @@ class Target:
 
 @dataclass(frozen=True)
 class MixedTarget(Target):
-    """Labels of images into which other images were pasted (CutMix)."""
+    """Labels of images into which other images were pasted (CutMix).
+
+    Example:
+        >>> from pmm_jax.methods import MixedTarget
+        >>> target = MixedTarget(jnp.array([0, 8]), jnp.array([8, 0]), lam=jnp.float32(0.25))
+        >>> target.dominant_labels
+        Array([8, 0], dtype=int32)
+        >>> target.average(lambda labels: labels.astype(jnp.float32)).tolist()
+        [6.0, 2.0]
+    """
 
     mixed_labels: jax.Array
     """(N,) int: the identities pasted into them."""
@@ -99,6 +124,36 @@ class Method:
     Args:
         config: of the run, checked.
         num_shards: equal parts of the batch, in order, that sample negatives among themselves.
+
+    Example:
+        >>> from pmm_jax.config import Config
+        >>> from pmm_jax.methods import Method, StageOutputs, Target, TrainBatch
+        >>> class Darker(Method):
+        ...     '''Stage I alone, on images of which a random third is half as bright.'''
+        ...
+        ...     name, title, network, level = "darker", "Darker", "baseline", "image"
+        ...
+        ...     @classmethod
+        ...     def check(cls, config):
+        ...         assert config.method.stages >= 1
+        ...
+        ...     def sample(self, keys, labels):
+        ...         return jax.random.bernoulli(keys[0], 1 / 3, labels.shape)
+        ...
+        ...     def mix_images(self, batch, saliency):
+        ...         scale = jnp.where(batch.sample, 0.5, 1.0)[:, None, None, None]
+        ...         return batch.replace(images=batch.images * scale), Target(batch.labels)
+        ...
+        ...     def forward(self, net, batch):
+        ...         embedding, logits = net("stage1", net.feature_map(batch.images))
+        ...         return StageOutputs((embedding,), (logits,))
+        >>> method = Darker(Config())
+        >>> labels = jnp.array([0, 0, 1, 1])
+        >>> sample = method.sample(jax.random.split(jax.random.key(0)), labels)
+        >>> batch = TrainBatch(jnp.ones((4, 64, 32, 3)), labels, sample)
+        >>> batch, target = method.mix_images(batch, saliency=None)
+        >>> batch.images.mean((1, 2, 3)).tolist()
+        [1.0, 0.5, 0.5, 0.5]
     """
 
     name: ClassVar[str]
@@ -161,8 +216,21 @@ class Method:
 def check_blocks(config: Config) -> None:
     """Check that the blocks divide the feature map, and that there are K.
 
+    Args:
+        config: of a run.
+
     Raises:
         UserError: with sizes that would do.
+
+    Example:
+        >>> from pmm_jax.config import Config, DataConfig
+        >>> from pmm_jax.errors import UserError
+        >>> from pmm_jax.methods import check_blocks
+        >>> try:
+        ...     check_blocks(Config(data=DataConfig(image_size=(256, 128))))
+        ... except UserError as error:
+        ...     print(error)
+        image height 256 is not a multiple of 16 x block height 3; use 240 or 288 (...)
     """
     for axis, size, block in zip(
         ("height", "width"), config.data.image_size, config.method.block, strict=True

@@ -113,7 +113,31 @@ class MixingSample:
 
 
 class PMM(_BlockMethod):
-    """A-Hard-Mix: the negative's values in the K blocks with the highest CAM (section 2.2)."""
+    """A-Hard-Mix: the negative's values in the K blocks with the highest CAM (section 2.2).
+
+    Example:
+        >>> from pmm_jax.config import Config
+        >>> from pmm_jax.methods import TrainBatch
+        >>> from pmm_jax.methods.pmm import PMM, StageInput
+        >>> from pmm_jax.mixing import hard_mix
+        >>> class HalfMix(PMM):
+        ...     '''The negative's lower half of the map, in both stages.'''
+        ...
+        ...     name, title, attentive = "half_mix", "Half mix", False
+        ...
+        ...     def mix_features(self, stage):
+        ...         n, h, w = stage.cam.shape
+        ...         mask = jnp.broadcast_to((jnp.arange(h) < h // 2)[None, :, None], (n, h, w))
+        ...         return hard_mix(stage.base, self.negatives(stage), mask, self.num_shards), mask
+        >>> method, labels = HalfMix(Config()), jnp.array([0, 0, 1, 1])
+        >>> sample = method.sample(jax.random.split(jax.random.key(0)), labels)
+        >>> batch = TrainBatch(jnp.zeros((4, 96, 32, 3)), labels, sample)
+        >>> maps = jnp.broadcast_to(labels[:, None, None, None], (4, 6, 2, 1))
+        >>> stage = StageInput(2, maps, jnp.ones((4, 6, 2)), jnp.zeros((4, 8)), batch)
+        >>> mixed, mask = method.mix_features(stage)
+        >>> mixed[0].ravel().tolist()  # of an image of identity 0, row by row
+        [0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1]
+    """
 
     name = "pmm"
     title = "A-Hard-Mix (PMM)"

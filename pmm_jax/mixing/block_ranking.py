@@ -13,6 +13,12 @@ def block_scores(cam: jax.Array, block: tuple[int, int]) -> jax.Array:
 
     Returns:
         (N, H / height * W / width).
+
+    Example:
+        >>> from pmm_jax.mixing import block_scores
+        >>> cam = jnp.array([[[0.0, 1.0, 2.0, 3.0], [4.0, 5.0, 6.0, 7.0]]])
+        >>> block_scores(cam, block=(2, 2)).tolist()
+        [[10.0, 18.0]]
     """
     n, h, w = cam.shape
     rows, columns = h // block[0], w // block[1]
@@ -20,10 +26,22 @@ def block_scores(cam: jax.Array, block: tuple[int, int]) -> jax.Array:
 
 
 def top_blocks(scores: jax.Array, top_k: int) -> jax.Array:
-    """(N, top_k) int: the highest of (N, blocks), highest first.
+    """Numbers of each image's highest blocks, the highest first.
 
     Blocks with equal scores are taken in reading order, row by row from the top left. (The
     release counts column by column; that differs only where scores tie.)
+
+    Args:
+        scores: (N, blocks), blocks in reading order.
+        top_k: K.
+
+    Returns:
+        (N, top_k) int.
+
+    Example:
+        >>> from pmm_jax.mixing import top_blocks
+        >>> top_blocks(jnp.array([[10.0, 18.0, 42.0, 50.0]]), top_k=2).tolist()
+        [[3, 2]]
     """
     return jax.lax.top_k(scores, top_k)[1]  # ties: the lower index first
 
@@ -41,6 +59,12 @@ def top_block_mask(
 
     Returns:
         (N, H, W) bool.
+
+    Example:
+        >>> from pmm_jax.mixing import top_block_mask
+        >>> scores = jnp.array([[10.0, 18.0, 42.0, 50.0]])
+        >>> top_block_mask(scores, shape=(1, 2, 4), block=(1, 2), top_k=1).tolist()
+        [[[True, True, True, True], [True, True, False, False]]]
     """
     n, h, w = shape
     rows, columns = h // block[0], w // block[1]
@@ -51,5 +75,20 @@ def top_block_mask(
 
 
 def block_mask(cam: jax.Array, block: tuple[int, int], top_k: int) -> jax.Array:
-    """`top_block_mask` of a CAM (N, H, W)."""
+    """`top_block_mask` of a CAM.
+
+    Args:
+        cam: (N, H, W).
+        block: height and width in cells; they divide H and W.
+        top_k: K, blocks replaced in every image.
+
+    Returns:
+        (N, H, W) bool.
+
+    Example:
+        >>> from pmm_jax.mixing import block_mask
+        >>> cam = jnp.array([[[0.0, 1.0], [5.0, 2.0]]])
+        >>> block_mask(cam, block=(1, 1), top_k=2).tolist()
+        [[[True, True], [False, False]]]
+    """
     return top_block_mask(block_scores(cam, block), cam.shape, block, top_k)

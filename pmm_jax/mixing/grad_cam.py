@@ -22,7 +22,15 @@ def grad_cam(
         labels: (N,) int.
 
     Returns:
-        cam: (N, H, W) in float32 or wider, >= 0, not normalized.
+        (N, H, W) in float32 or wider, >= 0, not normalized.
+
+    Example:
+        >>> from pmm_jax.mixing import grad_cam
+        >>> weights = jnp.array([[1.0, 0.0], [0.0, 1.0]])  # identity 0 goes by the first channel
+        >>> head = lambda feature_map: feature_map.mean((1, 2)) @ weights
+        >>> feature_map = jnp.array([[[[8.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 8.0]]]])
+        >>> grad_cam(head, feature_map, labels=jnp.array([0])).tolist()
+        [[[2.0, 0.0], [0.0, 0.0]]]
     """
     feature_map = jax.lax.stop_gradient(feature_map)
     logits, backward = jax.vjp(head, feature_map)

@@ -16,6 +16,13 @@ def sample_negatives(key: jax.Array, labels: jax.Array, num_shards: int = 1) -> 
 
     Returns:
         (N,) int32, positions in the batch.
+
+    Example:
+        >>> from pmm_jax.mixing import sample_negatives
+        >>> labels = jnp.array([0, 0, 1, 1])
+        >>> negatives = sample_negatives(jax.random.key(0), labels)
+        >>> labels[negatives].tolist()
+        [1, 1, 0, 0]
     """
     count = labels.shape[0]
     ranks = jax.random.uniform(key, (count, count))
@@ -35,6 +42,12 @@ def nearest_negatives(embeddings: jax.Array, labels: jax.Array, num_shards: int 
 
     Returns:
         (N,) int32, positions in the batch.
+
+    Example:
+        >>> from pmm_jax.mixing import nearest_negatives
+        >>> embeddings = jnp.array([[0.0], [3.0], [4.0], [9.0]])
+        >>> nearest_negatives(embeddings, labels=jnp.array([0, 0, 1, 1])).tolist()
+        [2, 2, 1, 1]
     """
     size = labels.shape[0] // num_shards
     x = embeddings.reshape(num_shards, size, -1)
@@ -61,13 +74,35 @@ def hard_mix(
 
     Returns:
         (N, H, W, C).
+
+    Example:
+        >>> from pmm_jax.mixing import hard_mix
+        >>> maps = jnp.array([[[[1.0], [2.0]]], [[[10.0], [20.0]]]])  # (2, 1, 2, 1)
+        >>> mask = jnp.array([[[True, False]], [[False, True]]])
+        >>> hard_mix(maps, negatives=jnp.array([1, 0]), mask=mask).tolist()
+        [[[[1.0], [20.0]]], [[[1.0], [20.0]]]]
     """
     mixed_in = rows_of(feature_map, negatives, num_shards)
     return jnp.where(mask[..., None], feature_map, mixed_in)
 
 
 def rows_of(feature_map: jax.Array, selection: jax.Array, num_shards: int = 1) -> jax.Array:
-    """feature_map[selection], where each shard of the batch chose among its own."""
+    """feature_map[selection], where each shard of the batch chose among its own.
+
+    Args:
+        feature_map: (N, ...).
+        selection: (N,) int, positions in the batch.
+        num_shards: equal parts of the batch, in order.
+
+    Returns:
+        (N, ...).
+
+    Example:
+        >>> from pmm_jax.mixing import rows_of
+        >>> maps = jnp.array([[1.0], [2.0], [3.0], [4.0]])
+        >>> rows_of(maps, jnp.array([1, 0, 3, 3]), num_shards=2).tolist()
+        [[2.0], [1.0], [4.0], [4.0]]
+    """
     size = feature_map.shape[0] // num_shards
     maps = feature_map.reshape(num_shards, size, *feature_map.shape[1:])
     return _rows(maps, (selection % size).reshape(num_shards, size)).reshape(feature_map.shape)

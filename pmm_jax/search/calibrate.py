@@ -24,7 +24,16 @@ Checkpoint = Literal["latest", "best"]
 
 @dataclass(frozen=True, eq=False)
 class LabeledImages:
-    """Embedded images of known people."""
+    """Embedded images of known people.
+
+    Example:
+        >>> from pmm_jax.search.calibrate import LabeledImages
+        >>> images = LabeledImages(
+        ...     model.embed(["a.jpg", "b.jpg"]), np.array([7, 8]), np.array([1, 2]), "my photos"
+        ... )
+        >>> images.known_cameras()
+        ('1', '2')
+    """
 
     features: np.ndarray
     """(N, D) float32."""
@@ -107,6 +116,14 @@ def labeled_table(table: EmbeddingTable, name: str) -> LabeledImages:
 
     Raises:
         UserError: it has no column `id`.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from pmm_jax.embedding_table import read_table
+        >>> from pmm_jax.search.calibrate import labeled_table
+        >>> images = labeled_table(read_table(Path("people.npz")), "people")
+        >>> len(np.unique(images.identities)), images.known_cameras()
+        (12, ('1', '2', '3'))
     """
     if "id" not in table.columns:
         raise UserError(f"{name} has no column id; a threshold needs to know who is on each image")
@@ -152,6 +169,15 @@ def calibrate_model(
     Raises:
         UserError: as `find_threshold`; or weights alone, whose distance nobody
             knows.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from pmm_jax.embedding_table import read_table
+        >>> from pmm_jax.search.calibrate import calibrate_model, labeled_table
+        >>> images = labeled_table(read_table(Path("people.npz")), "people")
+        >>> found = calibrate_model(model, images, false_match_rate=0.02, seed=0)
+        >>> print(f"{found.threshold:.2f}; {found.missed_match_rate:.1%} of the matches are missed")
+        3.98; 11.1% of the matches are missed
     """
     if model.info is None:
         raise UserError("the model is weights alone, and nobody knows how its distances are taken")

@@ -41,12 +41,15 @@ class GalleryInfo:
     """What a gallery says of itself."""
 
     address: str
+    """A folder, or milvus://HOST:PORT/NAME."""
     images: int
+    """Number of its images."""
     length: int
-    """Of an embedding."""
+    """Length of an embedding."""
     columns: dict[str, str]
     """What each column holds, by name: `integers`, `numbers` or `text`."""
     maker: Maker
+    """The model that embeds its images."""
     created: str
     """Date and time, ISO 8601, UTC."""
     version: int
@@ -59,6 +62,7 @@ class Result(NamedTuple):
     rank: int
     """From 1."""
     path: str
+    """Path of the image, as the gallery has it."""
     distance: float
     """Euclidean, of unit-length embeddings where the gallery's distance is cosine."""
     columns: dict[str, Value]
@@ -69,12 +73,36 @@ class Added(NamedTuple):
     """What `Gallery.add` did."""
 
     new: int
+    """Images whose path was not there."""
     replaced: int
     """Images whose path was there already."""
 
 
 class Gallery(ABC):
-    """Embedded images of one model, kept by an engine."""
+    """Embedded images of one model, kept by an engine.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from pmm_jax.embedding_table import read_table
+        >>> from pmm_jax.search.gallery import Gallery
+        >>> from pmm_jax.search.model import maker_of
+        >>> table = read_table(Path("people.npz"))
+        >>> people = Gallery.create("people", table, maker_of(model, "runs/demo"))
+        >>> people = Gallery.open("people")
+        >>> people.info().images, people.info().columns["camera"]
+        (72, 'integers')
+        >>> [found] = people.search(table.features[:1], top=2, where="camera != 1")
+        >>> found[0].rank, found[0].path, found[0].columns["id"], round(found[0].distance, 2)
+        (1, '1_c3_0.jpg', 1, 3.11)
+        >>> people.add(table.take(np.arange(3)))  # paths that are there are replaced
+        Added(new=0, replaced=3)
+        >>> people.remove([found[0].path]), people.remove(where="camera == 2")
+        (1, 24)
+        >>> count, rows = people.images(where="id == 1", count=1)
+        >>> count, rows[0]["path"]
+        (3, '1_c1_0.jpg')
+        >>> people.prepare()  # before many searches
+    """
 
     @staticmethod
     def create(
@@ -96,6 +124,9 @@ class Gallery(ABC):
     @staticmethod
     def open(address: str) -> Gallery:
         """The gallery at an address.
+
+        Args:
+            address: as of `create`.
 
         Raises:
             UserError: there is none, or it is damaged.
@@ -139,7 +170,7 @@ class Gallery(ABC):
 
         Args:
             paths: of images to remove.
-            where: a condition (where.py); images that meet it are removed, too.
+            where: a condition (docs/guides/search.md); images that meet it are removed, too.
 
         Returns:
             How many were removed.
@@ -157,7 +188,7 @@ class Gallery(ABC):
         Args:
             features: (Q, D) float32, by the gallery's model.
             top: images of each list; fewer where there are fewer.
-            where: a condition (where.py) that images must meet to be ranked.
+            where: a condition (docs/guides/search.md) that images must meet to be ranked.
 
         Raises:
             UserError: embeddings of another length, or no sound condition.
@@ -174,7 +205,7 @@ class Gallery(ABC):
         """What the gallery knows of some of its images, in its own order.
 
         Args:
-            where: a condition (where.py) that they must meet.
+            where: a condition (docs/guides/search.md) that they must meet.
             start: leave out so many of these.
             count: images, at most.
 

@@ -80,6 +80,18 @@ def link(
 
     Returns:
         (T,) integers from 1 on, in order of each identity's first tracklet.
+
+    Example:
+        >>> from pmm_jax.search.linking import Tracklets, link
+        >>> tracklets = Tracklets(
+        ...     means=np.float32([[0.0], [0.1], [0.2], [5.0]]),
+        ...     counts=np.array([9, 12, 7, 30]),
+        ...     cameras=np.array([1, 1, 2, 2]),
+        ...     starts=np.array([0.0, 5.0, 60.0, 90.0]),
+        ...     ends=np.array([8.0, 9.0, 70.0, 99.0]),
+        ... )
+        >>> link(tracklets, threshold=1.0).tolist()  # the first two were seen at once
+        [1, 2, 2, 3]
     """
     squares = _squares(tracklets)
     total, sizes = len(squares), tracklets.counts.astype(np.float32).copy()
@@ -153,6 +165,13 @@ def link_figures(found: np.ndarray, true: np.ndarray, counts: np.ndarray) -> Lin
         found: (T,) integers.
         true: (T,) integers.
         counts: (T,) images of each tracklet.
+
+    Example:
+        >>> from pmm_jax.search.linking import link_figures
+        >>> found, true = np.array([1, 1, 2, 3]), np.array([1, 1, 2, 2])
+        >>> figures = link_figures(found, true, counts=np.array([9, 12, 7, 30]))
+        >>> figures.precision, figures.recall, round(figures.idf1, 3)
+        (1.0, 0.5, 0.879)
     """
     _, rows = np.unique(found, return_inverse=True)
     _, columns = np.unique(true, return_inverse=True)

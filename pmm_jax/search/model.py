@@ -16,6 +16,12 @@ def maker_of(model: Model, address: str) -> Maker:
     Args:
         model: loaded.
         address: where from, as its user wrote it; a path is kept in full.
+
+    Example:
+        >>> from pmm_jax.search.model import maker_of
+        >>> maker = maker_of(model, "runs/demo")
+        >>> maker.distance, maker.fingerprint == model.fingerprint
+        ('euclidean', True)
     """
     is_path = not address.startswith("hf:")
     where = str(Path(user_path(address)).absolute()) if is_path else address
@@ -32,6 +38,16 @@ def model_of(gallery: Gallery, address: str | None = None) -> Model:
 
     Raises:
         UserError: it can't be loaded, or is another model.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from pmm_jax.embedding_table import read_table
+        >>> from pmm_jax.search.gallery import Gallery
+        >>> from pmm_jax.search.model import maker_of, model_of
+        >>> table = read_table(Path("people.npz"))
+        >>> people = Gallery.create("people2", table, maker_of(model, "runs/demo"))
+        >>> model_of(people).fingerprint == model.fingerprint
+        True
     """
     maker = gallery.info().maker
     where = address or maker.address

@@ -46,6 +46,24 @@ def train(
         UserError: anything about the data, the config or the disk that can't work; what could end
             the run at its last step is checked before the first.
         Interrupted: a signal stopped the run; its state was saved.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from pmm_jax.config import Config, DataConfig, MethodConfig, ModelConfig, TrainConfig
+        >>> config = Config(  # tiny, to see that it runs: the defaults are the paper's
+        ...     data=DataConfig(
+        ...         root="data/synthetic",
+        ...         image_size=(96, 32),
+        ...         identities_per_batch=4,
+        ...         images_per_identity=2,
+        ...         erase_size=8,
+        ...     ),
+        ...     model=ModelConfig(stage_sizes=(1, 1, 1, 1), width=1 / 8, weights="scratch"),
+        ...     method=MethodConfig(top_k=2, block=(2, 1)),
+        ...     train=TrainConfig(epochs=1),
+        ... )
+        >>> metrics = pmm_jax.train(config, Path("runs/toy"))
+        market1501: ...
     """
     # --- Set-up: what could end the run is checked, the workdir is locked
     with (

@@ -26,7 +26,30 @@ class SplitSize:
 
 
 class Dataset(abc.ABC):
-    """A data set on disk; a subclass says how its root is read."""
+    """A data set on disk; a subclass says how its root is read.
+
+    Example:
+        >>> from pmm_jax.config import DataConfig
+        >>> from pmm_jax.data.datasets import UNKNOWN_CAMERA, Dataset, Record, Scan, register
+        >>> @register
+        ... class Toys(Dataset):
+        ...     name = "toys"
+        ...     where = "get it from ..."
+        ...
+        ...     def list_images(self):
+        ...         splits = {"train": [], "query": [], "gallery": []}
+        ...         for path in sorted(self.root.glob("*.png")):  # train-7-001.png
+        ...             split, identity, _ = path.name.split("-")
+        ...             splits[split].append(Record(path.name, int(identity), UNKNOWN_CAMERA))
+        ...         return Scan(splits)
+        >>> toys = Toys(DataConfig(name="toys", root="data/toys"))
+        >>> toys.scan().splits["train"]
+        [Record(path='train-7-001.png', identity=7, camera=-1)]
+        >>> toys.reader()("train-7-001.png") == (toys.base / "train-7-001.png").read_bytes()
+        True
+        >>> toys.variant()  # no other config field decides the records
+        ()
+    """
 
     name: ClassVar[str]
     """Name of the data set in data.name."""
