@@ -2,20 +2,20 @@
 
     python -m benchmarks.evidence CONFIG RUN [RUN ...]
 
-RUN is a folder that `pmm ablate --config CONFIG` made for one method and seed. Its line in
-benchmarks/results/evidence.jsonl has the command that trains it alone; a run that isn't finished is
-left out. The rows of docs/experiments are printed; a test holds the pages to the file.
+RUN is the folder of a run by --config CONFIG: of `pmm train`, or one of those in a folder of
+`pmm ablate`. Its line in benchmarks/results/evidence.jsonl has the command that trains it alone; a
+run that isn't finished is left out. The rows of docs/experiments are printed; a test holds the
+pages to the file.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from pmm_jax.ablation.one import RESULT
 from pmm_jax.ablation.result import read_result
@@ -24,6 +24,7 @@ from pmm_jax.cli.program import main
 from pmm_jax.config import Config
 from pmm_jax.errors import UserError
 from pmm_jax.workdir.run_config import load_run_config
+from pmm_jax.workdir.run_log import read_metrics
 from pmm_jax.workdir.sessions import read_sessions, recorded_differences
 
 FILE = Path(__file__).parent / "results" / "evidence.jsonl"
@@ -31,27 +32,29 @@ FILE = Path(__file__).parent / "results" / "evidence.jsonl"
 Row = dict[str, Any]
 
 
-def read_row(config: str, run: Path) -> Row:
-    """A finished run's line: what was trained by what, and Rank-1 and mAP as fractions.
+def read_row(config: str, run: Path) -> Row | None:
+    """A run's line: what was trained by what, Rank-1 and mAP as fractions; None before its end.
 
     Args:
         config: what --config named.
         run: its folder.
     """
-    trained, result = load_run_config(run), read_result(run / RESULT)
     sessions = read_sessions(run).sessions
+    if not any(session.get("outcome") == "finished" for session in sessions):
+        return None
+    trained, figures = load_run_config(run), read_metrics(run)[-1]
+    overlap = read_result(run / RESULT).overlap if (run / RESULT).is_file() else math.nan
     return {
         "method": trained.method.name,
         "seed": trained.train.seed,
         "command": command(config, trained),
         "commit": sorted({str(session["versions"]["commit"]) for session in sessions}),
         "processor": sorted({session["machine"]["processor"] for session in sessions}),
-        "split": "test" if trained.data.name != "folder" else "held out",
+        "split": "held out" if trained.data.name == "folder" else "test",
         "epochs": trained.train.epochs,
-        "queries": int((~np.isnan(result.hits)).sum()),
-        "rank1": round(float(np.nanmean(result.hits)), 6),
-        "mAP": round(float(np.nanmean(result.average_precision)), 6),
-        "overlap": None if np.isnan(result.overlap) else round(result.overlap, 4),
+        "rank1": round(figures["rank1"], 6),
+        "mAP": round(figures["mAP"], 6),
+        "overlap": None if math.isnan(overlap) else round(overlap, 4),
     }
 
 
@@ -83,7 +86,7 @@ def merge(old: Iterable[Row], new: Iterable[Row]) -> list[Row]:
 
 def markdown(row: Row) -> str:
     """A row of the table in docs/experiments: percent, and the commit's first seven digits."""
-    cells = [f"`{row['command']}`", row["split"]]
+    cells = [f"`{row['command']}`", str(row["seed"]), row["split"]]
     cells += [f"{100 * row[name]:.1f}" for name in ("rank1", "mAP")]
     cells.append("-" if row["overlap"] is None else f"{row['overlap']:.2f}")
     cells.append(", ".join(commit[:7] for commit in row["commit"]))
@@ -95,8 +98,8 @@ def evidence_command(arguments: Sequence[str]) -> None:
     if len(arguments) < 2:
         raise UserError("usage: python -m benchmarks.evidence CONFIG RUN [RUN ...]")
     config, *runs = arguments
-    finished = [run for run in map(Path, runs) if (run / RESULT).is_file()]
-    rows = merge(read_rows() if FILE.exists() else [], [read_row(config, run) for run in finished])
+    found = [row for run in runs if (row := read_row(config, Path(run)))]
+    rows = merge(read_rows(), found)
     FILE.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
     print("\n".join(map(markdown, rows)))
 
