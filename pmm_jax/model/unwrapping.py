@@ -27,9 +27,10 @@ _COUNTERS = ("num_batches_tracked", "n_averaged")
 
 _HEAD = re.compile(
     r"(fc|classifiers?|cls|heads?|logits|bottleneck|bnneck|neck|feat|embedding|projector|predictor"
-    r"|global_pool|gem|pixel_mean|pixel_std)([_\d]\w*)?|softmax"
+    r"|global_pool|gem|pixel_mean|pixel_std|queue|prototypes)([_\d]\w*)?|softmax|encoder_k|embed_fc"
 )
-"""Modules that stand behind a trunk, or normalize its input, in public codebases."""
+"""Modules that stand behind a trunk, normalize its input, or train it, in public codebases: the
+last few are MoCo's and those of LUPerson and LUPerson-NL, which were trained by it."""
 
 _NETWORKS = {
     r"conv2a\.0\.conv1": "OSNet",
@@ -124,6 +125,8 @@ def unwrap(label: str, tensors: Mapping[str, np.ndarray], hint: str) -> StateDic
             f"{label} holds {guess(named) or 'names'} ({listed(named, 5)}), which is no network "
             f"known here; {hint}"
         )
+    # MoCo's momentum encoder is a copy of the one that learns, and isn't used afterwards.
+    prefixes -= {p.replace("encoder_q.", "encoder_k.") for p in prefixes if "encoder_q." in p}
     if len(prefixes) > 1:
         raise UserError(
             f"{label} holds {len(prefixes)} networks, under {listed(sorted(prefixes), 5)}; save "

@@ -135,9 +135,37 @@ def test_missing_names_are_those_of_the_file() -> None:
 
 def test_two_networks_are_refused() -> None:
     trunk = tensors("trunk")
-    message = refusal(wrapped("encoder_q.", trunk) | wrapped("encoder_k.", trunk))
-    assert "holds 2 networks, under encoder_k., encoder_q." in message
+    message = refusal(wrapped("student.", trunk) | wrapped("other.", trunk))
+    assert "holds 2 networks, under other., student." in message
     assert "twice" in refusal(trunk | wrapped("_orig_mod.", trunk))
+
+
+PERSON_HEADS = {
+    "LUPerson": ("fc.0.weight", "fc.2.bias"),  # MoCo v2's
+    "LUPerson-NL": ("embed_fc.weight", "classifier.bias", "fc1.weight", "fc2.bias"),
+}
+QUEUES: Tensors = {
+    "queue": np.ones((4, 8), np.float32),
+    "queue_id": -np.ones((8, 1), np.int64),
+    "queue_ptr": np.zeros(1, np.int64),
+    "prototypes": np.ones((5, 4), np.float32),
+}
+
+
+@pytest.mark.parametrize("wrapper", ["module.", ""])
+@pytest.mark.parametrize("name", PERSON_HEADS)
+def test_of_person_pretraining_the_encoder_that_learns_is_read(
+    name: str, wrapper: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Names as moco_builder.py and pnl_builder.py of LUPerson-NL register them."""
+    trunk, heads = tensors("trunk"), dict.fromkeys(PERSON_HEADS[name], ONE)
+    momentum = {name: np.zeros_like(value) for name, value in trunk.items()}
+    state = wrapped("encoder_q.", trunk | heads) | wrapped("encoder_k.", momentum | heads)
+    assert_read(wrapped(wrapper, {**state, **QUEUES}), "trunk")
+    (line,) = caplog.messages
+    counted = sum("num_batches_tracked" not in name for name in momentum) + len(heads)
+    assert f"{wrapper}encoder_k ({counted})" in line
+    assert f"{wrapper}queue_id (1), {wrapper}queue_ptr (1), {wrapper}prototypes (1)" in line
 
 
 OTHERS = {

@@ -30,6 +30,13 @@ MUTANTS = [
             "training/test_freeze.py",
         ),
     ),
+    *of("model/unwrapping.py", "model/test_unwrapping.py")(
+        (
+            '.replace("encoder_q.", "encoder_k.") for',
+            " for",
+            "MoCo's momentum encoder in place of the one that learns",
+        ),
+    ),
     *of("model/pmm.py", "training/test_freeze.py")(
         (
             "name not in self._frozen",
