@@ -28,14 +28,17 @@ PHOTO = "data/synthetic/query/0261_c2s1_039301_01.jpg"
 """The image that getting-started.md names: the whole synthetic set has it."""
 
 
-def fill(folder: Path) -> None:
+def fill(folder: Path, people: SyntheticSettings = PEOPLE, photographed: int = 140) -> None:
     """Images under the names that the pages use, and files that other programs would have written.
 
     Args:
         folder: empty.
+        people: of data/synthetic.
+        photographed: people of photos.
     """
-    synthesize(folder / "data/synthetic", PEOPLE)
-    synthesize(folder / "album", replace(PEOPLE, train_identities=140, test_identities=1, seed=1))
+    synthesize(folder / "data/synthetic", people)
+    album = replace(people, train_identities=photographed, test_identities=1, seed=1)
+    synthesize(folder / "album", album)
     images = sorted((folder / "album/bounding_box_train").glob("*.jpg"))
     for path in images:
         identity = path.name.split("_")[0]

@@ -21,6 +21,7 @@ from pmm_jax.workdir.checkpoint import Checkpoints
 from pmm_jax.workdir.run_config import register_run
 from tests.docs.api_page import PAGE, documented
 from tests.docs.pages import blocks
+from tests.docs.sandbox import PEOPLE as DRAWN
 from tests.docs.sandbox import fill
 from tests.extras import needs_export
 
@@ -37,7 +38,7 @@ PEOPLE, CAMERAS = 12, 3
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Files that examples name."""
     folder = tmp_path_factory.mktemp("examples")
-    fill(folder)
+    fill(folder, replace(DRAWN, test_identities=3), photographed=9)
     (folder / "data/toys").mkdir()
     for name in ("train-7-001.png", "query-8-001.png", "gallery-8-002.png"):
         Image.new("RGB", (8, 16)).save(folder / "data/toys" / name)
