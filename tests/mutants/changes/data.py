@@ -53,13 +53,13 @@ MUTANTS = [
             "images upside down in place of mirrored",
         ),
         (
-            "jax.random.bernoulli(flip_key, data.flip_probability",
+            "jax.random.bernoulli(flip_key, float(data.flip_probability)",
             "jax.random.bernoulli(flip_key, 0.5",
             "data.flip_probability ignored",
         ),
         (
-            "jax.random.bernoulli(chance_key, probability, (n, 1, 1))",
-            "jax.random.bernoulli(chance_key, probability, (1, 1, 1))",
+            "jax.random.bernoulli(chance_key, float(probability), (n, 1, 1))",
+            "jax.random.bernoulli(chance_key, float(probability), (1, 1, 1))",
             "all images of a batch are erased, or none",
         ),
         (
