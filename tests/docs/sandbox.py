@@ -3,9 +3,11 @@
 import csv
 import shutil
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from pmm_jax.api import Model
 from pmm_jax.config import ModelConfig
@@ -49,7 +51,14 @@ def fill(folder: Path, people: SyntheticSettings = PEOPLE, photographed: int = 1
         shutil.copy(query[0], folder / name)
     shutil.copytree(folder / "data/synthetic", folder / "data/Market-1501-v15.09.15")
     write_embeddings(folder / "features.npz")
-    write_list(folder / "list.csv", images[:6], folder)
+    write_list(folder / "list.csv", images[:80], folder)  # more than a batch
+    write_list(folder / "people.csv", images, folder)
+    write_list(folder / "tracklets.csv", images[:40], folder)
+    if find_spec("av"):
+        write_video(folder / "a.mp4", images[:4])
+        (folder / "boxes.csv").write_text(
+            "frame,x,y,width,height,track\n0,4,8,40,80,1\n3,4,8,40,80,2\n"
+        )
     # By its content it is a safetensors file: PyTorch's own need PyTorch.
     write_release(folder / "checkpoint.pth.tar")
 
@@ -70,13 +79,29 @@ def write_embeddings(path: Path) -> None:
 
 
 def write_list(path: Path, images: list[Path], folder: Path) -> None:
-    """A CSV of images with identity and camera."""
+    """A CSV of images with identity, camera, tracklet and time."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["path", "id", "camera"])
+        writer.writerow(["path", "id", "camera", "track", "time"])
         for image in images:
             identity, camera = image.name.split("_")[:2]
-            writer.writerow([image.relative_to(folder), int(identity), int(camera[1])])
+            track, number = int(identity), int(camera[1])
+            row = [image.relative_to(folder), track, number, track, 100 * number + track]
+            writer.writerow(row)
+
+
+def write_video(path: Path, images: list[Path]) -> None:
+    """A second of images, one a frame."""
+    import av
+
+    with av.open(path, "w") as container:
+        stream = container.add_stream("mpeg4", rate=4)
+        stream.width, stream.height = 64, 128
+        for image in images:
+            with Image.open(image) as picture:
+                frame = av.VideoFrame.from_image(picture.resize((64, 128)))
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
 
 
 def write_release(path: Path) -> None:

@@ -43,7 +43,24 @@ UNTYPED = {
     "pip": "the tests have the package; tests/packaging installs it",
     "tensorboard": "another program's page",
 }
-"""First words of commands that are not typed, and why."""
+"""First words of commands of sh blocks that are not typed, and why."""
+_OTHER = "another program"
+_TESTED = "takes minutes at full size; a test of its own runs it"
+_HOSTS = "several hosts: tests/training/test_two_processes.py starts two processes"
+BASH = {
+    "srun": _OTHER,
+    "curl": f"{_OTHER}; tests/serve asks the server as it does",
+    "openssl": _OTHER,
+    "hf": "the network",
+    "trtexec": f"{_OTHER}, which was not at hand",
+    "pmm train --config market1501 --workdir runs/market1501 --coordinator": _HOSTS,
+    "JAX_NUM_CPU_DEVICES=8": "jax counts devices once; tests/training/test_devices.py has eight",
+    "pmm train --config market1501 --workdir runs/ibn": "weights from the network",
+    "pmm parity": _TESTED,
+    "pmm serve people --host 0.0.0.0": "lets other machines in; tests/serve does so with a token",
+    "python -m benchmarks.": "a measurement",
+}
+"""How commands of bash blocks begin, and why they are not typed."""
 
 
 def steps(page: Path) -> list[list[str] | str]:
@@ -83,6 +100,18 @@ def test_every_command_exists_and_has_these_options(page: Path) -> None:
                     word for word in ours if word[:2] == "--" and not is_option(ours[0], word)
                 ]
                 assert not unknown, where
+
+
+def test_what_stands_in_a_bash_block_says_why_it_is_not_typed() -> None:
+    left = [
+        " ".join(words)
+        for page in PAGES
+        for block in blocks(page)
+        if block.language == "bash"
+        for words in commands(block)
+    ]
+    assert not [line for line in left if not line.startswith(tuple(BASH))]
+    assert all(any(line.startswith(start) for line in left) for start in BASH)
 
 
 @pytest.fixture(scope="module")
