@@ -117,6 +117,9 @@ class MethodConfig:
     (the release)."""
     label_smoothing: float = number(0.1, 0, 1)
     """Epsilon of the label-smoothed cross entropy."""
+    center_loss: float = number(0.0, 0, 100)
+    """Weight of each stage's center loss (Wen et al., 2016), 5e-4 in Luo et al. (2019); 0 turns it
+    off."""
     drop_ratio: float = number(0.33, 0, 1)
     """`bdb`: fraction of the feature map's rows that are dropped."""
     saliency_model: str = path("own")

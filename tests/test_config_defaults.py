@@ -31,6 +31,7 @@ PAPER = {
     "method.mining": "random",
     "method.cumulative": False,
     "method.label_smoothing": 0.1,
+    "method.center_loss": 0.0,
     "method.drop_ratio": 0.33,
     "optim.optimizer": "adam",
     "optim.peak_lr": 1e-3,

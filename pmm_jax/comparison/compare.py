@@ -64,6 +64,8 @@ def train_pair(
         raise UserError("the baseline samples its negatives; set method.mining to random")
     _check_network(config.model, "model")
     _check_one_gallery(config)
+    if config.method.center_loss:
+        raise UserError("the baseline has no center loss; leave out center_loss")
     if config.optim.freeze_steps:
         raise UserError("the baseline trains its trunk from the start; leave out freeze_steps")
     if config.optim.ema_decay:

@@ -1,8 +1,9 @@
 """Initial weights of a run: random, ImageNet, or a trained model (--init-from MODEL)."""
 
 import hashlib
+import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jax
@@ -13,8 +14,9 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from pmm_jax.config import Config
 from pmm_jax.errors import UserError
 from pmm_jax.methods import get_method
+from pmm_jax.model.heads import StageHead
 from pmm_jax.model.initial import init_params
-from pmm_jax.model.pmm import Tree
+from pmm_jax.model.pmm import Network, Tree
 from pmm_jax.model.pretrained import IBN_HINT, load_resnet50
 from pmm_jax.model.torch_checkpoint import load_state_dict
 from pmm_jax.model.weights_file import read_file
@@ -175,4 +177,17 @@ def create_train_state(
         params["trunk"], batch_stats["trunk"] = load_resnet50(
             config.model.weights, params["trunk"], batch_stats["trunk"]
         )
-    return TrainState.create(params, batch_stats, task.tx, ema=config.optim.ema_decay > 0)
+    state = TrainState.create(params, batch_stats, task.tx, ema=config.optim.ema_decay > 0)
+    if not config.method.center_loss:
+        return state
+    return replace(state, centers=init_centers(task.network, config.train.seed))
+
+
+def init_centers(network: Network, seed: int) -> tuple[jax.Array, ...]:
+    """Centers of each head's identities, N(0, 1): (identities, embedding_size) float32 each."""
+    heads = [module for module in network.modules.values() if isinstance(module, StageHead)]
+    rng = np.random.default_rng([seed, zlib.crc32(b"centers")])
+    return tuple(
+        jnp.asarray(rng.standard_normal((head.num_ids, head.embedding_size)), jnp.float32)
+        for head in heads
+    )

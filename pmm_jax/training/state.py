@@ -30,6 +30,9 @@ class TrainState:
     ema_params: Tree | None = None
     """Exponential moving average of the parameters, where optim.ema_decay asks for one."""
 
+    centers: tuple[jax.Array, ...] | None = None
+    """(identities, embedding_size) of each stage, where method.center_loss asks for them."""
+
     @classmethod
     def create(
         cls, params: Tree, batch_stats: Tree, tx: optax.GradientTransformation, ema: bool = False
@@ -68,7 +71,7 @@ class TrainState:
         if ema_params is not None:
             decay = jnp.minimum(ema_decay, (1 + self.step) / (10 + self.step))
             ema_params = optax.incremental_update(params, ema_params, 1 - decay)
-        return TrainState(self.step + 1, params, batch_stats, opt_state, ema_params)
+        return TrainState(self.step + 1, params, batch_stats, opt_state, ema_params, self.centers)
 
 
 def state_sharding(mesh: Mesh, state: TrainState, spread: bool) -> TrainState:

@@ -3,7 +3,7 @@
 Where arrays lie, how a step is compiled, and several steps a call are in compile_step.py.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -16,7 +16,12 @@ from pmm_jax.data.augment import augment
 from pmm_jax.methods import Method, StageOutputs, Target, TrainBatch, create_model, get_method
 from pmm_jax.model.pmm import Network, TrainPass, Tree
 from pmm_jax.model.saliency import SaliencyTrunk
-from pmm_jax.training.losses import batch_hard_triplet, smoothed_cross_entropy
+from pmm_jax.training.losses import (
+    batch_hard_triplet,
+    center_loss,
+    move_centers,
+    smoothed_cross_entropy,
+)
 from pmm_jax.training.optimizer import make_optimizer
 from pmm_jax.training.state import TrainState
 
@@ -77,22 +82,26 @@ def train_step(
         saliency: of `a_cutmix`; None for the trunk in training.
 
     Returns:
-        The state after the step; and the sum `loss`, every stage's `triplet*` and
-        `cross_entropy*`, and `accuracy`, the fraction of the batch that stage I classifies
-        correctly.
+        The state after the step; and the sum `loss`, every stage's `triplet*`, `cross_entropy*`
+        and, before it is weighted, `center*` where that is on, and `accuracy`, the fraction of the
+        batch that stage I classifies correctly.
     """
 
-    def computed(frozen: tuple[str, ...]) -> tuple[Tree, Tree, Metrics]:
-        return compute_gradients(task, state, batch, saliency, frozen)[:3]
+    def computed(frozen: tuple[str, ...]) -> tuple[Tree, Tree, Metrics, tuple[jax.Array, ...]]:
+        grads, batch_stats, metrics, outputs = compute_gradients(
+            task, state, batch, saliency, frozen
+        )
+        return grads, batch_stats, metrics, outputs.centers
 
     optim = task.config.optim
     if optim.freeze_steps:
-        grads, batch_stats, metrics = jax.lax.cond(
+        grads, batch_stats, metrics, centers = jax.lax.cond(
             state.step < optim.freeze_steps, lambda: computed(("trunk",)), lambda: computed(())
         )
     else:
-        grads, batch_stats, metrics = computed(())
-    return state.apply_gradients(task.tx, grads, batch_stats, optim.ema_decay), metrics
+        grads, batch_stats, metrics, centers = computed(())
+    state = state.apply_gradients(task.tx, grads, batch_stats, optim.ema_decay)
+    return replace(state, centers=centers or None), metrics
 
 
 def compute_gradients(
@@ -125,7 +134,16 @@ def compute_gradients(
         metrics = {f"triplet{i}": value for i, value in enumerate(triplets, 1)}
         metrics |= {f"cross_entropy{i}": value for i, value in enumerate(entropies, 1)}
         metrics["accuracy"] = (outputs.logits[0].argmax(1) == target.dominant_labels).mean()
-        return jnp.stack(triplets + entropies).sum(), (net.batch_stats, metrics, outputs)
+        loss = jnp.stack(triplets + entropies).sum()
+        if state.centers is not None:
+            labels = target.dominant_labels
+            pairs = list(zip(outputs.embeddings, state.centers, strict=True))
+            losses = [center_loss(embedding, labels, centers) for embedding, centers in pairs]
+            moved = [move_centers(embedding, labels, centers) for embedding, centers in pairs]
+            metrics |= {f"center{i}": value for i, value in enumerate(losses, 1)}
+            loss += task.config.method.center_loss * jnp.stack(losses).sum()
+            outputs = replace(outputs, centers=tuple(moved))
+        return loss, (net.batch_stats, metrics, outputs)
 
     (loss, (batch_stats, metrics, outputs)), grads = jax.value_and_grad(loss_fn, has_aux=True)(
         state.params

@@ -162,6 +162,9 @@ def test_other_methods_and_checkpoints_are_refused(
     averaged = replace(tiny, optim=replace(tiny.optim, ema_decay=0.9))
     with pytest.raises(UserError, match="leave out ema_decay"):
         compare.train_pair(averaged, tmp_path / "pair", "float32", Display())
+    centered = replace(tiny, method=replace(tiny.method, center_loss=5e-4))
+    with pytest.raises(UserError, match="leave out center_loss"):
+        compare.train_pair(centered, tmp_path / "pair", "float32", Display())
     frozen = replace(tiny, optim=replace(tiny.optim, freeze_steps=1))
     with pytest.raises(UserError, match="leave out freeze_steps"):
         compare.train_pair(frozen, tmp_path / "pair", "float32", Display())

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen as nn
 from flax.traverse_util import flatten_dict
 
 from pmm_jax.config import Config, MethodConfig, ModelConfig, OptimConfig
@@ -69,7 +70,8 @@ def trained() -> Trained:
         optim=OptimConfig(freeze_steps=FROZEN, weight_decay=0.1),
     )
     trunk = ResNet((1,), 1 / 8)  # layer1 alone, which is quickly compiled
-    network = Network({"trunk": trunk, "stage1": StageHead(4, "average", 8)}, 32, jnp.float32)
+    modules: dict[str, nn.Module] = {"trunk": trunk, "stage1": StageHead(4, "average", 8)}
+    network = Network(modules, 32, jnp.dtype("float32"))
     tx = make_optimizer(config.optim, lambda step: jnp.float32(1e-3))
     task = TrainTask(network, config, tx)
     pixels = np.random.default_rng(0).standard_normal((8, 16, 16, 3)).astype(np.float32)

@@ -30,6 +30,13 @@ MUTANTS = [
             "training/test_freeze.py",
         ),
     ),
+    *of("training/losses.py", "training/test_center_loss.py")(
+        (
+            "return centers - CENTER_RATE * gradient",
+            "return centers - CENTER_RATE * gradient / 2",
+            "centers move half as far",
+        ),
+    ),
     *of("model/unwrapping.py", "model/test_unwrapping.py")(
         (
             '.replace("encoder_q.", "encoder_k.") for',

@@ -147,8 +147,8 @@ MUTANTS = [
             "training/test_methods_step.py",
         ),
         (
-            "return jnp.stack(triplets + entropies).sum()",
-            "return jnp.stack(triplets + entropies).mean()",
+            "loss = jnp.stack(triplets + entropies).sum()",
+            "loss = jnp.stack(triplets + entropies).mean()",
             "gradients a sixth as large",
         ),
         (
