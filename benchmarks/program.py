@@ -4,8 +4,8 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from pmm_jax.config import Config
 from pmm_jax.distributed.sharding import (
@@ -38,23 +38,32 @@ def program(config: Config, num_ids: int, devices: int) -> Program:
         config,
         data=replace(config.data, identities_per_batch=devices * config.data.identities_per_batch),
     )
-    data = config.data
-    size = data.identities_per_batch * data.images_per_identity
-    mesh = data_mesh(size, devices)
+    mesh, task, state = new_task(config, num_ids, devices)
+    images, labels = host_batch(config)
+    shapes = tuple(
+        jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=batch_sharding(mesh))
+        for array in (images, labels)
+    )
+    step = compile_step(task, state, shapes)
+    size = len(labels)
+    return Program(step, state, (split_batch(mesh, images, size), split_batch(mesh, labels, size)))
+
+
+def new_task(config: Config, num_ids: int, devices: int) -> tuple[Mesh, TrainTask, TrainState]:
+    """A mesh of the first `devices`, what is trained, and the state on that mesh."""
+    mesh = data_mesh(config.data.identities_per_batch * config.data.images_per_identity, devices)
     network = create_model(config, num_ids)
     tx = make_optimizer(config.optim, lambda _: 1e-4)
     task = TrainTask(network, config, tx, negative_shards(config, devices))
     state = TrainState.create(*init_params(network, 0), tx)
-    state = shard_pytree(state, state_sharding(mesh, state, config.optim.shard_moments))
-    shapes = (
-        jax.ShapeDtypeStruct((size, *data.image_size, 3), jnp.uint8, sharding=batch_sharding(mesh)),
-        jax.ShapeDtypeStruct((size,), jnp.int32, sharding=batch_sharding(mesh)),
-    )
-    step = compile_step(task, state, shapes)
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, shapes[0].shape, dtype=np.uint8)
+    return mesh, task, shard_pytree(state, state_sharding(mesh, state, config.optim.shard_moments))
+
+
+def host_batch(config: Config) -> tuple[np.ndarray, np.ndarray]:
+    """Random uint8 images and their labels, of the config's sizes."""
+    data = config.data
     labels = np.repeat(
         np.arange(data.identities_per_batch, dtype=np.int32), data.images_per_identity
     )
-    placed = split_batch(mesh, images, size), split_batch(mesh, labels, size)
-    return Program(step, state, placed)
+    shape = (len(labels), *data.image_size, 3)
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8), labels

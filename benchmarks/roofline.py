@@ -2,8 +2,8 @@
 
 import time
 
-SIZE = 4096
-"""Rows and columns of the product."""
+SIZE = 8192
+"""Rows and columns of the product on an accelerator; on a CPU a quarter."""
 ROUNDS = 5
 
 # FLOP/s of dense matrix products, from the makers' data sheets: (bfloat16, float32 by TF32 where
@@ -11,6 +11,7 @@ ROUNDS = 5
 STATED = {
     "NVIDIA A100": (312e12, 156e12),
     "NVIDIA H100": (989e12, 494e12),
+    "NVIDIA H200": (989e12, 494e12),
     "TPU v4": (275e12, None),
     "TPU v5 lite": (197e12, None),
     "TPU v5e": (197e12, None),
@@ -19,14 +20,19 @@ STATED = {
 }
 
 
-def matmul_rate() -> float:
-    """FLOP/s of the fastest of a few float32 products on the default device."""
+def matmul_rate(dtype: str = "float32", precision: str = "default") -> float:
+    """FLOP/s of the fastest of a few products on the default device.
+
+    Args:
+        dtype: of the matrices.
+        precision: jax's; "default" is TF32 on NVIDIA GPUs that have it, "highest" exact float32.
+    """
     import jax
     import jax.numpy as jnp
 
-    size = SIZE if jax.default_backend() != "cpu" else SIZE // 2
-    a = jnp.ones((size, size), jnp.float32)
-    product = jax.jit(lambda a, b: a @ b)
+    size = SIZE if jax.default_backend() != "cpu" else SIZE // 4
+    a = jnp.ones((size, size), dtype)
+    product = jax.jit(lambda a, b: jnp.matmul(a, b, precision=precision))
     product(a, a).block_until_ready()
     fastest = float("inf")
     for _ in range(ROUNDS):

@@ -15,7 +15,10 @@ import numpy as np
 from pmm_jax.config import Config
 
 if TYPE_CHECKING:
-    from jax.stages import Compiled
+    from jax.stages import Compiled, Wrapped
+
+    from pmm_jax.methods import TrainBatch
+    from pmm_jax.training.state import TrainState
 
 RATE = 1e-4
 """The learning rate, which changes neither time nor memory."""
@@ -41,18 +44,22 @@ def batch_of(config: Config) -> Batch:
     return Batch(images, labels, np.roll(np.arange(len(labels)), each))
 
 
-def our_step(
-    config: Config, num_ids: int, precision: str = "float32"
-) -> tuple[Callable[[], None], Compiled]:
-    """The jitted step on the default device, compiled.
+class StepProgram(NamedTuple):
+    """The training step before compilation, and what it takes."""
+
+    step: Wrapped
+    """(state, batch) to (state, metrics); the state is donated."""
+    state: TrainState
+    batch: TrainBatch
+
+
+def step_program(config: Config, num_ids: int, precision: str = "float32") -> StepProgram:
+    """The jitted step on the default device.
 
     Args:
         config: the network and its sizes.
         num_ids: outputs of the classifiers.
         precision: of the parameters; "float64", which needs jax's x64, computes in it, too.
-
-    Returns:
-        A call that takes one step and waits for it; the program.
     """
     import jax
     import jax.numpy as jnp
@@ -60,8 +67,6 @@ def our_step(
     from pmm_jax.methods import TrainBatch, create_model
     from pmm_jax.methods.pmm import MixingSample
     from pmm_jax.model.initial import init_params
-    from pmm_jax.model.operations import compiler_options
-    from pmm_jax.runtime import trim_heap, trim_settling_heap
     from pmm_jax.training.optimizer import make_optimizer
     from pmm_jax.training.state import TrainState
     from pmm_jax.training.train_step import TrainTask, train_step
@@ -78,12 +83,24 @@ def our_step(
         MixingSample((negatives, negatives)),
     )
     state = jax.device_put(TrainState.create(*init_params(network, 0), task.tx))
-    compiled = (
-        jax.jit(partial(train_step, task), donate_argnums=0)
-        .lower(state, batch)
-        .compile(compiler_options())
-    )
+    return StepProgram(jax.jit(partial(train_step, task), donate_argnums=0), state, batch)
 
+
+def our_step(
+    config: Config, num_ids: int, precision: str = "float32"
+) -> tuple[Callable[[], None], Compiled]:
+    """The jitted step on the default device, compiled; takes what `step_program` does.
+
+    Returns:
+        A call that takes one step and waits for it; the program.
+    """
+    import jax
+
+    from pmm_jax.model.operations import compiler_options
+    from pmm_jax.runtime import trim_heap, trim_settling_heap
+
+    program, state, batch = step_program(config, num_ids, precision)
+    compiled = program.lower(state, batch).compile(compiler_options())
     trim_heap()
     taken = 0
 
