@@ -25,6 +25,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,7 +80,7 @@ def steps(config: Config, rounds: int, warm_up: int) -> dict[str, Any]:
     """Every step's `seconds` (median), `fastest`, `images_per_second`, `peak_memory_bytes`."""
     rows: dict[str, dict[str, Any]] = {}
     for name, row in step_rows(config).items():
-        rows[name] = guarded(lambda row=row: timed_step(row, rounds, warm_up))  # type: ignore[misc]
+        rows[name] = guarded(partial(timed_step, row, rounds, warm_up))
     released = rows.get(TORCH[0], {}).get("seconds")
     for found in rows.values():
         if released and "seconds" in found:
@@ -139,10 +140,9 @@ def measure(
         started = time.perf_counter()
         print(f"{name} ...", end="", file=sys.stderr, flush=True)
         if name == "steps":
-            rounds, warm_up = options.rounds, 2 if options.toy else 5
-            result = guarded(lambda: steps(config, rounds, warm_up))
+            result = guarded(partial(steps, config, options.rounds, 2 if options.toy else 5))
         else:
-            result = guarded(lambda name=name: section(name, config))  # type: ignore[misc]
+            result = guarded(partial(section, name, config))
         result["took_seconds"] = time.perf_counter() - started
         why = f"failed: {result['failed']}" if "failed" in result else "done"
         print(f" {why} ({result['took_seconds']:.0f} s)", file=sys.stderr, flush=True)

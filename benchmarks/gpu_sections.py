@@ -1,7 +1,7 @@
 """The sections of benchmarks.gpu, each run in a process of its own.
 
-Run by benchmarks.gpu: python -m benchmarks.gpu_sections NAME CONFIG, CONFIG as JSON. The last line on
-standard output is what was found, as JSON.
+Run by benchmarks.gpu: python -m benchmarks.gpu_sections NAME CONFIG, CONFIG as JSON. The last line
+on standard output is what was found, as JSON.
 """
 
 from __future__ import annotations

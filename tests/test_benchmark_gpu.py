@@ -101,9 +101,8 @@ def test_kernels_are_those_of_the_device() -> None:
     assert launches == {"conv": 2, "add": 1}
 
 
-@pytest.mark.parametrize(
-    "compute_dtype", [pytest.param("float32", marks=pytest.mark.slow), "bfloat16"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("compute_dtype", ["float32", "bfloat16"])
 def test_its_step_for_a_gpu_is_stock_and_stays_there(tiny: Config, compute_dtype: str) -> None:
     with override_platform("gpu"):
         step, state, batch = step_program(of_type(tiny, compute_dtype), IDENTITIES)

@@ -92,6 +92,8 @@ def test_the_step_lowers_for_accelerators(tiny: Config, platform: str, compute_d
     assert exported.platforms == (platform,)
     assert len(re.findall(r"stablehlo\.convolution", text)) == 3 * CONVOLUTIONS - 1
     assert ("bf16" in text) == (compute_dtype == "bfloat16")
+    assert "f64" not in text
+    assert not re.findall(r"callback|infeed|outfeed|stablehlo\.(?:send|recv)\b", text)
 
 
 @pytest.mark.usefixtures("stock")
