@@ -92,7 +92,7 @@ def flop(config: Config) -> dict[str, Any]:
 
     with override_platform("gpu"):
         program, state, batch = step_program(config, IDENTITIES)
-        costs = program.lower(state, batch).cost_analysis()
+        costs = program.lower(state, batch).cost_analysis() or {}
     return {"flop": costs["flops"]}
 
 
@@ -168,11 +168,11 @@ def embedding(config: Config) -> dict[str, Any]:
     from pmm_jax.model.initial import init_params
 
     network, size = create_model(config, IDENTITIES), config.evaluate.batch_size
-    weights = jax.device_put(init_params(network, 0))
+    params, batch_stats = jax.device_put(init_params(network, 0))
     shape = (size, *config.data.image_size, 3)
     some = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     run = make_embed(network)
-    jax.block_until_ready(run(*weights, some))
+    jax.block_until_ready(run(params, batch_stats, some))
     count = sum(test_set(config))
 
     def batches() -> Iterator[tuple[np.ndarray, int]]:
@@ -180,7 +180,7 @@ def embedding(config: Config) -> dict[str, Any]:
             yield some, min(size, count - start)
 
     started = time.perf_counter()
-    features = map_batches(lambda images: run(*weights, images), batches())
+    features = map_batches(lambda images: run(params, batch_stats, images), batches())
     seconds = time.perf_counter() - started
     return {"images": len(features), "seconds": seconds, "images_per_second": count / seconds}
 
