@@ -172,7 +172,7 @@ def embedding(config: Config) -> dict[str, Any]:
     shape = (size, *config.data.image_size, 3)
     some = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     run = make_embed(network)
-    jax.block_until_ready(run(params, batch_stats, some))
+    jax.block_until_ready(run(params, batch_stats, jax.numpy.asarray(some)))
     count = sum(test_set(config))
 
     def batches() -> Iterator[tuple[np.ndarray, int]]:
