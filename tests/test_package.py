@@ -159,9 +159,10 @@ def pyproject(project: Path) -> dict:
 
 
 def pins(file: Path) -> dict[str, str]:
+    """Of several for one name, by Python's version, the first: the oldest Python's."""
     lines = file.read_text(encoding="utf-8").splitlines()
     found = (re.match(r"([\w.-]+)==([^ ;]+)", line) for line in lines)
-    return {normal(match[1]): match[2] for match in found if match}
+    return {normal(match[1]): match[2] for match in reversed([*found]) if match}
 
 
 def normal(name: str) -> str:
