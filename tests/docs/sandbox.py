@@ -14,17 +14,9 @@ from pmm_jax.config import ModelConfig
 from pmm_jax.data.synthetic import SyntheticSettings, synthesize
 from pmm_jax.model.initial import init_params
 from pmm_jax.model.pmm import create_network
+from tests import conftest
 
-PEOPLE = SyntheticSettings(
-    train_identities=9,
-    test_identities=70,
-    cameras=2,
-    min_cameras_each=2,
-    max_shots=2,
-    outfits=3,
-    distractors=2,
-    junk=1,
-)
+PEOPLE = replace(conftest.PEOPLE, test_identities=70)
 """A threshold at 0.001 wants 10,000 pairs of different people."""
 PHOTO = "data/synthetic/query/0261_c2s1_039301_01.jpg"
 """The image that getting-started.md names: the whole synthetic set has it."""
