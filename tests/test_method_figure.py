@@ -24,6 +24,7 @@ def run(tiny: Config, monkeypatch: pytest.MonkeyPatch) -> Config:
     return tiny
 
 
+@pytest.mark.slow
 def test_the_picture_has_a_row_an_anchor_and_is_the_same_again(
     run: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

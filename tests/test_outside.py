@@ -16,6 +16,7 @@ from pmm_jax.registry import DATASETS
 from tests.data.market_set import draw
 
 
+@pytest.mark.slow
 def test_a_run_of_both_trains_two_steps_and_is_evaluated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

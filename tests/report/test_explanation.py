@@ -91,7 +91,14 @@ def test_a_page_and_files_of_a_pair(pmm: Model, images: list[np.ndarray], tmp_pa
         assert picture.height == 512
 
 
-@pytest.mark.parametrize("shape", [(20, 2000, 3), (1, 5000, 3), (5000, 1, 3)])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (20, 2000, 3),
+        pytest.param((1, 5000, 3), marks=pytest.mark.slow),
+        (5000, 1, 3),
+    ],
+)
 def test_images_of_any_shape_are_shown(
     pmm: Model, shape: tuple[int, int, int], tmp_path: Path
 ) -> None:

@@ -40,7 +40,7 @@ def train_with(
 @pytest.mark.parametrize(
     ("figures", "best"),
     [
-        ([0.2, 0.9, 0.5], 4),
+        pytest.param([0.2, 0.9, 0.5], 4, marks=pytest.mark.slow),
         ([0.9, 0.2, 0.5, 0.3], 2),
         pytest.param([0.2, 0.5, 0.9], 6, marks=pytest.mark.slow),
     ],

@@ -79,7 +79,7 @@ def test_shard_moments(
         assert array.sharding.spec == PartitionSpec()
 
 
-@pytest.mark.parametrize("flip", [True, False])
+@pytest.mark.parametrize("flip", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_evaluations_in_training_average_with_mirror_images_if_set(
     tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flip: bool
 ) -> None:
