@@ -1,5 +1,6 @@
 """The page for a person with a GPU, at toy size on a CPU."""
 
+import argparse
 import json
 import os
 import re
@@ -53,8 +54,8 @@ def test_a_section_that_fails_says_why_and_the_others_are_reported(
         return {"images": 3, "seconds": 1.5, "images_per_second": 2.0}
 
     monkeypatch.setattr(gpu, "section", one)
-    options = SimpleNamespace(toy=True, out=tmp_path)
-    gpu.measure(paper_config(toy=True), ["parity", "embedding"], options)  # type: ignore[arg-type]
+    options = argparse.Namespace(toy=True, out=tmp_path)
+    gpu.measure(paper_config(toy=True), ["parity", "embedding"], options)
     found = json.loads((tmp_path / "gpu.json").read_text())["sections"]
     assert found["parity"]["failed"] == "no golden file | here"
     assert found["embedding"]["images"] == 3

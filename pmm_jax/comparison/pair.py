@@ -58,7 +58,7 @@ class Pair:
             return replace(batch, images=batch.images.astype(self.network.compute_dtype))
 
         def step(state: TrainState, batch: TrainBatch) -> tuple[Any, ...]:
-            grads, batch_stats, metrics, outputs = compute_gradients(task, state, batch)
+            grads, batch_stats, metrics, outputs, _ = compute_gradients(task, state, batch)
             return state.apply_gradients(task.tx, grads, batch_stats), metrics, outputs.masks
 
         self.sample = jax.jit(sample)

@@ -118,7 +118,7 @@ class Ours:
         self, state: TrainState, images: jax.Array, negatives: tuple[jax.Array, jax.Array]
     ) -> Any:
         batch = TrainBatch(images, jnp.asarray(self._golden.labels), MixingSample(negatives))
-        grads, batch_stats, metrics, out = compute_gradients(self._task, state, batch)
+        grads, batch_stats, metrics, out, _ = compute_gradients(self._task, state, batch)
         maps = {f"cam{i}": cam for i, cam in enumerate(out.cams, 1)}
         maps |= {f"mask{i}": mask for i, mask in enumerate(out.masks, 2)}
         maps |= {f"feat{i}": value for i, value in enumerate(out.embeddings, 1)}

@@ -8,7 +8,7 @@ the caller to settle by the exact distances of distances.py.
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,8 @@ from jax.sharding import Mesh, PartitionSpec
 
 from pmm_jax.evaluation.market_protocol import JUNK
 from pmm_jax.runtime import current_platform, on_cpu
+
+A = TypeVar("A", jax.Array, np.ndarray)
 
 PIECE = 512
 """Embeddings are multiplied so many dimensions at a time: rounding errors grow with the length of
@@ -151,13 +153,25 @@ def _below(distances: jax.Array, limits: jax.Array) -> jax.Array:
 
 def _rounding(query: Part, gallery: Part) -> jax.Array:
     """(Q,): how far a distance, less the query's squared length, may lie from float64's."""
-    sizes = [piece.shape[1] for piece in query.pieces]
-    unit = unit_roundoff()
-    # Values and products below float32's least are lost.
-    lost = sum(sizes) * 2.0**-120
     a, b = jnp.sqrt(query.squares), jnp.sqrt(gallery.squares.max())
+    size = sum(piece.shape[1] for piece in query.pieces)
+    return error_bound(size, 2 * a * b + b * b, a + b)
+
+
+def error_bound(size: int, terms: A, both: A, dtype: npt.DTypeLike = np.float32) -> A:
+    """How far a distance by `products` of centered embeddings may lie from float64's.
+
+    Args:
+        size: length of an embedding.
+        terms: of the distance, the sum of their sizes.
+        both: sum of the two embeddings' lengths.
+        dtype: of the embeddings.
+    """
+    unit = unit_roundoff(dtype)
+    # Values and products below the type's least are lost.
+    lost = size * 2.0 ** (-120 if dtype == np.float32 else -1000)
     # Terms of a sum, additions of pieces, and a few roundings more.
-    product = (max(sizes) + len(sizes) + 8) * unit * (2 * a * b + b * b)
+    sums = (min(size, PIECE) + -(-size // PIECE) + 8) * unit * terms
     # Centering rounds each embedding, and so does float32.
-    drift = 4 * unit * (a + b) + lost
-    return 1.01 * (product + 2 * (a + b) * drift + drift * drift) + lost
+    drift = 4 * unit * both + lost
+    return 1.01 * (sums + 2 * both * drift + drift * drift) + lost

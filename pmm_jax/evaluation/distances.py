@@ -118,10 +118,13 @@ class Distances:
         As float32, or as float64 where float32 would tell few images apart. Squared distances of
         theirs are 4^-exponent of the embeddings'.
         """
+        query = self._prepared(self.query)
+        return query, query if self.gallery is self.query else self._prepared(self.gallery)
+
+    def _prepared(self, features: np.ndarray) -> np.ndarray:
         if not self.is_hard:
-            return self._scaled(self.query), self._scaled(self.gallery)
-        scale = 2.0**-self.exponent
-        return self._centered(self.query) * scale, self._centered(self.gallery) * scale
+            return self._scaled(features)
+        return self._centered(features) * 2.0**-self.exponent
 
     def farthest(self) -> tuple[str, int]:
         """Set (`query` or `gallery`) and row of the embedding farthest from the center."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from pmm_jax.evaluation.counting import PIECE, unit_roundoff
+from pmm_jax.evaluation.counting import error_bound
 from pmm_jax.evaluation.distances import Distances
 from pmm_jax.evaluation.neighbors import Neighbors, distance_rows, nearest_among
 
@@ -111,13 +111,6 @@ def _more(
 
 def _rounding(features: np.ndarray) -> np.ndarray:
     """(N,) float64: how far any distance of each may lie from that of the images."""
-    unit, size = unit_roundoff(features.dtype), features.shape[1]
-    # Values and products below the type's least are lost.
-    lost = size * 2.0 ** (-120 if features.dtype == np.float32 else -1000)
     lengths = np.sqrt(np.einsum("nd,nd->n", features, features, dtype=np.float64))
     both = lengths + lengths.max()
-    # Terms of a sum, additions of pieces, and a few roundings more.
-    sums = (min(size, PIECE) + -(-size // PIECE) + 8) * unit * both**2
-    # Centering rounds each embedding, and so does float32.
-    drift = 4 * unit * both + lost
-    return np.where(both > 0, 1.01 * (sums + 2 * both * drift + drift**2) + lost, 0)
+    return np.where(both > 0, error_bound(features.shape[1], both**2, both, features.dtype), 0)

@@ -114,8 +114,6 @@ class StageOutputs:
     """(N, h, w, C): the map that each stage saw."""
     part_map: jax.Array | None = None
     """(N, h, w, C): the part block's map, before any mixing; None without a part block."""
-    centers: tuple[jax.Array, ...] = ()
-    """(identities, embedding_size) each: the center loss's centers after the batch, if any."""
 
 
 class Method:

@@ -71,5 +71,5 @@ def center_loss(embeddings: jax.Array, labels: jax.Array, centers: jax.Array) ->
 
 def move_centers(embeddings: jax.Array, labels: jax.Array, centers: jax.Array) -> jax.Array:
     """The centers after a step of SGD on the center loss alone; arguments are the loss's."""
-    gradient = jax.grad(center_loss, 2)(jax.lax.stop_gradient(embeddings), labels, centers)
+    gradient = jax.grad(center_loss, 2)(embeddings, labels, centers)
     return centers - CENTER_RATE * gradient

@@ -26,6 +26,7 @@ from pmm_jax.training.optimizer import make_optimizer
 from pmm_jax.training.state import TrainState
 
 Metrics = dict[str, jax.Array]
+Centers = tuple[jax.Array, ...] | None
 
 
 @dataclass(frozen=True)
@@ -87,11 +88,11 @@ def train_step(
         batch that stage I classifies correctly.
     """
 
-    def computed(frozen: tuple[str, ...]) -> tuple[Tree, Tree, Metrics, tuple[jax.Array, ...]]:
-        grads, batch_stats, metrics, outputs = compute_gradients(
+    def computed(frozen: tuple[str, ...]) -> tuple[Tree, Tree, Metrics, Centers]:
+        grads, batch_stats, metrics, _, centers = compute_gradients(
             task, state, batch, saliency, frozen
         )
-        return grads, batch_stats, metrics, outputs.centers
+        return grads, batch_stats, metrics, centers
 
     optim = task.config.optim
     if optim.freeze_steps:
@@ -101,7 +102,7 @@ def train_step(
     else:
         grads, batch_stats, metrics, centers = computed(())
     state = state.apply_gradients(task.tx, grads, batch_stats, optim.ema_decay)
-    return replace(state, centers=centers or None), metrics
+    return replace(state, centers=centers), metrics
 
 
 def compute_gradients(
@@ -110,7 +111,7 @@ def compute_gradients(
     batch: TrainBatch,
     saliency: SaliencyTrunk | None = None,
     frozen: tuple[str, ...] = (),
-) -> tuple[Tree, Tree, Metrics, StageOutputs]:
+) -> tuple[Tree, Tree, Metrics, StageOutputs, Centers]:
     """One forward and one backward pass; metrics are those of `train_step`.
 
     Args:
@@ -121,7 +122,8 @@ def compute_gradients(
         frozen: modules that stay as they are; their gradient is 0.
 
     Returns:
-        The gradient, the statistics after the batch, the metrics, what the stages put out.
+        The gradient, the statistics after the batch, the metrics, what the stages put out, the
+        center loss's centers after the batch.
     """
     network, smoothing = task.network, task.config.method.label_smoothing
     trunk = saliency or SaliencyTrunk.of(network, **state.variables)
@@ -136,19 +138,22 @@ def compute_gradients(
         metrics["accuracy"] = (outputs.logits[0].argmax(1) == target.dominant_labels).mean()
         loss = jnp.stack(triplets + entropies).sum()
         if state.centers is not None:
-            labels = target.dominant_labels
-            pairs = list(zip(outputs.embeddings, state.centers, strict=True))
-            losses = [center_loss(embedding, labels, centers) for embedding, centers in pairs]
-            moved = [move_centers(embedding, labels, centers) for embedding, centers in pairs]
+            losses = [
+                center_loss(embeddings, target.dominant_labels, centers)
+                for embeddings, centers in zip(outputs.embeddings, state.centers, strict=True)
+            ]
             metrics |= {f"center{i}": value for i, value in enumerate(losses, 1)}
             loss += task.config.method.center_loss * jnp.stack(losses).sum()
-            outputs = replace(outputs, centers=tuple(moved))
         return loss, (net.batch_stats, metrics, outputs)
 
     (loss, (batch_stats, metrics, outputs)), grads = jax.value_and_grad(loss_fn, has_aux=True)(
         state.params
     )
-    return grads, batch_stats, {"loss": loss, **metrics}, outputs
+    moved = state.centers and tuple(
+        move_centers(embeddings, target.dominant_labels, centers)
+        for embeddings, centers in zip(outputs.embeddings, state.centers, strict=True)
+    )
+    return grads, batch_stats, {"loss": loss, **metrics}, outputs, moved
 
 
 def compute_losses(

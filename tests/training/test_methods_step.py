@@ -95,7 +95,7 @@ def test_a_pass_of_each_method_moves_every_parameter(tiny: Config, name: str) ->
 
         @jax.jit
         def run(batch: TrainBatch) -> tuple:
-            grads, moved, metrics, outputs = compute_gradients(task, state, batch)
+            grads, moved, metrics, outputs, _ = compute_gradients(task, state, batch)
             return metrics, grads, moved, outputs.masks
 
         metrics, gradient, moved, masks = jax.device_get(run(batch))

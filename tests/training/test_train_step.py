@@ -126,7 +126,7 @@ def test_the_configs_smoothing_is_the_losses(
     task = TrainTask(create_model(config, IDS), config, optax.identity())
     state = TrainState.create(*init_params(task.network, 0), task.tx)
     batch = TrainBatch(jnp.zeros(()), jnp.asarray(LABELS))
-    _, _, metrics, _ = compute_gradients(task, state, batch)
+    _, _, metrics, *_ = compute_gradients(task, state, batch)
     for i in (0, 1):
         expected = naive_cross_entropy(logits[i], smoothing)
         np.testing.assert_allclose(metrics[f"cross_entropy{i + 1}"], expected, rtol=1e-5)
