@@ -155,6 +155,9 @@ class OptimConfig:
     weight_decay: float = number(5e-4, 0, 100)
     """`adam`: L2 coefficient, of every parameter. `adamw`: each step subtracts learning rate x this
     x the kernel from every kernel; biases and BatchNorm don't decay."""
+    centralize: Literal["none", "classifiers", "kernels"] = "none"
+    """Gradient centralization (Yong et al., 2020) of the classifiers' kernels, or of all kernels:
+    each output's gradient less its mean over the inputs."""
     ema_decay: float = number(0.0, 0, 0.999999)
     """EMA decay of the parameters used for evaluation, such as 0.999; 0 disables EMA."""
     shard_moments: bool = option(False, scope="execution")

@@ -43,6 +43,7 @@ PAPER = {
     "optim.milestones": (200, 300),
     "optim.freeze_steps": 0,
     "optim.weight_decay": 5e-4,
+    "optim.centralize": "none",
     "optim.ema_decay": 0.0,
     "optim.betas": (0.9, 0.999),
     "optim.eps": 1e-8,

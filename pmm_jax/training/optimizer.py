@@ -1,6 +1,7 @@
 """Adam with L2 in the gradient, or AdamW; and the learning rate by epoch."""
 
 import math
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -62,14 +63,33 @@ def make_optimizer(optim: OptimConfig, schedule: optax.Schedule) -> optax.Gradie
 
 
 def _adam(optim: OptimConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
+    # An identity in its place would be a part of every checkpoint's state.
+    centralized = [] if optim.centralize == "none" else [_centralize(optim.centralize)]
     if optim.optimizer == "adamw":
-        return optax.adamw(
+        adamw = optax.adamw(
             schedule, *optim.betas, optim.eps, weight_decay=optim.weight_decay, mask=_kernels
         )
+        return optax.chain(*centralized, adamw) if centralized else adamw
     return optax.chain(
         optax.add_decayed_weights(optim.weight_decay),
+        *centralized,
         optax.adam(schedule, *optim.betas, optim.eps),
     )
+
+
+def _centralize(which: Literal["classifiers", "kernels"]) -> optax.GradientTransformation:
+    """Gradient centralization (Yong et al., 2020, equation 1), as its authors' Adam has it.
+
+    optax.centralize takes the mean over a kernel's outputs where, as in Flax, they come last.
+    """
+
+    def one(path: tuple[Any, ...], gradient: jax.Array) -> jax.Array:
+        chosen = which == "kernels" or any(name.key == "classifier" for name in path)
+        if gradient.ndim < 2 or not chosen:
+            return gradient
+        return gradient - gradient.mean(tuple(range(gradient.ndim - 1)), keepdims=True)
+
+    return optax.stateless(lambda grads, _: jax.tree_util.tree_map_with_path(one, grads))
 
 
 def _kernels(params: optax.Params) -> optax.Params:

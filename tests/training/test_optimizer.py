@@ -126,6 +126,50 @@ def test_adam_and_adamw_against_naive_ones(optimizer: Literal["adam", "adamw"]) 
             np.testing.assert_allclose(params[name], expected, rtol=1e-9)
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+@pytest.mark.parametrize("which", ["classifiers", "kernels"])
+def test_centralized_gradients_against_the_definition(
+    optimizer: Literal["adam", "adamw"], which: Literal["classifiers", "kernels"]
+) -> None:
+    """Yong et al.: each output's column of the gradient, with L2 where that joins it, gets mean 0.
+
+    What remains is the plain optimizer, which the test above holds to a naive one.
+    """
+    optim = OptimConfig(optimizer, weight_decay=0.03, eps=1e-3)
+    centralizing = make_optimizer(replace(optim, centralize=which), lambda step: 0.1)
+    by_hand = make_optimizer(
+        replace(optim, weight_decay=0.0 if optimizer == "adam" else 0.03), lambda step: 0.1
+    )
+    rng = np.random.default_rng(0)
+    chosen = {"classifier", "conv"} if which == "kernels" else {"classifier"}
+
+    def sample() -> dict[str, dict[str, jax.Array]]:
+        stage = {"classifier": jnp.asarray(rng.random((6, 7))), "bias": jnp.asarray(rng.random(7))}
+        return {"trunk": {"conv": jnp.asarray(rng.random((3, 3, 4, 5)))}, "stage1": stage}
+
+    def expected(params: dict, grads: dict) -> dict:
+        found: dict = {}
+        for part, names in grads.items():
+            for name, g in names.items():
+                g = g + 0.03 * params[part][name] if optimizer == "adam" else g
+                if name in chosen:
+                    g = g - np.stack(
+                        [np.full(g.shape[:-1], g[..., o].mean()) for o in range(g.shape[-1])], -1
+                    )
+                found.setdefault(part, {})[name] = g
+        return found
+
+    with jax.enable_x64(True):
+        one = other = sample()
+        states = centralizing.init(one), by_hand.init(other)
+        for grads in [sample() for _ in range(3)]:
+            updates, first = centralizing.update(grads, states[0], one)
+            same, second = by_hand.update(expected(other, grads), states[1], other)
+            one, other = optax.apply_updates(one, updates), optax.apply_updates(other, same)
+            states = first, second
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9), one, other)
+
+
 def test_every_parameter_decays() -> None:
     transform = make_optimizer(replace(OptimConfig(), weight_decay=0.1), lambda step: 1.0)
     params = {"scale": jnp.ones(2), "bias": jnp.ones(2), "kernel": jnp.ones((2, 2))}

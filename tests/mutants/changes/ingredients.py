@@ -29,6 +29,16 @@ MUTANTS = [
             "a thawed trunk warms up anew",
             "training/test_freeze.py",
         ),
+        (
+            "gradient.mean(tuple(range(gradient.ndim - 1)), keepdims=True)",
+            "gradient.mean(tuple(range(1, gradient.ndim)), keepdims=True)",
+            "gradients centralized over the outputs, as optax has it",
+        ),
+        (
+            'which == "kernels" or any',
+            'which != "kernels" or any',
+            "gradients of all kernels centralized for the classifiers alone, and the reverse",
+        ),
     ),
     *of("training/losses.py", "training/test_center_loss.py")(
         (
