@@ -16,10 +16,10 @@ demo: .venv/run
 	$(BIN)/python -m pmm_jax demo
 
 test: check
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-all: check .venv/all
-	$(BIN)/python -m pytest -n auto --dist loadfile --all
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --all
 
 # The notebook runs, on the CPU.
 docs: .venv/dev

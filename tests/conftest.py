@@ -40,6 +40,29 @@ PEOPLE = SyntheticSettings(
 )
 
 
+LONGEST = (
+    "training/test_resume.py",
+    "report/test_bad_input.py",
+    "comparison/test_pair.py",
+    "model/test_operations.py",
+    "training/test_devices.py",
+    "comparison/test_bdb.py",
+    "evaluation/test_embeddings.py",
+    "report/test_browser.py",
+    "docs/test_doctests.py",
+    "test_model_file.py",
+    "evaluation/test_metrics.py",
+    "model/test_torch_checkpoint.py",
+    "test_api.py",
+    "test_package.py",
+    "model/test_explain.py",
+    "training/test_train_step.py",
+    "training/test_program.py",
+    "training/test_methods_step.py",
+)
+"""Files of 20 s and more, which begin first (the Makefile tells xdist to keep the order): the
+processes then end together."""
+
 FUZZ_TESTS = 14
 """Tests in tests/fuzz that share the examples."""
 
@@ -92,6 +115,9 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    rank = {name: place for place, name in enumerate(LONGEST)}
+    root = Path(__file__).parent
+    items.sort(key=lambda item: rank.get(str(item.path.relative_to(root)), len(LONGEST)))
     if config.getoption("--all"):
         return
     reasons = {

@@ -150,7 +150,8 @@ def test_library_calls_change_no_global_of_the_process(
     import json
     from dataclasses import replace
 
-    short = replace(tiny, train=replace(tiny.train, epochs=1))
+    train, method = replace(tiny.train, epochs=1), replace(tiny.method, name="baseline")
+    short = replace(tiny, train=train, method=method)
     output(project, GLOBALS, json.dumps(asdict(short)), str(tmp_path / "run"))
 
 

@@ -38,6 +38,7 @@ def test_it_is_a_sound_config(project: Path, tiny: Config) -> None:
     assert config.data.image_size == (384, 128)
     assert config.model.ibn_a
     assert check(toy(tiny)).optim.min_lr == 7e-7
+    assert config == replace(check(load_config("msmt17_strong")), data=config.data)
 
 
 @pytest.mark.slow
