@@ -6,8 +6,8 @@
 The same settings, on the set where IBN-a pays most. An epoch is 260 steps, about half a pass over
 the images; 120 of them are about as many steps as fast-reid's 60 epochs of whole passes.
 
-Not run yet. Expected, from what others report: between 81.8 / 58.4 and 85.1 / 65.4, which fast-reid's
-SBS (ResNet-50) and MGN (with IBN-a) have there.
+Not run yet. Expected, from what others report: between 81.8 / 58.4 and 85.1 / 65.4, which
+fast-reid's SBS (ResNet-50) and MGN (with IBN-a) have there.
 """
 
 from dataclasses import replace
