@@ -30,7 +30,8 @@ from pmm_jax.evaluation.evaluate import evaluate_ranking
 from pmm_jax.inference import embed_run, make_embed
 from pmm_jax.training import compile_step, hooks, loop
 from pmm_jax.training.initial import create_train_state, read_initial
-from pmm_jax.training.train_step import create_task
+from pmm_jax.training.state import TrainState
+from pmm_jax.training.train_step import TrainTask, create_task
 from pmm_jax.workdir.checkpoint import Checkpoints
 from pmm_jax.workdir.restore import restore_run
 from pmm_jax.workdir.run_config import run_lock
@@ -38,7 +39,30 @@ from pmm_jax.workdir.seal import checked, with_checksum
 from pmm_jax.workdir.sessions import read_sessions
 
 STEPS = 6
-PLAIN = compile_step.compile_step
+COMPILED: dict[tuple[Config, int], compile_step.CompiledStep] = {}
+
+
+def compile_once(
+    task: TrainTask,
+    state: TrainState,
+    inputs: tuple[Any, ...],
+    length: int = 1,
+    saliency: None = None,
+    *,
+    plain: Callable[..., compile_step.CompiledStep] = compile_step.compile_step,
+) -> compile_step.CompiledStep:
+    """compile_step, once for a config: all runs here are of the same images, and it takes 5 s."""
+    key = task.config, length
+    if key not in COMPILED:
+        COMPILED[key] = plain(task, state, inputs, length, saliency)
+    return COMPILED[key]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_once() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compile_step, "compile_step", compile_once)
+        yield
 
 
 def final_state(config: Config, workdir: Path) -> Any:
@@ -140,7 +164,7 @@ def test_another_seed_gives_another_run(whole: Path, tiny: Config, tmp_path: Pat
         patch.setattr(
             compile_step,
             "compile_step",
-            lambda task, *arguments: PLAIN(replace(task, config=tiny), *arguments),
+            lambda task, *arguments: compile_once(replace(task, config=tiny), *arguments),
         )
         loop.train(config, tmp_path)
     assert lines(tmp_path)[0]["loss"] != lines(whole)[0]["loss"]
@@ -150,7 +174,7 @@ def failing_step(before: int, what: Callable[[], None]) -> Callable[..., Any]:
     """A compile_step whose step number `before`, from 1, is preceded by something."""
 
     def make(*arguments: Any) -> Any:
-        step, taken = PLAIN(*arguments), []
+        step, taken = compile_once(*arguments), []
 
         def run(*inputs: Any) -> Any:
             taken.append(1)
@@ -364,7 +388,7 @@ def test_a_loss_that_is_no_number_ends_the_run(
     tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def make(*arguments: Any) -> Any:
-        step = PLAIN(*arguments)
+        step = compile_once(*arguments)
 
         def run(*inputs: Any) -> Any:
             state, metrics = step(*inputs)
