@@ -1,27 +1,30 @@
 """The notebook is committed as text alone, and runs from nothing."""
 
 import re
+from typing import Any
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
 from tests.docs.pages import ROOT
+
+REASON = "is not installed (requirements-dev.txt)"
+nbformat = pytest.importorskip("nbformat", reason=f"nbformat {REASON}")
+nbclient = pytest.importorskip("nbclient", reason=f"nbclient {REASON}")
 
 PATH = ROOT / "docs/notebooks/stages.ipynb"
 LINK = re.compile(r"\]\((?!https://)([^)\s]+)\)")
 
 
 @pytest.fixture
-def notebook() -> nbformat.NotebookNode:
+def notebook() -> Any:
     return nbformat.read(PATH, as_version=nbformat.NO_CONVERT)
 
 
-def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+def code_cells(notebook: Any) -> list[Any]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def test_it_is_a_valid_notebook_without_outputs(notebook: nbformat.NotebookNode) -> None:
+def test_it_is_a_valid_notebook_without_outputs(notebook: Any) -> None:
     nbformat.validate(notebook)
     assert set(notebook.metadata) == {"kernelspec", "language_info"}
     assert notebook.metadata.kernelspec.name == "python3"
@@ -30,7 +33,7 @@ def test_it_is_a_valid_notebook_without_outputs(notebook: nbformat.NotebookNode)
         assert cell.execution_count is None
 
 
-def test_its_cells_compile(notebook: nbformat.NotebookNode) -> None:
+def test_its_cells_compile(notebook: Any) -> None:
     """As plain Python: a magic or a shell command is of one front end, and would be refused."""
     assert len(code_cells(notebook)) > 5
     for cell in code_cells(notebook):
@@ -41,7 +44,7 @@ def test_it_names_no_path_of_a_machine() -> None:
     assert not re.search(r"/(home|root|work|tmp|var|Users)/", PATH.read_text(encoding="utf-8"))
 
 
-def test_its_links_lead_somewhere(notebook: nbformat.NotebookNode) -> None:
+def test_its_links_lead_somewhere(notebook: Any) -> None:
     links = [link for cell in notebook.cells for link in LINK.findall(cell.source)]
     assert links
     for link in links:
@@ -50,10 +53,10 @@ def test_its_links_lead_somewhere(notebook: nbformat.NotebookNode) -> None:
 
 @pytest.mark.slow  # about a minute: it trains
 def test_it_runs_and_shows_what_its_text_says(
-    notebook: nbformat.NotebookNode, monkeypatch: pytest.MonkeyPatch
+    notebook: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    NotebookClient(
+    nbclient.NotebookClient(
         notebook, timeout=600, resources={"metadata": {"path": str(PATH.parent)}}
     ).execute()
     pictures, printed = 0, ""
