@@ -68,8 +68,6 @@ def train_pair(
         raise UserError("the baseline has no center loss; leave out center_loss")
     if config.optim.freeze_steps:
         raise UserError("the baseline trains its trunk from the start; leave out freeze_steps")
-    if config.optim.centralize != "none":
-        raise UserError("the baseline's gradients are as they are; leave out optim.centralize")
     if config.optim.ema_decay:
         raise UserError("the baseline keeps no average of its weights; leave out ema_decay")
     if config.model.compute_dtype != "float32":

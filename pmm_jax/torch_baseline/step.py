@@ -16,6 +16,29 @@ def adam(model: PMM | BDB, optim: OptimConfig) -> torch.optim.Optimizer:
 
     The caller sets each step's learning rate.
     """
+    optimizer = _plain_adam(model, optim)
+    if optim.centralize != "none":
+        chosen = [
+            parameter
+            for name, parameter in model.named_parameters()
+            if parameter.ndim > 1 and (optim.centralize == "kernels" or "softmax" in name)
+        ]
+        # Adam adds its L2 after this, AdamW decays beside the gradient.
+        l2 = optim.weight_decay if optim.optimizer == "adam" else 0.0
+        optimizer.register_step_pre_hook(lambda *_: _centralize(chosen, l2))
+    return optimizer
+
+
+@torch.no_grad()
+def _centralize(kernels: list[torch.nn.Parameter], l2: float) -> None:
+    """Make each output's gradient, with L2, 0 in the mean over the inputs (Yong et al., 2020)."""
+    for kernel in kernels:
+        assert kernel.grad is not None
+        whole = kernel.grad + l2 * kernel
+        kernel.grad -= whole.mean(tuple(range(1, whole.ndim)), keepdim=True)
+
+
+def _plain_adam(model: PMM | BDB, optim: OptimConfig) -> torch.optim.Optimizer:
     if optim.optimizer == "adamw":
         kernels = [p for p in model.parameters() if p.ndim > 1]
         others = [p for p in model.parameters() if p.ndim <= 1]

@@ -1,6 +1,7 @@
 """The baseline's optimizer: what is decayed, and how."""
 
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 
@@ -51,3 +52,31 @@ def test_adams_decay_is_in_the_gradient_of_every_parameter() -> None:
             value.detach(), before[name] - 0.5, msg=name, rtol=1e-4, atol=1e-5
         )
     assert {(g["betas"], g["eps"]) for g in optimizer.param_groups} == {((0.8, 0.9), 1e-7)}
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+@pytest.mark.parametrize(("which", "count"), [("classifiers", 3), ("kernels", 26)])
+def test_centralized_gradients_are_ours(
+    optimizer: Literal["adam", "adamw"], which: Literal["classifiers", "kernels"], count: int
+) -> None:
+    """As the definition that tests/training/test_optimizer.py holds ours to."""
+    plain = replace(OPTIM, optimizer=optimizer, weight_decay=0.1)
+    one, other = model().double(), model().double()
+    other.load_state_dict(one.state_dict())
+    centralizing = adam(one, replace(plain, centralize=which))
+    by_hand = adam(other, plain if optimizer == "adamw" else replace(plain, weight_decay=0.0))
+    torch.manual_seed(0)
+    moved = 0
+    for _ in range(2):
+        for (name, mine), its in zip(one.named_parameters(), other.parameters(), strict=True):
+            mine.grad = torch.randn_like(mine)
+            whole = mine.grad + (0.1 * its.detach() if optimizer == "adam" else 0)
+            if mine.ndim > 1 and (which == "kernels" or "softmax" in name):
+                whole = whole - torch.stack([torch.full_like(w, w.mean().item()) for w in whole])
+                moved += 1
+            its.grad = whole
+        centralizing.step()
+        by_hand.step()
+    assert moved == 2 * count
+    for mine, its in zip(one.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(mine, its, rtol=1e-9, atol=1e-12)

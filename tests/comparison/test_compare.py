@@ -168,9 +168,6 @@ def test_other_methods_and_checkpoints_are_refused(
     frozen = replace(tiny, optim=replace(tiny.optim, freeze_steps=1))
     with pytest.raises(UserError, match="leave out freeze_steps"):
         compare.train_pair(frozen, tmp_path / "pair", "float32", Display())
-    centralized = replace(tiny, optim=replace(tiny.optim, centralize="kernels"))
-    with pytest.raises(UserError, match=r"leave out optim\.centralize"):
-        compare.train_pair(centralized, tmp_path / "pair", "float32", Display())
     (tmp_path / "x.safetensors").write_bytes(b"hello")
     with pytest.raises(UserError, match="neither a safetensors nor a PyTorch file"):
         compare.against(tiny, compared[0], tmp_path / "x.safetensors", Display())
