@@ -3,8 +3,8 @@
     python train.py --config configs/market1501_cpu.py --workdir runs/market1501_cpu
 
 A ResNet of bottlenecks a quarter as wide as ResNet-50 and half as deep, at the images' own 128x64,
-150 epochs of 93 steps, 37 minutes with the reading of the images (AMD EPYC): Rank-1 80.9, mAP 62.7,
-averaged with mirror images (docs/experiments/2026-11-market1501-cpu.md has how it was found).
+150 epochs of 93 steps: Rank-1 80.9, mAP 62.7, averaged with mirror images. An earlier run took 37
+minutes on an AMD EPYC (docs/experiments/2026-11-market1501-cpu.md has that, and how it was found).
 """
 
 from pmm_jax.config import (

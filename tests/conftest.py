@@ -42,6 +42,7 @@ PEOPLE = SyntheticSettings(
 
 LONGEST = (
     "training/test_resume.py",
+    "training/test_run_record.py",
     "report/test_bad_input.py",
     "comparison/test_pair.py",
     "model/test_operations.py",

@@ -150,8 +150,7 @@ def test_library_calls_change_no_global_of_the_process(
     import json
     from dataclasses import replace
 
-    train, method = replace(tiny.train, epochs=1), replace(tiny.method, name="baseline")
-    short = replace(tiny, train=train, method=method)
+    short = replace(tiny, train=replace(tiny.train, epochs=1))
     output(project, GLOBALS, json.dumps(asdict(short)), str(tmp_path / "run"))
 
 

@@ -30,7 +30,7 @@ MARKS = {
     "pmm_jax.train": [pytest.mark.slow],  # compiles a step, as many quick tests do
     "pmm_jax.evaluate": [pytest.mark.slow],
     "pmm_jax.export.onnx_file.export_onnx": [needs_export],
-    "pmm_jax.export.stablehlo_file.export_stablehlo": [pytest.mark.slow],
+    "pmm_jax.export.stablehlo_file.export_stablehlo": [needs_export, pytest.mark.slow],
 }
 PEOPLE, CAMERAS = 12, 3
 

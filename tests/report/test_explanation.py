@@ -94,7 +94,7 @@ def test_a_page_and_files_of_a_pair(pmm: Model, images: list[np.ndarray], tmp_pa
 @pytest.mark.parametrize(
     "shape",
     [
-        (20, 500, 3),
+        (20, 2000, 3),
         pytest.param((1, 5000, 3), marks=pytest.mark.slow),
         (5000, 1, 3),
     ],

@@ -1,16 +1,21 @@
-"""The first signal is noted, the second one ends the process."""
+"""The first signal is noted, and saves the run; the second one ends the process."""
 
 import os
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
+from pmm_jax.config import Config
 from pmm_jax.runtime.signals import SIGNALS
 from pmm_jax.training.interrupt import stop_on_signal
+from pmm_jax.workdir.checkpoint import Checkpoints
+from tests.training.conftest import lines
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -70,3 +75,43 @@ def test_the_second_one_ends_the_process_in_one_line(project: Path) -> None:
     assert (done.returncode, done.stdout) == (128 + signal.SIGTERM, "once\n")
     assert done.stderr.startswith("interrupted; ")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def stopped(
+    tiny: Config, tmp_path_factory: pytest.TempPathFactory, project: Path
+) -> tuple[int, str, Path]:
+    """Exit code, standard error and workdir of train.py, sent SIGTERM while it trains."""
+    config = replace(tiny, train=replace(tiny.train, epochs=100_000, evaluate_every=0))
+    groups = ", ".join(
+        f"{group}={group.capitalize()}Config(**{fields!r})"
+        for group, fields in asdict(config).items()
+    )
+    folder = tmp_path_factory.mktemp("stopped")
+    file, workdir = folder / "run.py", folder / "run"
+    file.write_text(f"from pmm_jax.config import *\nconfig = Config({groups})\n")
+    command = [sys.executable, "train.py", "--config", str(file), "--workdir", str(workdir)]
+    with subprocess.Popen(
+        command, cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline:
+            if (workdir / "metrics.jsonl").is_file() and lines(workdir)[1:]:
+                break
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        _, error = process.communicate(timeout=60)
+    return process.returncode, error, workdir
+
+
+def test_train_py_saves_on_sigterm(stopped: tuple[int, str, Path]) -> None:
+    code, _, workdir = stopped
+    assert code not in (0, -signal.SIGTERM)  # it ended by itself, and says that it is not done
+    with Checkpoints(workdir) as checkpoints:
+        assert checkpoints.latest == lines(workdir)[-1]["step"] >= 2
+
+
+def test_train_py_says_in_one_line_that_it_was_stopped(stopped: tuple[int, str, Path]) -> None:
+    _, error, workdir = stopped
+    assert error.count("\n") == 1
+    assert f"after step {lines(workdir)[-1]['step']} of" in error

@@ -4,65 +4,29 @@ import json
 import os
 import shutil
 import signal
-import struct
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
 from pmm_jax.config import Config
-from pmm_jax.data.loading import ordered_batches
-from pmm_jax.data.split import open_split
-from pmm_jax.display import Display
 from pmm_jax.errors import Interrupted, UserError
-from pmm_jax.evaluation import RankingMetrics
-from pmm_jax.evaluation.evaluate import evaluate_ranking
-from pmm_jax.inference import embed_run, make_embed
 from pmm_jax.training import compile_step, hooks, loop
 from pmm_jax.training.initial import create_train_state, read_initial
-from pmm_jax.training.state import TrainState
-from pmm_jax.training.train_step import TrainTask, create_task
+from pmm_jax.training.train_step import create_task
 from pmm_jax.workdir.checkpoint import Checkpoints
-from pmm_jax.workdir.restore import restore_run
 from pmm_jax.workdir.run_config import run_lock
 from pmm_jax.workdir.seal import checked, with_checksum
 from pmm_jax.workdir.sessions import read_sessions
+from tests.training.conftest import STEPS, lines
 
-STEPS = 6
-COMPILED: dict[tuple[Config, int], compile_step.CompiledStep] = {}
-
-
-def compile_once(
-    task: TrainTask,
-    state: TrainState,
-    inputs: tuple[Any, ...],
-    length: int = 1,
-    saliency: None = None,
-    *,
-    plain: Callable[..., compile_step.CompiledStep] = compile_step.compile_step,
-) -> compile_step.CompiledStep:
-    """compile_step, once for a config: all runs here are of the same images, and it takes 5 s."""
-    key = task.config, length
-    if key not in COMPILED:
-        COMPILED[key] = plain(task, state, inputs, length, saliency)
-    return COMPILED[key]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled_once() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compile_step, "compile_step", compile_once)
-        yield
+PLAIN = compile_step.compile_step
 
 
 def final_state(config: Config, workdir: Path) -> Any:
@@ -73,82 +37,11 @@ def final_state(config: Config, workdir: Path) -> Any:
         return jax.device_get(checkpoints.restore(STEPS, jax.tree.map(jax.numpy.asarray, state)))
 
 
-def lines(workdir: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-
-
-@pytest.fixture(scope="module")
-def whole(tiny: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run from start to end."""
-    workdir = tmp_path_factory.mktemp("runs") / "whole"
-    loop.train(tiny, workdir)
-    return workdir
-
-
 def assert_same_run(config: Config, one: Path, other: Path) -> None:
     assert (one / "metrics.jsonl").read_bytes() == (other / "metrics.jsonl").read_bytes()
     jax.tree.map(
         np.testing.assert_array_equal, final_state(config, one), final_state(config, other)
     )
-
-
-LOSSES = [f"{kind}{stage}" for kind in ("triplet", "cross_entropy") for stage in (1, 2, 3)]
-FIGURES = ["rank1", "rank5", "rank10", "mAP", "mINP", "mAP@50"]
-
-
-def test_a_run_writes_a_line_for_each_step(whole: Path) -> None:
-    training = [line for line in lines(whole) if "loss" in line]
-    assert [(line["step"], line["epoch"]) for line in training] == [
-        (step, (step + 1) // 2) for step in range(1, STEPS + 1)
-    ]
-    for line in training:
-        assert set(line) == {"step", "epoch", "loss", "accuracy", "learning_rate", *LOSSES}
-        assert line["loss"] == pytest.approx(sum(line[name] for name in LOSSES))
-        assert 0 <= line["accuracy"] <= 1
-        # The rate that the step used: a stair an epoch, in the release's tenths of the peak.
-        assert line["learning_rate"] == pytest.approx(1e-4 * (line["epoch"] + 1))
-
-
-def test_a_run_writes_a_line_for_each_evaluation(whole: Path, tiny: Config) -> None:
-    testing = [line for line in lines(whole) if "mAP" in line]
-    assert [(line["step"], line["epoch"]) for line in testing] == [(4, 2), (6, 3)]
-    for line in testing:
-        assert set(line) == {"step", "epoch", *FIGURES}
-        assert 0 < line["rank1"] <= line["rank5"] <= line["rank10"] <= 1
-        assert 0 < line["mINP"] <= line["mAP"] <= 1
-    written = json.loads((whole / "config.json").read_text())
-    for group, fields in json.loads(json.dumps(asdict(tiny))).items():
-        assert written[group] == fields
-
-
-def test_tensorboard_shows_what_the_lines_say(whole: Path) -> None:
-    shown = {
-        (event.step, value.tag): value.simple_value
-        for file in whole.glob("events.out.tfevents*")
-        for event in events(file)
-        for value in event.summary.value
-    }
-    for line in lines(whole):
-        group = "train" if "loss" in line else "test"
-        for name in set(line) - {"step", "epoch"}:
-            tag = f"{group}/{name.replace('@', '_')}"  # as TensorBoard has it
-            assert shown.pop((line["step"], tag)) == np.float32(line[name])
-    assert set(shown) == {
-        (step, f"speed/{name}")
-        for step in range(1, STEPS + 1)
-        for name in ("images_per_second", "data_wait")
-    }
-
-
-def events(file: Path) -> Iterator[Any]:
-    """The records of a TensorBoard file: a length, its checksum, an event, its checksum."""
-    from tensorboardX.proto.event_pb2 import Event
-
-    content, at = file.read_bytes(), 0
-    while at < len(content):
-        (length,) = struct.unpack_from("<Q", content, at)
-        yield Event.FromString(content[at + 12 : at + 12 + length])
-        at += 12 + length + 4
 
 
 def test_the_same_seed_gives_the_same_run(whole: Path, tiny: Config, tmp_path: Path) -> None:
@@ -164,7 +57,7 @@ def test_another_seed_gives_another_run(whole: Path, tiny: Config, tmp_path: Pat
         patch.setattr(
             compile_step,
             "compile_step",
-            lambda task, *arguments: compile_once(replace(task, config=tiny), *arguments),
+            lambda task, *arguments: PLAIN(replace(task, config=tiny), *arguments),
         )
         loop.train(config, tmp_path)
     assert lines(tmp_path)[0]["loss"] != lines(whole)[0]["loss"]
@@ -174,7 +67,7 @@ def failing_step(before: int, what: Callable[[], None]) -> Callable[..., Any]:
     """A compile_step whose step number `before`, from 1, is preceded by something."""
 
     def make(*arguments: Any) -> Any:
-        step, taken = compile_once(*arguments), []
+        step, taken = PLAIN(*arguments), []
 
         def run(*inputs: Any) -> Any:
             taken.append(1)
@@ -349,46 +242,11 @@ def test_a_finished_run_is_only_evaluated_again(
     assert (whole / "metrics.jsonl").read_bytes() == before
 
 
-def evaluate_run(config: Config, workdir: Path) -> RankingMetrics:
-    sets = embed_run(config, workdir, Display())
-    return evaluate_ranking(*sets, config.evaluate)
-
-
-@pytest.mark.parametrize("which", ["latest", "best"])
-def test_evaluating_the_run_repeats_its_numbers(whole: Path, tiny: Config, which: Any) -> None:
-    config = replace(tiny, evaluate=replace(tiny.evaluate, checkpoint=which))
-    found = evaluate_run(config, whole)
-    testing = [line for line in lines(whole) if "mAP" in line]
-    logged = testing[-1] if which == "latest" else max(testing, key=lambda line: line["mAP"])
-    assert found.mAP == pytest.approx(logged["mAP"], abs=1e-6)
-    assert found.rank1 == pytest.approx(logged["rank1"], abs=1e-6)
-
-
-@pytest.mark.slow
-def test_an_evaluation_may_average_with_mirror_images(whole: Path, tiny: Config) -> None:
-    config = replace(tiny, evaluate=replace(tiny.evaluate, flip_average=True))
-    _, network, params, stats = restore_run(whole, "latest")
-    embed = make_embed(network)
-    for found, name in zip(embed_run(config, whole, Display()), ("query", "gallery"), strict=True):
-        split = open_split(tiny.data, name)
-        plain, mirrored = (
-            np.concatenate(
-                [
-                    np.asarray(embed(params, stats, jnp.asarray(images[:, :, ::step])))[:count]
-                    for images, count in ordered_batches(split, tiny.data, 8)
-                ]
-            )
-            for step in (1, -1)
-        )
-        np.testing.assert_allclose(found.features, (plain + mirrored) / 2, rtol=1e-4, atol=1e-6)
-        assert np.abs(plain - mirrored).max() > 1e-3
-
-
 def test_a_loss_that_is_no_number_ends_the_run(
     tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def make(*arguments: Any) -> Any:
-        step = compile_once(*arguments)
+        step = PLAIN(*arguments)
 
         def run(*inputs: Any) -> Any:
             state, metrics = step(*inputs)
@@ -401,43 +259,3 @@ def test_a_loss_that_is_no_number_ends_the_run(
         loop.train(tiny, tmp_path)
     with Checkpoints(tmp_path) as checkpoints:
         assert checkpoints.latest is None
-
-
-@pytest.fixture(scope="module")
-def stopped(
-    tiny: Config, tmp_path_factory: pytest.TempPathFactory, project: Path
-) -> tuple[int, str, Path]:
-    """Exit code, standard error and workdir of train.py, sent SIGTERM while it trains."""
-    config = replace(tiny, train=replace(tiny.train, epochs=100_000, evaluate_every=0))
-    groups = ", ".join(
-        f"{group}={group.capitalize()}Config(**{fields!r})"
-        for group, fields in asdict(config).items()
-    )
-    folder = tmp_path_factory.mktemp("stopped")
-    file, workdir = folder / "run.py", folder / "run"
-    file.write_text(f"from pmm_jax.config import *\nconfig = Config({groups})\n")
-    command = [sys.executable, "train.py", "--config", str(file), "--workdir", str(workdir)]
-    with subprocess.Popen(
-        command, cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    ) as process:
-        deadline = time.monotonic() + 120
-        while process.poll() is None and time.monotonic() < deadline:
-            if (workdir / "metrics.jsonl").is_file() and lines(workdir)[1:]:
-                break
-            time.sleep(0.1)
-        process.send_signal(signal.SIGTERM)
-        _, error = process.communicate(timeout=60)
-    return process.returncode, error, workdir
-
-
-def test_train_py_saves_on_sigterm(stopped: tuple[int, str, Path]) -> None:
-    code, _, workdir = stopped
-    assert code not in (0, -signal.SIGTERM)  # it ended by itself, and says that it is not done
-    with Checkpoints(workdir) as checkpoints:
-        assert checkpoints.latest == lines(workdir)[-1]["step"] >= 2
-
-
-def test_train_py_says_in_one_line_that_it_was_stopped(stopped: tuple[int, str, Path]) -> None:
-    _, error, workdir = stopped
-    assert error.count("\n") == 1
-    assert f"after step {lines(workdir)[-1]['step']} of" in error

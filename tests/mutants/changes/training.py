@@ -2,7 +2,7 @@
 
 from tests.mutants.mutant import of
 
-RESUME = "training/test_resume.py"
+RECORD = "training/test_run_record.py"
 
 MUTANTS = [
     *of("training/losses.py", "training/test_losses.py")(
@@ -214,7 +214,7 @@ MUTANTS = [
             "training/test_state.py",
         ),
     ),
-    *of("training/hooks.py", RESUME)(
+    *of("training/hooks.py", RECORD)(
         (
             "run.config, state.eval_params, state.batch_stats",
             "run.config, state.params, state.batch_stats",
@@ -264,7 +264,7 @@ MUTANTS = [
             "learning_rate(config.optim, config.train.epochs, self.schedule.steps_per_epoch)",
             "learning_rate(config.optim, config.train.epochs, 1)",
             "the rate falls after steps, not epochs",
-            RESUME,
+            RECORD,
         ),
         (
             "        config.train.seed,\n    )\n    return split, sampler",

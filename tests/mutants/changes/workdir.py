@@ -2,6 +2,7 @@
 
 from tests.mutants.mutant import of
 
+RECORD = "training/test_run_record.py"
 RESUME = "training/test_resume.py"
 
 MUTANTS = [
@@ -27,7 +28,7 @@ MUTANTS = [
             "features, split.identities, split.cameras, paths",
             "features, split.identities, split.cameras * 0, paths",
             "in training's evaluation the cameras are ignored",
-            RESUME,
+            RECORD,
         ),
         (
             "restore_run(workdir, config.evaluate.checkpoint, display.info)",
@@ -65,7 +66,7 @@ MUTANTS = [
             "a run may be made shorter than it is",
         ),
     ),
-    *of("workdir/run_log.py", "workdir/test_run_log.py", RESUME)(
+    *of("workdir/run_log.py", "workdir/test_run_log.py", RECORD, RESUME)(
         (
             "write_atomic(self._path, expected)",
             "write_atomic(self._path, found or expected)",
