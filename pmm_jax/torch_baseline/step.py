@@ -29,12 +29,11 @@ def adam(model: PMM | BDB, optim: OptimConfig) -> torch.optim.Optimizer:
     return optimizer
 
 
-@torch.no_grad()
 def _centralize(kernels: list[torch.nn.Parameter], l2: float) -> None:
     """Make each output's gradient, with L2, 0 in the mean over the inputs (Yong et al., 2020)."""
     for kernel in kernels:
         assert kernel.grad is not None
-        whole = kernel.grad + l2 * kernel
+        whole = kernel.grad + l2 * kernel.detach()
         kernel.grad -= whole.mean(tuple(range(1, whole.ndim)), keepdim=True)
 
 
