@@ -11,7 +11,11 @@ from __future__ import annotations
 import numpy as np
 
 LARGEST = 127
-ZERO = 128
+"""Largest integer of an image."""
+QUERY = 63
+"""Largest integer of a query. x86 processors without VNNI add two products in 16 bits, and cut off
+what is more (it is why onnxruntime has session.x64quantprecision). Two of these fit."""
+ZERO = QUERY + 1
 """Added to the query's integers, which onnxruntime takes as unsigned ones."""
 SHARD = 1 << 18
 """Images of one graph: it can't hold more than 2 GiB."""
@@ -47,10 +51,10 @@ class Codes:
             query: (Q, D) float32.
         """
         exact = query.astype(np.float64)
-        step = np.abs(exact).max(1, keepdims=True) / LARGEST
+        step = np.abs(exact).max(1, keepdims=True) / QUERY
         step[step == 0] = 1
         high = np.rint(exact / step)
-        fine = step / (2 * LARGEST)
+        fine = step / (2 * QUERY)
         low = np.rint((exact - high * step) / fine)
         left = np.linalg.norm(exact - high * step - low * fine, axis=1)
         codes = (np.concatenate([high, low]) + ZERO).astype(np.uint8)

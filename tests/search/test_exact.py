@@ -154,3 +154,28 @@ def test_products_of_codes_are_as_far_off_as_they_say() -> None:
     off = np.abs(products - query.astype(np.float64) @ gallery.T.astype(np.float64))
     assert (off <= error).all()
     assert np.median(error) < 50 * np.median(off)
+
+
+@needs_export
+def test_products_of_codes_fit_where_two_are_added_in_16_bits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As x86 without VNNI adds them (VPMADDUBSW): no other processor would show it."""
+
+    class Saturating:
+        def __init__(self, images: np.ndarray, _: object) -> None:
+            self._images = images.astype(int)
+
+        def run(self, _: object, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+            assert feed["query"].dtype == np.uint8
+            query = feed["query"].astype(int)
+            pairs = [query[:, d : d + 2] @ self._images[d : d + 2] for d in range(0, 48, 2)]
+            cut = sum(np.clip(pair, -(2**15), 2**15 - 1) for pair in pairs)
+            return [cut - codes.ZERO * self._images.sum(0)]
+
+    monkeypatch.setattr("onnxruntime.InferenceSession", Saturating)
+    monkeypatch.setattr(codes, "_graph", lambda images: images)
+    gallery = np.ones((2, 48), np.float32) * np.float32([[1], [-1]])
+    for query in (gallery, toy()[0]):
+        products, error = codes.Codes(gallery).products(query)
+        assert (np.abs(products - query.astype(float) @ gallery.T) <= error).all()

@@ -28,5 +28,10 @@ MUTANTS = [
             "error = _column(length) * self._left / 16",
             "eight bits hide images that are among the first",
         ),
+        (
+            "QUERY = 63",
+            "QUERY = 127",
+            "processors without VNNI cut sums of products off",
+        ),
     ),
 ]
