@@ -40,7 +40,10 @@ def to_float16(proto: ModelProto) -> ModelProto:
 
 
 def to_int8(proto: ModelProto, feed: np.ndarray) -> ModelProto:
-    """The graph with 8-bit weights, a scale for each channel, and 8-bit activations.
+    """The graph with 8-bit activations and 7-bit weights, which have a scale for each channel.
+
+    x86 processors without VNNI add two products of unsigned and signed bytes in 16 bits, and cut
+    off what is more; with 7 bits nothing is, so a file embeds alike wherever it runs.
 
     Args:
         proto: in float32.
@@ -50,7 +53,7 @@ def to_int8(proto: ModelProto, feed: np.ndarray) -> ModelProto:
         UserError: onnxruntime is not installed.
     """
     try:
-        from onnxruntime.quantization import QuantFormat, quantize_static
+        from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
         from onnxruntime.quantization.shape_inference import quant_pre_process
     except ImportError:
         raise missing_extra("--precision int8", "export") from None
@@ -70,7 +73,9 @@ def to_int8(proto: ModelProto, feed: np.ndarray) -> ModelProto:
             target,
             _Reader(batches),
             quant_format=QuantFormat.QDQ,
+            activation_type=QuantType.QUInt8,
             per_channel=True,
+            reduce_range=True,
             # Their ranges are the pixels' and each image's own, and they take no time.
             nodes_to_exclude=[
                 node.name
