@@ -2,10 +2,10 @@
 
     python -m benchmarks.evidence CONFIG RUN [RUN ...]
 
-RUN is the folder of a run by --config CONFIG: of `pmm train`, or one of those in a folder of
-`pmm ablate`. Its line in benchmarks/results/evidence.jsonl has the command that trains it alone; a
-run that isn't finished is left out. The rows of docs/experiments are printed; a test holds the
-pages to the file.
+RUN is the folder of a run by --config CONFIG: of `pmm train`, or one of those in a folder of `pmm
+ablate`. Its line in benchmarks/results/evidence.jsonl has the command that trains it alone, by
+CONFIG as it is now, and the commit of the code that ran; a run that isn't finished is left out. The
+rows of docs/experiments are printed; a test holds the pages to the file.
 """
 
 from __future__ import annotations

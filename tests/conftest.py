@@ -118,6 +118,7 @@ def pytest_unconfigure() -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     rank = {name: place for place, name in enumerate(LONGEST)}
     root = Path(__file__).parent
+    assert all((root / name).is_file() for name in LONGEST)
     items.sort(key=lambda item: rank.get(str(item.path.relative_to(root)), len(LONGEST)))
     if config.getoption("--all"):
         return

@@ -163,7 +163,7 @@ def error_bound(size: int, terms: A, both: A, dtype: npt.DTypeLike = np.float32)
 
     Args:
         size: length of an embedding.
-        terms: of the distance, the sum of their sizes.
+        terms: sum of the sizes of the distance's terms.
         both: sum of the two embeddings' lengths.
         dtype: of the embeddings.
     """

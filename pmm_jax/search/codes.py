@@ -45,7 +45,7 @@ class Codes:
             self._sessions.append(InferenceSession(_graph(codes), options))
 
     def products(self, query: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Products with the gallery, and how far off each may be: (Q, N) float32 each.
+        """Products with the gallery, (Q, N) float64, and how far off each may be, float32.
 
         Args:
             query: (Q, D) float32.
@@ -60,7 +60,6 @@ class Codes:
         codes = (np.concatenate([high, low]) + ZERO).astype(np.uint8)
         found = [session.run(None, {"query": codes})[0] for session in self._sessions]
         coarse, rest = np.split(np.concatenate(found, axis=1), 2)
-        # In float32: a large gallery's arrays are read from memory, too.
         products = coarse * step.astype(np.float32)
         products += rest * fine.astype(np.float32)
         products *= self._steps

@@ -175,7 +175,7 @@ def test_products_of_codes_fit_where_two_are_added_in_16_bits(
 
     monkeypatch.setattr("onnxruntime.InferenceSession", Saturating)
     monkeypatch.setattr(codes, "_graph", lambda images: images)
-    gallery = np.ones((2, 48), np.float32) * np.float32([[1], [-1]])
+    gallery = np.outer([1, -1], np.ones(48)).astype(np.float32)
     for query in (gallery, toy()[0]):
         products, error = codes.Codes(gallery).products(query)
         assert (np.abs(products - query.astype(float) @ gallery.T) <= error).all()

@@ -9,7 +9,7 @@ from pmm_jax.config import Config
 from pmm_jax.training import loop
 
 STEPS = 6
-"""Of a run by the tests' config."""
+"""Steps of a run by the tests' config."""
 
 
 def lines(workdir: Path) -> list[dict[str, float]]:

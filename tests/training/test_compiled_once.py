@@ -12,7 +12,6 @@ from pmm_jax.training import compile_step, hooks, loop
 STEPS = 6
 
 
-@pytest.mark.slow
 def test_nothing_is_compiled_after_the_first_step_but_the_first_evaluation(
     tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -234,12 +234,13 @@ def test_a_second_process_is_refused_before_it_writes(tiny: Config, tmp_path: Pa
 
 
 def test_a_finished_run_is_only_evaluated_again(
-    whole: Path, tiny: Config, capsys: pytest.CaptureFixture[str]
+    whole: Path, tiny: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = (whole / "metrics.jsonl").read_bytes()
-    loop.train(tiny, whole)
+    workdir = shutil.copytree(whole, tmp_path / "again")
+    loop.train(tiny, workdir)
     assert "the run is finished" in capsys.readouterr().out
-    assert (whole / "metrics.jsonl").read_bytes() == before
+    for name in ("metrics.jsonl", "config.json"):
+        assert (workdir / name).read_bytes() == (whole / name).read_bytes()
 
 
 def test_a_loss_that_is_no_number_ends_the_run(

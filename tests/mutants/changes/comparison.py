@@ -133,6 +133,21 @@ MUTANTS = [
             "optim.eps\n",
             "the baseline's weight decay ignored",
         ),
+        (
+            'l2 = optim.weight_decay if optim.optimizer == "adam" else 0.0',
+            "l2 = optim.weight_decay",
+            "the baseline's AdamW centralizes a decay that is not in its gradient",
+        ),
+        (
+            'or "softmax" in name',
+            'or "softmax" not in name',
+            "the baseline centralizes all but its classifiers",
+        ),
+        (
+            "tuple(range(1, whole.ndim))",
+            "tuple(range(whole.ndim - 1))",
+            "the baseline's means are over the outputs",
+        ),
     ),
     *of("torch_baseline/embed.py", "comparison/test_pair.py")(
         (

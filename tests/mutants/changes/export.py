@@ -27,6 +27,18 @@ MUTANTS = [
             "galleries of two image sizes pass for one model's",
         ),
     ),
+    *of("export/onnx_precision.py", "export/test_onnx_file.py")(
+        (
+            "reduce_range=True",
+            "reduce_range=False",
+            "processors without VNNI cut sums of an int8 file's products off",
+        ),
+        (
+            "activation_type=QuantType.QUInt8",
+            "activation_type=QuantType.QInt8",
+            "an int8 file has the form that is the slower one on x86",
+        ),
+    ),
     *of("export/model_file.py", "export/test_export_model.py")(
         (
             "if any(found[name] != metrics[name] for name in intervals):",
