@@ -68,6 +68,7 @@ class Checkpoints:
         self._folder = self._workdir / CHECKPOINTS
         self._pending = Seal({}, "")
         self._step = 0
+        self._as_arrays: Any = {}
         self._writes = not read_only and is_first()
         self._failed = False
         if self._writes:
@@ -179,10 +180,10 @@ class Checkpoints:
         config = self._workdir / CONFIG
         text = read_regular(config).decode() if config.exists() else ""
         self._step, self._pending = step, Seal({}, log, text)
+        parts = _parts(state)
+        self._as_arrays = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), parts)
         with self._told():
-            self._checkpointer.save(
-                self._folder / str(step), args=ocp.args.StandardSave(_parts(state))
-            )
+            self._checkpointer.save(self._folder / str(step), args=ocp.args.StandardSave(parts))
 
     def add_evaluation(self, step: int, result: dict[str, Any]) -> None:
         """Note the evaluation of a step's checkpoint.
@@ -311,9 +312,8 @@ class Checkpoints:
         step = self._step
         folder = self._folder / f"{step}{PARTIAL}"
         handler = ocp.PyTreeCheckpointHandler()
-        tree = handler.metadata(epath.Path(folder)).tree
-        as_arrays = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
-        args = ocp.args.PyTreeRestore(restore_args=as_arrays)
+        # Not by handler.metadata: tensorstore's to_json, which it calls, never frees what it gives.
+        args = ocp.args.PyTreeRestore(self._as_arrays, restore_args=self._as_arrays)
         for path, value in jax.tree_util.tree_leaves_with_path(handler.restore(folder, args=args)):
             if not np.isfinite(value).all():
                 name = jax.tree_util.keystr(path, simple=True, separator=".")

@@ -1,5 +1,6 @@
 """Checkpoints that are damaged are found out; what comes after a kill or a full disk."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -52,6 +53,20 @@ def test_the_newest_two_and_the_best_stay(tmp_path: Path) -> None:
         assert checkpoints.identities(6) == 5
         assert checkpoints.seal(6).log == "line 6\n"
         assert checkpoints.seal(5).evaluation == {"mAP": 0.5}
+
+
+def test_saving_leaves_no_objects_for_each_array(tmp_path: Path) -> None:
+    """tensorstore's to_json leaks what it gives, ten lists and dicts for each array if asked for
+    its metadata."""
+    many = {f"p{i}": jnp.ones(2) for i in range(60)}
+    held = []
+    with Checkpoints(tmp_path) as checkpoints:
+        for step in range(1, 13):
+            checkpoints.save(step, TrainState(jnp.int32(step), many, {}, {}))
+            checkpoints.settle()
+            gc.collect()
+            held.append(len(gc.get_objects()))
+    assert held[-1] - held[1] < 10 * len(many)
 
 
 def test_of_equal_scores_the_first_is_the_best(tmp_path: Path) -> None:
