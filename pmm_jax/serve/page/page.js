@@ -217,10 +217,15 @@ async function search() {
   }
 }
 
+// An image's distance from itself is 0, or what rounding made of it: embedded alone or with others.
+function digits(distance) {
+  return distance < 1e-5 ? "0.000" : distance.toPrecision(4);
+}
+
 function show(results, warnings) {
   found.replaceChildren(...results.map(result => {
     const lines = [element("span", `rank ${result.rank}`),
-      element("span", `distance ${result.distance.toPrecision(4)}`)];
+      element("span", `distance ${digits(result.distance)}`)];
     if (result.decision !== null) {
       const text = `${SIGNS[result.decision]} ${result.decision}`;
       lines.push(element("span", text, { className: "decision" }));
@@ -264,7 +269,7 @@ async function explain(result) {
     const pair = await (await ask(`api/explain?result=${result.row}`, { method: "POST", body })).json();
     if (opened !== result) return;
     get("pair-status").textContent = `Rank ${result.rank}: ${result.path}, `
-      + `distance ${pair.distance.toPrecision(4)}, cosine ${pair.cosine.toPrecision(4)}`;
+      + `distance ${digits(pair.distance)}, cosine ${pair.cosine.toPrecision(4)}`;
     place.append(table(pair));
   } catch (error) {
     if (opened !== result) return;
