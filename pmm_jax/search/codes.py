@@ -60,8 +60,8 @@ class Codes:
         codes = (np.concatenate([high, low]) + ZERO).astype(np.uint8)
         found = [session.run(None, {"query": codes})[0] for session in self._sessions]
         coarse, rest = np.split(np.concatenate(found, axis=1), 2)
-        products = coarse * step.astype(np.float32)
-        products += rest * fine.astype(np.float32)
+        products = coarse * step
+        products += rest * fine
         products *= self._steps
         length = np.linalg.norm(exact, axis=1)
         error = _column(length) * self._left

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from pmm_jax.runtime.signals import SIGNALS
 from pmm_jax.training.interrupt import stop_on_signal
 from pmm_jax.workdir.checkpoint import Checkpoints
 from tests.training.conftest import lines
+from tests.training.programs import command
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -83,16 +84,11 @@ def stopped(
 ) -> tuple[int, str, Path]:
     """Exit code, standard error and workdir of train.py, sent SIGTERM while it trains."""
     config = replace(tiny, train=replace(tiny.train, epochs=100_000, evaluate_every=0))
-    groups = ", ".join(
-        f"{group}={group.capitalize()}Config(**{fields!r})"
-        for group, fields in asdict(config).items()
-    )
     folder = tmp_path_factory.mktemp("stopped")
-    file, workdir = folder / "run.py", folder / "run"
-    file.write_text(f"from pmm_jax.config import *\nconfig = Config({groups})\n")
-    command = [sys.executable, "train.py", "--config", str(file), "--workdir", str(workdir)]
+    workdir = folder / "run"
+    words = [*command("train.py", config, folder), "--workdir", str(workdir)]
     with subprocess.Popen(
-        command, cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        words, cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
         deadline = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < deadline:

@@ -217,9 +217,9 @@ async function search() {
   }
 }
 
-// An image's distance from itself is 0, or what rounding made of it: embedded alone or with others.
-function digits(distance) {
-  return distance < 1e-5 ? "0.000" : distance.toPrecision(4);
+// Four digits, at most four of them decimals: an image embedded anew is some 1e-7 from itself.
+function digits(value) {
+  return Math.abs(value) < 1 ? value.toFixed(4) : value.toPrecision(4);
 }
 
 function show(results, warnings) {
@@ -269,7 +269,7 @@ async function explain(result) {
     const pair = await (await ask(`api/explain?result=${result.row}`, { method: "POST", body })).json();
     if (opened !== result) return;
     get("pair-status").textContent = `Rank ${result.rank}: ${result.path}, `
-      + `distance ${digits(pair.distance)}, cosine ${pair.cosine.toPrecision(4)}`;
+      + `distance ${digits(pair.distance)}, cosine ${digits(pair.cosine)}`;
     place.append(table(pair));
   } catch (error) {
     if (opened !== result) return;
